@@ -1,0 +1,42 @@
+// Every error a user of the library can cause or meet derives from NoticeError, so that one `instanceof`
+// separates "say what is wrong and stop" from a defect of the library itself.
+
+/** What went wrong, in one word that programs can compare. */
+export type ErrorCode =
+  | 'adapter' // no usable WebGPU adapter
+  | 'device-lost'
+  | 'out-of-memory'
+  | 'shader' // WGSL that does not compile, or a pipeline that the device refuses
+  | 'validation' // WebGPU refused a command
+  | 'shape' // a tensor, batch or patch of the wrong shape
+  | 'weights' // a weight file that is missing, damaged or does not fit the model
+  | 'config' // a model folder that is incomplete or of an unsupported kind
+  | 'image'
+  | 'text'
+  | 'data' // a data set or manifest row
+  | 'hook' // unknown hook point, or an intervention that cannot apply there
+  | 'unfired' // an intervention that did not fire as often as asked
+  | 'usage'; // wrong options on the command line or in a call
+
+/** Base class. The message names the object, what was expected, what was found, and where possible the cure. */
+export class NoticeError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+/** A tensor, batch or patch whose shape does not fit. */
+export class ShapeError extends NoticeError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('shape', message, options);
+  }
+}
+
+/** Throws {@link ShapeError} unless `condition` holds. The message is built only on failure. */
+export function checkShape(condition: boolean, message: () => string): asserts condition {
+  if (!condition) throw new ShapeError(message());
+}

@@ -1,0 +1,71 @@
+// What a device can do, as plain data: kernels choose their variant from this and from shapes alone, so the
+// choice can be tested without a GPU.
+
+export type Feature = 'shader-f16' | 'subgroups' | 'timestamp-query' | 'immediates';
+
+export interface Capabilities {
+  readonly vendor: string;
+  readonly architecture: string;
+  /** Human-readable adapter and driver, as the adapter gives it. */
+  readonly description: string;
+  /** A CPU implementation: SwiftShader or lavapipe. Loads are dear there, workgroup memory gains nothing. */
+  readonly software: boolean;
+  readonly features: ReadonlySet<Feature>;
+  /** Lanes of a subgroup; 0 where subgroups are missing or their size is not fixed. */
+  readonly subgroupSize: number;
+  readonly limits: DeviceLimits;
+}
+
+export interface DeviceLimits {
+  /** Bytes. */
+  readonly maxBufferSize: number;
+  /** Bytes. */
+  readonly maxStorageBufferBindingSize: number;
+  /** Bytes. */
+  readonly maxComputeWorkgroupStorageSize: number;
+  readonly maxComputeInvocationsPerWorkgroup: number;
+  readonly maxComputeWorkgroupsPerDimension: number;
+  readonly maxStorageBuffersPerShaderStage: number;
+  /** Bytes of immediate data; 0 where immediates are missing. */
+  readonly maxImmediateSize: number;
+}
+
+export const LIMIT_NAMES = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupsPerDimension',
+  'maxStorageBuffersPerShaderStage',
+  'maxImmediateSize',
+] as const satisfies readonly (keyof DeviceLimits)[];
+
+/** Reads a device's capabilities. `languageFeatures` are those of `gpu.wgslLanguageFeatures`. */
+export function readCapabilities(
+  info: GPUAdapterInfo,
+  device: GPUDevice,
+  languageFeatures: ReadonlySet<string>,
+): Capabilities {
+  const given = device.limits as unknown as Partial<Record<keyof DeviceLimits, number>>;
+  const limits = Object.fromEntries(
+    LIMIT_NAMES.map((name) => [name, given[name] ?? 0]),
+  ) as unknown as DeviceLimits;
+  const features = new Set<Feature>();
+  for (const feature of ['shader-f16', 'subgroups', 'timestamp-query'] as const) {
+    if (device.features.has(feature)) features.add(feature);
+  }
+  if (languageFeatures.has('immediate_address_space') && limits.maxImmediateSize >= 64)
+    features.add('immediates');
+  const fixedSubgroups = features.has('subgroups') && info.subgroupMinSize === info.subgroupMaxSize;
+  return {
+    vendor: info.vendor,
+    architecture: info.architecture,
+    description: info.description || info.device || 'unknown adapter',
+    software:
+      info.isFallbackAdapter ||
+      /swiftshader|llvmpipe|lavapipe|software/i.test(`${info.architecture} ${info.description}`),
+    features,
+    subgroupSize: fixedSubgroups ? info.subgroupMinSize : 0,
+    limits,
+  };
+}

@@ -1,0 +1,43 @@
+import { NoticeError } from '../errors.ts';
+
+/** No adapter, or none that can do what the kernels need. */
+export class NoAdapterError extends NoticeError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('adapter', message, options);
+  }
+}
+
+/** The device went away: driver crash, time-out of the operating system, or `destroy()`. */
+export class DeviceLostError extends NoticeError {
+  readonly reason: string;
+  constructor(reason: string, message: string) {
+    super(
+      'device-lost',
+      `The WebGPU device was lost (${reason}): ${message}. Open a new device and run again.`,
+    );
+    this.reason = reason;
+  }
+}
+
+/** An allocation that the device or the pool's budget refused. Sizes are in bytes. */
+export class OutOfMemoryError extends NoticeError {
+  readonly requested: number;
+  constructor(requested: number, message: string) {
+    super('out-of-memory', message);
+    this.requested = requested;
+  }
+}
+
+/** WGSL that does not compile, or constants that its pipeline refuses. */
+export class ShaderError extends NoticeError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('shader', message, options);
+  }
+}
+
+/** A command that WebGPU's validation refused: a defect of the caller, reported at the next read. */
+export class GpuValidationError extends NoticeError {
+  constructor(message: string) {
+    super('validation', message);
+  }
+}

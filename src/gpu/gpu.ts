@@ -1,0 +1,279 @@
+// The device with everything that lives as long as it does: pipelines, buffer pool, recorder. It behaves like one
+// queue: kernels are recorded in call order, run when enough has been recorded or something is read, and a read
+// waits for all that was recorded before it. It knows nothing of models.
+
+import { type Capabilities, LIMIT_NAMES, readCapabilities } from './capabilities.ts';
+import { DeviceLostError, GpuValidationError, OutOfMemoryError } from './errors.ts';
+import type { ParamLayout, ParamValues } from './params.ts';
+import { type KernelSource, PipelineCache } from './pipeline.ts';
+import { BufferPool } from './pool.ts';
+import { Recorder } from './recorder.ts';
+import { isContiguous, type Tensor } from './tensor.ts';
+import { DispatchTimer, type KernelTime } from './timing.ts';
+
+export interface GpuOptions {
+  /** Bytes that tensors (not weights) may take together. Default 2 GiB. */
+  readonly memoryBudget?: number;
+  /** Use no subgroup operations even where the device has them, so that the portable kernels can be tested. */
+  readonly subgroups?: boolean;
+  /** Pass parameters through a uniform buffer even where the device has immediates. */
+  readonly immediates?: boolean;
+  /** Called once if the device is lost without having been destroyed. */
+  readonly onLost?: (error: DeviceLostError) => void;
+}
+
+const DEFAULT_BUDGET = 2 * 1024 ** 3;
+const COMPUTE = 4; // GPUShaderStage.COMPUTE
+const MAP_READ = 1;
+
+export class Gpu {
+  readonly device: GPUDevice;
+  readonly capabilities: Capabilities;
+  readonly pool: BufferPool;
+  readonly recorder: Recorder;
+  readonly #pipelines: PipelineCache;
+  /** Dawn in Node aborts when the object that made the adapter is collected. */
+  readonly #keepAlive: unknown;
+  readonly #checks = new Set<Promise<void>>();
+  #failure: Error | undefined;
+  #destroyed = false;
+
+  /**
+   * Opens the adapter's device with every limit it offers.
+   *
+   * @param adapter an adapter of a real backend; `src/platform` finds one
+   * @param entry the `GPU` object that gave the adapter; kept alive with the device
+   * @throws OutOfMemoryError, NoAdapterError
+   */
+  static async create(adapter: GPUAdapter, entry: GPU, options: GpuOptions = {}): Promise<Gpu> {
+    const requiredFeatures: GPUFeatureName[] = [];
+    for (const feature of ['shader-f16', 'subgroups', 'timestamp-query'] as GPUFeatureName[]) {
+      if (feature === ('subgroups' as GPUFeatureName) && options.subgroups === false) continue;
+      if (adapter.features.has(feature)) requiredFeatures.push(feature);
+    }
+    const offered = adapter.limits as unknown as Record<string, number | undefined>;
+    const requiredLimits: Record<string, number> = {};
+    for (const name of [
+      ...LIMIT_NAMES,
+      'maxComputeWorkgroupSizeX',
+      'maxComputeWorkgroupSizeY',
+      'maxComputeWorkgroupSizeZ',
+    ]) {
+      const value = offered[name];
+      if (value !== undefined) requiredLimits[name] = value;
+    }
+    const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
+    const languageFeatures = new Set<string>(options.immediates === false ? [] : entry.wgslLanguageFeatures);
+    const capabilities = readCapabilities(adapter.info, device, languageFeatures);
+    return new Gpu(device, capabilities, entry, options);
+  }
+
+  private constructor(
+    device: GPUDevice,
+    capabilities: Capabilities,
+    keepAlive: unknown,
+    options: GpuOptions,
+  ) {
+    this.device = device;
+    this.capabilities = capabilities;
+    this.#keepAlive = keepAlive;
+    const immediates = capabilities.features.has('immediates');
+    const paramsLayout = device.createBindGroupLayout({
+      label: 'kernel parameters',
+      entries: [{ binding: 0, visibility: COMPUTE, buffer: { type: 'uniform', hasDynamicOffset: true } }],
+    });
+    this.#pipelines = new PipelineCache(device, immediates, paramsLayout);
+    this.pool = new BufferPool(
+      (size, usage, label) => this.createBuffer(size, usage, label),
+      () => this.recorder.submit(),
+      options.memoryBudget ?? DEFAULT_BUDGET,
+    );
+    this.recorder = new Recorder(device, capabilities.limits, immediates ? undefined : paramsLayout, () =>
+      this.pool.submitted(),
+    );
+    device.addEventListener('uncapturederror', (event) => {
+      this.#failure ??= new GpuValidationError((event as GPUUncapturedErrorEvent).error.message);
+    });
+    void device.lost.then((info) => {
+      if (this.#destroyed) return;
+      const error = new DeviceLostError(info.reason ?? 'unknown', info.message);
+      this.#failure = error;
+      options.onLost?.(error);
+    });
+  }
+
+  /**
+   * A buffer outside the pool, for what stays (weights). A refusal by the device surfaces at the next read.
+   *
+   * @param size bytes, a multiple of 4
+   * @throws OutOfMemoryError if the device cannot hold a buffer of this size at all
+   */
+  createBuffer(size: number, usage: number, label: string): GPUBuffer {
+    const limit = this.capabilities.limits.maxBufferSize;
+    if (size > limit) {
+      throw new OutOfMemoryError(
+        size,
+        `"${label}" needs a buffer of ${size} bytes; this device allows ${limit} (maxBufferSize).`,
+      );
+    }
+    this.device.pushErrorScope('out-of-memory');
+    const buffer = this.device.createBuffer({ label, size, usage });
+    const check = this.device.popErrorScope().then(
+      (error) => {
+        if (error)
+          this.#failure ??= new OutOfMemoryError(
+            size,
+            `"${label}": the device could not allocate ${size} bytes: ${error.message}`,
+          );
+      },
+      () => {}, // the device is lost; that has its own report
+    );
+    this.#checks.add(check);
+    void check.finally(() => this.#checks.delete(check));
+    return buffer;
+  }
+
+  /** A tensor with undefined contents. */
+  empty(rows: number, columns: number, label: string): Tensor {
+    const buffer = this.pool.acquire(4 * rows * columns, label);
+    return { buffer, rows, columns, stride: columns, offset: 0 };
+  }
+
+  /** A tensor with the given values, row by row. */
+  upload(values: Float32Array, rows: number, columns: number, label: string): Tensor {
+    return { buffer: this.uploadWords(values, label), rows, columns, stride: columns, offset: 0 };
+  }
+
+  /** A pool buffer with the given 4-byte values (tables, token ids); release it like a tensor's. */
+  uploadWords(values: Float32Array | Uint32Array | Int32Array, label: string): GPUBuffer {
+    const buffer = this.pool.acquireForUpload(values.byteLength, label);
+    this.device.queue.writeBuffer(buffer, 0, values.buffer, values.byteOffset, values.byteLength);
+    return buffer;
+  }
+
+  /** Gives the tensor's buffer back. Work already recorded may still use it. */
+  release(...tensors: readonly Tensor[]): void {
+    for (const { buffer } of tensors) this.pool.release(buffer);
+  }
+
+  /** Records one kernel. */
+  dispatch<L extends ParamLayout>(
+    source: KernelSource<L>,
+    buffers: readonly GPUBuffer[],
+    params: ParamValues<L>,
+    groups: readonly [number, number, number],
+  ): void {
+    this.recorder.dispatch(this.#pipelines.get(source), buffers, params, groups);
+  }
+
+  /** The whole text that a kernel compiles from on this device. */
+  shaderText(source: KernelSource): string {
+    return this.#pipelines.text(source);
+  }
+
+  /**
+   * Runs what is recorded and reads tensors, in one round trip.
+   *
+   * @returns for each tensor its values row by row, without gaps
+   * @throws what the device reported since the last read: DeviceLostError, OutOfMemoryError, GpuValidationError
+   */
+  async read(...tensors: readonly Tensor[]): Promise<Float32Array<ArrayBuffer>[]> {
+    this.#throwFailure();
+    const spans = tensors.map((tensor) => spanOf(tensor));
+    const total = spans.reduce((sum, span) => sum + span.bytes, 0);
+    const staging = total > 0 ? this.createBuffer(total, MAP_READ | 0x08, 'readback') : undefined;
+    let at = 0;
+    spans.forEach(({ first, bytes }, i) => {
+      if (staging && bytes > 0) this.recorder.copy(tensors[i]!.buffer, first, staging, at, bytes);
+      at += bytes;
+    });
+    this.recorder.submit();
+    try {
+      await this.#settle(staging);
+      if (!staging) return tensors.map(() => new Float32Array(0));
+      const words = new Float32Array(staging.getMappedRange().slice(0));
+      let start = 0;
+      return tensors.map((tensor, i) => {
+        const window = words.subarray(start / 4, (start + spans[i]!.bytes) / 4);
+        start += spans[i]!.bytes;
+        return isContiguous({ ...tensor, offset: 0 }) ? window.slice() : gatherRows(window, tensor);
+      });
+    } finally {
+      staging?.destroy();
+    }
+  }
+
+  /** Submits what is recorded and waits until it has run. Throws as {@link read} does. */
+  async finish(): Promise<void> {
+    await this.read();
+  }
+
+  /**
+   * GPU time of every kernel that `work` records.
+   *
+   * @returns undefined where the device has no timestamps
+   */
+  async profile(work: () => void | Promise<void>): Promise<KernelTime[] | undefined> {
+    if (!this.capabilities.features.has('timestamp-query')) return undefined;
+    this.recorder.submit();
+    const timer = new DispatchTimer(this.device);
+    this.recorder.timer = timer;
+    try {
+      await work();
+      this.recorder.submit();
+    } finally {
+      this.recorder.timer = undefined;
+    }
+    return timer.finish();
+  }
+
+  /** Frees the device and all its buffers. */
+  destroy(): void {
+    this.#destroyed = true;
+    this.device.destroy();
+    void this.#keepAlive;
+  }
+
+  async #settle(staging: GPUBuffer | undefined): Promise<void> {
+    try {
+      if (staging) await staging.mapAsync(MAP_READ);
+      else await this.device.queue.onSubmittedWorkDone();
+      await Promise.all(this.#checks);
+    } catch (cause) {
+      await this.#lostSoon();
+      this.#throwFailure();
+      throw new GpuValidationError(
+        `reading back failed: ${cause instanceof Error ? cause.message : String(cause)}`,
+      );
+    }
+    this.#throwFailure();
+  }
+
+  /** Lets the report of a lost device, which may come just after a failed map, arrive first. */
+  async #lostSoon(): Promise<void> {
+    await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, 50))]);
+  }
+
+  /** A lost device stays lost; other failures are reported once. */
+  #throwFailure(): void {
+    const failure = this.#failure;
+    if (!failure) return;
+    if (!(failure instanceof DeviceLostError)) this.#failure = undefined;
+    throw failure;
+  }
+}
+
+/** The bytes from a tensor's first to its last element. */
+function spanOf(tensor: Tensor): { first: number; bytes: number } {
+  if (tensor.rows === 0 || tensor.columns === 0) return { first: 0, bytes: 0 };
+  return { first: 4 * tensor.offset, bytes: 4 * ((tensor.rows - 1) * tensor.stride + tensor.columns) };
+}
+
+function gatherRows(window: Float32Array, tensor: Tensor): Float32Array<ArrayBuffer> {
+  const values = new Float32Array(tensor.rows * tensor.columns);
+  for (let row = 0; row < tensor.rows; row++) {
+    const start = row * tensor.stride;
+    values.set(window.subarray(start, start + tensor.columns), row * tensor.columns);
+  }
+  return values;
+}

@@ -1,0 +1,14 @@
+export type { Capabilities, DeviceLimits, Feature } from './capabilities.ts';
+export {
+  DeviceLostError,
+  GpuValidationError,
+  NoAdapterError,
+  OutOfMemoryError,
+  ShaderError,
+} from './errors.ts';
+export { Gpu, type GpuOptions } from './gpu.ts';
+export type { ParamLayout, ParamValues } from './params.ts';
+export type { KernelSource } from './pipeline.ts';
+export type { PoolStatistics } from './pool.ts';
+export { columnsOf, isContiguous, rowsOf, shapeOf, type Tensor } from './tensor.ts';
+export type { KernelTime } from './timing.ts';

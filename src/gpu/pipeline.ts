@@ -1,0 +1,93 @@
+import { ShaderError } from './errors.ts';
+import { MAX_PARAM_BYTES, type ParamLayout } from './params.ts';
+
+/** One kernel: WGSL text with what the host has to know of it. */
+export interface KernelSource<L extends ParamLayout = ParamLayout> {
+  readonly name: string;
+  /**
+   * WGSL with `@group(0)` storage buffers numbered from 0, `struct Params { … }` but no variable for it:
+   * `params` is declared by the device, as immediate data where it exists and as a uniform buffer elsewhere.
+   */
+  readonly code: string;
+  /** Access of each binding of group 0, in order. */
+  readonly bindings: readonly ('read' | 'read_write')[];
+  /** Fields of `struct Params`, in order. */
+  readonly params: L;
+  /** Extensions to enable, for example `subgroups`. */
+  readonly enable?: readonly string[];
+  /** Values of the shader's `override` constants. */
+  readonly constants?: Readonly<Record<string, number>>;
+}
+
+/** A compiled kernel. */
+export interface Pipeline<L extends ParamLayout = ParamLayout> {
+  readonly source: KernelSource<L>;
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+}
+
+const COMPUTE = 4; // GPUShaderStage.COMPUTE
+
+export class PipelineCache {
+  readonly #device: GPUDevice;
+  readonly #immediates: boolean;
+  readonly #paramsLayout: GPUBindGroupLayout;
+  readonly #pipelines = new Map<string, Pipeline>();
+
+  constructor(device: GPUDevice, immediates: boolean, paramsLayout: GPUBindGroupLayout) {
+    this.#device = device;
+    this.#immediates = immediates;
+    this.#paramsLayout = paramsLayout;
+  }
+
+  /** Compiles a kernel, or returns it from the cache. The key is the whole text with its constants. */
+  get<L extends ParamLayout>(source: KernelSource<L>): Pipeline<L> {
+    const key = `${source.name}\n${JSON.stringify(source.constants ?? {})}\n${source.enable?.join() ?? ''}\n${source.code}`;
+    let pipeline = this.#pipelines.get(key);
+    if (!pipeline) {
+      pipeline = this.#compile(source);
+      this.#pipelines.set(key, pipeline);
+    }
+    return pipeline as unknown as Pipeline<L>;
+  }
+
+  #compile(source: KernelSource): Pipeline {
+    const bytes = 4 * Object.keys(source.params).length;
+    if (bytes > MAX_PARAM_BYTES) {
+      throw new ShaderError(
+        `${source.name}: ${bytes} bytes of parameters, at most ${MAX_PARAM_BYTES} are allowed`,
+      );
+    }
+    const device = this.#device;
+    const module = device.createShaderModule({ label: source.name, code: this.text(source) });
+    const layout = device.createBindGroupLayout({
+      label: source.name,
+      entries: source.bindings.map((access, binding) => ({
+        binding,
+        visibility: COMPUTE,
+        buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
+      })),
+    });
+    const pipelineLayout = this.#immediates
+      ? device.createPipelineLayout({
+          bindGroupLayouts: [layout],
+          immediateSize: Math.ceil(bytes / 16) * 16,
+        } as GPUPipelineLayoutDescriptor)
+      : device.createPipelineLayout({ bindGroupLayouts: [layout, this.#paramsLayout] });
+    const pipeline = device.createComputePipeline({
+      label: source.name,
+      layout: pipelineLayout,
+      compute: { module, entryPoint: 'main', constants: source.constants ?? {} },
+    });
+    return { source, pipeline, layout };
+  }
+
+  /** The WGSL that is compiled: extensions, the kernel's text, and the declaration of `params`. */
+  text(source: KernelSource): string {
+    const head = (source.enable ?? []).map((name) => `enable ${name};\n`).join('');
+    if (Object.keys(source.params).length === 0) return head + source.code;
+    return this.#immediates
+      ? `${head}requires immediate_address_space;\n${source.code}\nvar<immediate> params: Params;\n`
+      : `${head}${source.code}\n@group(1) @binding(0) var<uniform> params: Params;\n`;
+  }
+}

@@ -1,0 +1,75 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { Gpu, type GpuOptions, NoAdapterError } from '../../gpu/index.ts';
+import { provideSwiftShader } from './swiftshader.ts';
+
+export interface NodeGpuOptions extends GpuOptions {
+  /**
+   * `auto` (default): a real GPU if there is one, else SwiftShader. `hardware` and `software` insist.
+   * The environment variable NOTICE_ADAPTER sets the default.
+   */
+  readonly adapter?: 'auto' | 'hardware' | 'software';
+  /** Keep Dawn's bounds checks in shaders. They cost up to half of a kernel's time on software adapters. */
+  readonly robustness?: boolean;
+  /** Allow Dawn's experimental features (subgroup matrices). */
+  readonly experimental?: boolean;
+}
+
+const HELP =
+  'Install a Vulkan driver for your GPU (Linux: the vendor package or mesa-vulkan-drivers), or, for a machine ' +
+  'without a GPU on Linux x64, the optional package @sparticuz/chromium that brings SwiftShader (`npm install --include=optional`).';
+
+/**
+ * Opens a device through Dawn (npm `webgpu`).
+ *
+ * @throws NoAdapterError that says what to install; Dawn's null backend, which computes nothing, never passes
+ */
+export async function openGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
+  const wanted = options.adapter ?? adapterFromEnvironment();
+  const hasVulkanDriver = process.platform !== 'linux' || systemHasVulkanDriver();
+  let entry: GPU | undefined;
+  let adapter: GPUAdapter | null = null;
+  if (wanted !== 'software' && hasVulkanDriver) {
+    entry = await createEntry(options);
+    adapter = await requestAdapter(entry);
+  }
+  if (!adapter && wanted !== 'hardware' && (await provideSwiftShader())) {
+    entry = await createEntry(options);
+    adapter = await requestAdapter(entry);
+  }
+  if (!entry || !adapter) {
+    throw new NoAdapterError(`No ${wanted === 'auto' ? '' : `${wanted} `}WebGPU adapter was found. ${HELP}`);
+  }
+  return Gpu.create(adapter, entry, options);
+}
+
+function adapterFromEnvironment(): 'auto' | 'hardware' | 'software' {
+  const value = process.env.NOTICE_ADAPTER ?? 'auto';
+  if (value === 'auto' || value === 'hardware' || value === 'software') return value;
+  throw new NoAdapterError(`NOTICE_ADAPTER is "${value}"; it can be auto, hardware or software.`);
+}
+
+/** Asking Dawn without any driver prints warnings, so look first. */
+function systemHasVulkanDriver(): boolean {
+  if (process.env.VK_ICD_FILENAMES || process.env.VK_DRIVER_FILES) return true;
+  return [
+    '/usr/share/vulkan/icd.d',
+    '/etc/vulkan/icd.d',
+    '/usr/local/share/vulkan/icd.d',
+    '/usr/local/nvidia/share/vulkan/icd.d',
+  ].some((folder) => existsSync(folder) && readdirSync(folder).some((name) => name.endsWith('.json')));
+}
+
+async function createEntry(options: NodeGpuOptions): Promise<GPU> {
+  const { create, globals } = await import('webgpu');
+  Object.assign(globalThis, globals);
+  const features = [
+    options.robustness ? '' : 'disable_robustness',
+    options.experimental ? 'allow_unsafe_apis' : '',
+  ].filter(Boolean);
+  return create(features.length > 0 ? [`enable-dawn-features=${features.join(',')}`] : []);
+}
+
+async function requestAdapter(entry: GPU): Promise<GPUAdapter | null> {
+  const adapter = await entry.requestAdapter({ powerPreference: 'high-performance' });
+  return adapter && /null/i.test(`${adapter.info.device} ${adapter.info.description}`) ? null : adapter;
+}

@@ -1,0 +1,31 @@
+// Writes shaders/*.wgsl into src/kernels/generated/shaders.ts, so that the same text serves Node, browsers and
+// bundlers. With --check nothing is written and a stale file ends with exit status 1.
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const folder = join(root, 'shaders');
+const target = join(root, 'src/kernels/generated/shaders.ts');
+
+const names = readdirSync(folder)
+  .filter((name) => name.endsWith('.wgsl'))
+  .sort();
+const entries = names.map((name) => {
+  const text = readFileSync(join(folder, name), 'utf8').replaceAll('\r\n', '\n');
+  const literal = text.replaceAll('\\', '\\\\').replaceAll('`', '\\`').replaceAll('${', '\\${');
+  return `  ${name.slice(0, -'.wgsl'.length)}: \`${literal}\`,\n`;
+});
+const source =
+  '// Generated from shaders/*.wgsl by tools/embed-shaders.mjs. Do not edit.\n' +
+  `export const SHADERS = {\n${entries.join('')}} as const;\n\nexport type ShaderName = keyof typeof SHADERS;\n`;
+
+const current = existsSync(target) ? readFileSync(target, 'utf8') : '';
+if (current !== source) {
+  if (process.argv.includes('--check')) {
+    console.error('src/kernels/generated/shaders.ts is stale: run `npm run shaders`.');
+    process.exit(1);
+  }
+  mkdirSync(dirname(target), { recursive: true });
+  writeFileSync(target, source);
+}
