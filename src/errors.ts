@@ -16,6 +16,7 @@ export type ErrorCode =
   | 'data' // a data set or manifest row
   | 'hook' // unknown hook point, or an intervention that cannot apply there
   | 'unfired' // an intervention that did not fire as often as asked
+  | 'control' // a self-check of a sweep that failed
   | 'usage'; // wrong options on the command line or in a call
 
 /** Base class. The message names the object, what was expected, what was found, and where possible the cure. */

@@ -37,6 +37,7 @@ export class Gpu {
   readonly #checks = new Set<Promise<void>>();
   #failure: Error | undefined;
   #destroyed = false;
+  #scopes: Promise<void> = Promise.resolve();
 
   /**
    * Opens the adapter's device with every limit it offers.
@@ -154,6 +155,33 @@ export class Gpu {
   /** Gives the tensor's buffer back. Work already recorded may still use it. */
   release(...tensors: readonly Tensor[]): void {
     for (const { buffer } of tensors) this.pool.release(buffer);
+  }
+
+  /**
+   * Runs `work` and then releases every pool buffer that it acquired and did not `keep`, also when it throws: work may
+   * be left half-way without leaking. One scope runs at a time; the next waits.
+   */
+  async scope<T>(work: (keep: (...tensors: readonly Tensor[]) => void) => Promise<T>): Promise<T> {
+    const before = this.#scopes;
+    let done = () => {};
+    this.#scopes = new Promise((resolve) => {
+      done = resolve;
+    });
+    await before;
+    const owned = this.pool.buffersInUse;
+    const kept = new Set<GPUBuffer>();
+    try {
+      return await work((...tensors) => {
+        for (const { buffer } of tensors) kept.add(buffer);
+      });
+    } catch (error) {
+      kept.clear();
+      throw error;
+    } finally {
+      for (const buffer of this.pool.buffersInUse)
+        if (!owned.has(buffer) && !kept.has(buffer)) this.pool.release(buffer);
+      done();
+    }
   }
 
   /** Records one kernel. */

@@ -33,6 +33,8 @@ export class PipelineCache {
   readonly #immediates: boolean;
   readonly #paramsLayout: GPUBindGroupLayout;
   readonly #pipelines = new Map<string, Pipeline>();
+  /** Finds a pipeline without comparing texts: kernels keep their source objects. */
+  readonly #bySource = new WeakMap<object, Pipeline>();
 
   constructor(device: GPUDevice, immediates: boolean, paramsLayout: GPUBindGroupLayout) {
     this.#device = device;
@@ -42,12 +44,15 @@ export class PipelineCache {
 
   /** Compiles a kernel, or returns it from the cache. The key is the whole text with its constants. */
   get<L extends ParamLayout>(source: KernelSource<L>): Pipeline<L> {
+    const known = this.#bySource.get(source);
+    if (known) return known as unknown as Pipeline<L>;
     const key = `${source.name}\n${JSON.stringify(source.constants ?? {})}\n${source.enable?.join() ?? ''}\n${source.code}`;
     let pipeline = this.#pipelines.get(key);
     if (!pipeline) {
       pipeline = this.#compile(source);
       this.#pipelines.set(key, pipeline);
     }
+    this.#bySource.set(source, pipeline);
     return pipeline as unknown as Pipeline<L>;
   }
 

@@ -74,6 +74,11 @@ export class BufferPool {
     this.#free.set(size, bucket);
   }
 
+  /** The buffers in use now. */
+  get buffersInUse(): ReadonlySet<GPUBuffer> {
+    return new Set(this.#inUse.keys());
+  }
+
   /** Called when recorded work has been submitted. */
   submitted(): void {
     this.#epoch++;

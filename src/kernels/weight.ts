@@ -21,10 +21,15 @@ export interface Weight {
   readonly type: ElementType;
   readonly rows: number;
   readonly columns: number;
+  /** Elements from row to row: `columns` rounded up to a multiple of 4, since kernels read vec4. The rest is zeros. */
+  readonly stride: number;
   readonly parts: readonly WeightPart[];
 }
 
-/** A vector of parameters (bias, LayerNorm scale), always widened to f32: they are small and read often. */
+/**
+ * A vector of parameters (bias, LayerNorm scale), always widened to f32: they are small and read often. The buffer
+ * is filled up with zeros to a multiple of 4 elements.
+ */
 export interface Vector {
   readonly name: string;
   readonly length: number;

@@ -1,5 +1,837 @@
 // Generated from shaders/*.wgsl by tools/embed-shaders.mjs. Do not edit.
 export const SHADERS = {
+  activation: `// Y[i] = act(X[i]) or, with HAS_GATE, act(X[i]) · G[i]: the activation of an MLP where a hook needs it apart from its product.
+//
+// X, G, Y: \`count\` f32 values each. Constants: WG, HAS_GATE, ACTIVATION (0 none, 1 GELU with erf, 2 quick-GELU, 3 SiLU).
+// One thread computes one value; threads beyond the widest grid take further values in steps of the grid.
+
+struct Params { count: u32, threads: u32 }
+
+@group(0) @binding(0) var<storage, read> X: array<f32>;
+@group(0) @binding(1) var<storage, read_write> Y: array<f32>;
+//@if HAS_GATE
+@group(0) @binding(2) var<storage, read> G: array<f32>;
+//@endif
+
+@compute @workgroup_size(WG)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  for (var i = id.x; i < params.count; i += params.threads) {
+    var value = activate(X[i]);
+    //@if HAS_GATE
+    value = value * G[i];
+    //@endif
+    Y[i] = value;
+  }
+}
+`,
+  add: `// Y[i] = X[i] + R[i]: a residual sum where a hook needs the summand apart.
+// X, R, Y: \`count\` f32 values each. Constant: WG. One thread computes one value, then steps on by the grid.
+
+struct Params { count: u32, threads: u32 }
+
+@group(0) @binding(0) var<storage, read> X: array<f32>;
+@group(0) @binding(1) var<storage, read> R: array<f32>;
+@group(0) @binding(2) var<storage, read_write> Y: array<f32>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  for (var i = id.x; i < params.count; i += params.threads) { Y[i] = X[i] + R[i]; }
+}
+`,
+  attention_scores: `// S[e, h, j] = scale · Σ_d Q[q_e, h, d] · K[keys_t[j], g(h), d]      for the entries e of each tile t
+//
+// An entry is one query row: (row of Q, row of the output, number of keys it sees). A tile is up to MR entries that
+// share one list of key rows: (first entry, entries, first key in \`keys\`, keys). Keys may be shared by any number of
+// runs without being copied. Q [*, H, D], K [*, G, D] (grouped key heads: g(h) = h · G / H), rows of any stride.
+// S [entries, H, pitch]; keys an entry does not see get −infinity.
+// Constants: SG, MR, NR, STEP features at a time in QUADS, SUBGROUPS (else lanes are threads, each reading for itself),
+// VEC4 (rows of K start at multiples of 4 elements and D is a multiple of 4).
+//
+// One workgroup is one subgroup and computes MR entries × (SG · NR) keys of one head, like matmul_subgroup.wgsl.
+
+struct Params {
+  H: u32, G: u32, D: u32, pitch: u32,
+  qOffset: u32, qStride: u32, kOffset: u32, kStride: u32,
+  firstTile: u32, firstEntry: u32, scale: f32, minusInfinity: u32,
+}
+
+@group(0) @binding(0) var<storage, read> Q: array<f32>;
+//@if VEC4
+@group(0) @binding(1) var<storage, read> K: array<vec4f>;
+//@else
+@group(0) @binding(1) var<storage, read> K: array<f32>;
+//@endif
+@group(0) @binding(2) var<storage, read> entries: array<vec4u>;
+@group(0) @binding(3) var<storage, read> tiles: array<vec4u>;
+@group(0) @binding(4) var<storage, read> keys: array<u32>;
+@group(0) @binding(5) var<storage, read_write> S: array<f32>;
+
+// Features d to d + 3 of the key head that starts at element \`start\`; zeros beyond D.
+fn key4(start: u32, d: u32) -> vec4f {
+  //@if VEC4
+  return K[(start + d) / 4u];
+  //@else
+  var value = vec4f();
+  for (var i = 0u; i < 4u; i++) {
+    if (d + i < params.D) { value[i] = K[start + d + i]; }
+  }
+  return value;
+  //@endif
+}
+
+fn finish(sum: f32, tile: vec4u, r: u32, j: u32, h: u32) {
+  if (r >= tile.y || j >= tile.w) { return; }
+  let e = tile.x + r;
+  let seen = j < entries[e].z;
+  S[((e - params.firstEntry) * params.H + h) * params.pitch + j] =
+    select(bitcast<f32>(params.minusInfinity), sum * params.scale, seen);
+}
+
+@compute @workgroup_size(SG)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  //@if SUBGROUPS
+  @builtin(subgroup_invocation_id) lane: u32,
+  //@else
+  @builtin(local_invocation_index) lane: u32,
+  //@endif
+) {
+  let tile = tiles[params.firstTile + group.y];
+  let firstKey = group.x * SG * NR;
+  if (firstKey >= tile.w) { return; }
+  let h = group.z;
+  let kHead = params.kOffset + h * params.G / params.H * params.D;
+  //@unroll c 0..NR
+  let j{c} = firstKey + {c}u * SG + lane;
+  let k{c} = kHead + keys[tile.z + min(j{c}, tile.w - 1u)] * params.kStride;
+  //@end
+  //@unroll r 0..MR
+  let q{r} = params.qOffset + entries[tile.x + min({r}u, tile.y - 1u)].x * params.qStride + h * params.D;
+  //@unroll c 0..NR
+  var s{r}_{c} = 0.0;
+  //@end
+  //@end
+  for (var d = 0u; d < params.D; d += STEP) {
+    //@if SUBGROUPS
+    let mine = d + lane;
+    //@unroll r 0..MR
+    let x{r} = select(0.0, Q[q{r} + min(mine, params.D - 1u)], mine < params.D);
+    //@end
+    //@endif
+    //@unroll t 0..QUADS
+    if (d + {t}u * 4u < params.D) {
+      //@unroll c 0..NR
+      let b{c} = key4(k{c}, d + {t}u * 4u);
+      //@end
+      //@unroll r 0..MR
+      {
+        //@if SUBGROUPS
+        let y0 = subgroupBroadcast(x{r}, {t}u * 4u);
+        let y1 = subgroupBroadcast(x{r}, {t}u * 4u + 1u);
+        let y2 = subgroupBroadcast(x{r}, {t}u * 4u + 2u);
+        let y3 = subgroupBroadcast(x{r}, {t}u * 4u + 3u);
+        //@else
+        let y0 = Q[q{r} + d];
+        let y1 = select(0.0, Q[q{r} + min(d + 1u, params.D - 1u)], d + 1u < params.D);
+        let y2 = select(0.0, Q[q{r} + min(d + 2u, params.D - 1u)], d + 2u < params.D);
+        let y3 = select(0.0, Q[q{r} + min(d + 3u, params.D - 1u)], d + 3u < params.D);
+        //@endif
+        //@unroll c 0..NR
+        s{r}_{c} = fma(y3, b{c}.w, fma(y2, b{c}.z, fma(y1, b{c}.y, fma(y0, b{c}.x, s{r}_{c}))));
+        //@end
+      }
+      //@end
+    }
+    //@end
+  }
+  //@unroll r 0..MR
+  //@unroll c 0..NR
+  finish(s{r}_{c}, tile, {r}u, j{c}, h);
+  //@end
+  //@end
+}
+`,
+  attention_softmax: `// P[e, h, j] = exp(S[e, h, j] − max_j) / Σ_j exp(S[e, h, j] − max_j) over the keys that entry e sees; 0 beyond them. In place.
+//
+// S = P [entries, H, pitch]; entries as in attention_scores.wgsl. The order of summation depends on the number of keys alone.
+// Constants: WG threads of a workgroup. One workgroup normalises one (entry, head), thread t keys t, t + WG, ….
+
+struct Params { H: u32, pitch: u32, firstEntry: u32 }
+
+@group(0) @binding(0) var<storage, read> entries: array<vec4u>;
+@group(0) @binding(1) var<storage, read_write> S: array<f32>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let e = group.y;
+  let count = entries[params.firstEntry + e].z;
+  let first = (e * params.H + group.x) * params.pitch;
+  var largest = S[first];
+  for (var j = thread; j < count; j += WG) { largest = max(largest, S[first + j]); }
+  largest = reduceMax(largest, thread);
+  var total = 0.0;
+  for (var j = thread; j < count; j += WG) {
+    let value = exp(S[first + j] - largest);
+    S[first + j] = value;
+    total += value;
+  }
+  total = reduceSum(total, thread);
+  for (var j = thread; j < params.pitch; j += WG) {
+    S[first + j] = select(0.0, S[first + j] / total, j < count);
+  }
+}
+`,
+  attention_values: `// Z[o_e, h, d] = Σ_j P[e, h, j] · V[keys_t[j], g(h), d]      for the entries e of each tile t
+//
+// P [entries, H, pitch], 0 for keys that an entry does not see; V [*, G, D], rows of any stride; Z [*, H, D];
+// entries, tiles, keys and g as in attention_scores.wgsl (o_e is an entry's output row).
+// Constants: SG, MR, VEC4, SUBGROUPS (else lanes are threads, each reading for itself) One workgroup is one subgroup and computes MR entries × (4 · SG) features of
+// one head: lane l owns features d0 + 4 l to d0 + 4 l + 3; a row of P is loaded once per SG keys and spread by broadcast.
+// Every Z is one chain of fma over ascending j; the zeros of unseen keys at its end change nothing.
+
+struct Params {
+  H: u32, G: u32, D: u32, pitch: u32,
+  vOffset: u32, vStride: u32, zOffset: u32, zStride: u32,
+  firstTile: u32, firstEntry: u32,
+}
+
+@group(0) @binding(0) var<storage, read> P: array<f32>;
+//@if VEC4
+@group(0) @binding(1) var<storage, read> V: array<vec4f>;
+//@else
+@group(0) @binding(1) var<storage, read> V: array<f32>;
+//@endif
+@group(0) @binding(2) var<storage, read> entries: array<vec4u>;
+@group(0) @binding(3) var<storage, read> tiles: array<vec4u>;
+@group(0) @binding(4) var<storage, read> keys: array<u32>;
+@group(0) @binding(5) var<storage, read_write> Z: array<f32>;
+
+fn value4(start: u32, d: u32) -> vec4f {
+  //@if VEC4
+  return V[(start + min(d, params.D - 4u)) / 4u];
+  //@else
+  var value = vec4f();
+  for (var i = 0u; i < 4u; i++) {
+    if (d + i < params.D) { value[i] = V[start + d + i]; }
+  }
+  return value;
+  //@endif
+}
+
+fn finish(sum: vec4f, tile: vec4u, r: u32, d: u32, h: u32) {
+  if (r >= tile.y) { return; }
+  let first = params.zOffset + entries[tile.x + r].y * params.zStride + h * params.D;
+  for (var i = 0u; i < 4u; i++) {
+    if (d + i < params.D) { Z[first + d + i] = sum[i]; }
+  }
+}
+
+@compute @workgroup_size(SG)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  //@if SUBGROUPS
+  @builtin(subgroup_invocation_id) lane: u32,
+  //@else
+  @builtin(local_invocation_index) lane: u32,
+  //@endif
+) {
+  let tile = tiles[params.firstTile + group.y];
+  let h = group.z;
+  let d = group.x * SG * 4u + lane * 4u;
+  let vHead = params.vOffset + h * params.G / params.H * params.D;
+  //@unroll r 0..MR
+  let p{r} = ((tile.x + min({r}u, tile.y - 1u) - params.firstEntry) * params.H + h) * params.pitch;
+  var s{r} = vec4f();
+  //@end
+  let last = tile.w - 1u;
+  for (var j = 0u; j < tile.w; j += STEP) {
+    //@if SUBGROUPS
+    let mine = j + lane;
+    let at = min(mine, last);
+    let key = keys[tile.z + at];
+    //@unroll r 0..MR
+    let x{r} = select(0.0, P[p{r} + at], mine <= last);
+    //@end
+    //@endif
+    //@unroll t 0..STEP
+    if (j + {t}u <= last) {
+      //@if SUBGROUPS
+      let v = value4(vHead + subgroupBroadcast(key, {t}u) * params.vStride, d);
+      //@unroll r 0..MR
+      s{r} = fma(vec4f(subgroupBroadcast(x{r}, {t}u)), v, s{r});
+      //@end
+      //@else
+      let v = value4(vHead + keys[tile.z + j + {t}u] * params.vStride, d);
+      //@unroll r 0..MR
+      s{r} = fma(vec4f(P[p{r} + j + {t}u]), v, s{r});
+      //@end
+      //@endif
+    }
+    //@end
+  }
+  //@unroll r 0..MR
+  finish(s{r}, tile, {r}u, d, h);
+  //@end
+}
+`,
+  cast: `// Packs f32 values two to a word as f16 or bf16 (round to nearest, ties to even), or widens them again.
+//
+// TO_F32 0: Y[i] = pack(X[2i], X[2i+1]); TO_F32 1: Y[2i], Y[2i+1] = unpack(X[i]). \`count\` is the number of words.
+// Constants: WG, TO_F32, BF16. One thread converts one word, then steps on by the grid.
+
+struct Params { count: u32, threads: u32 }
+
+//@if TO_F32
+@group(0) @binding(0) var<storage, read> X: array<u32>;
+@group(0) @binding(1) var<storage, read_write> Y: array<f32>;
+//@else
+@group(0) @binding(0) var<storage, read> X: array<f32>;
+@group(0) @binding(1) var<storage, read_write> Y: array<u32>;
+//@endif
+
+// Not-a-number keeps a mantissa bit, so that rounding cannot turn it into infinity.
+fn bf16Bits(value: f32) -> u32 {
+  let bits = bitcast<u32>(value);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) { return (bits >> 16u) | 0x40u; }
+  return (bits + 0x7fffu + ((bits >> 16u) & 1u)) >> 16u;
+}
+
+@compute @workgroup_size(WG)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  for (var i = id.x; i < params.count; i += params.threads) {
+    //@if TO_F32
+    if (BF16 == 1u) {
+      Y[2u * i] = bitcast<f32>(X[i] << 16u);
+      Y[2u * i + 1u] = bitcast<f32>(X[i] & 0xffff0000u);
+    } else {
+      let pair = unpack2x16float(X[i]);
+      Y[2u * i] = pair.x;
+      Y[2u * i + 1u] = pair.y;
+    }
+    //@else
+    if (BF16 == 1u) {
+      Y[i] = bf16Bits(X[2u * i]) | (bf16Bits(X[2u * i + 1u]) << 16u);
+    } else {
+      Y[i] = pack2x16float(vec2f(X[2u * i], X[2u * i + 1u]));
+    }
+    //@endif
+  }
+}
+`,
+  custom_hook: `// X[row, c] = edit(X[row, c], batch, position, head, feature) for the listed rows, where \`edit\` is a user's function:
+//   fn edit(value: f32, batch: u32, position: u32, head: u32, feature: u32) -> f32
+// Its text is put in front of this one.
+//
+// X [*, heads · size] with rows of \`stride\` from \`offset\`; rows [R] of (row, batch, position, 0).
+// Constants: WG. One workgroup edits one row, thread t columns t, t + WG, ….
+
+struct Params { R: u32, columns: u32, size: u32, offset: u32, stride: u32, gridX: u32 }
+
+@group(0) @binding(0) var<storage, read_write> X: array<f32>;
+@group(0) @binding(1) var<storage, read> rows: array<vec4u>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let r = group.y * params.gridX + group.x;
+  if (r >= params.R) { return; }
+  let row = rows[r];
+  for (var c = thread; c < params.columns; c += WG) {
+    let at = params.offset + row.x * params.stride + c;
+    X[at] = edit(X[at], row.y, row.z, c / params.size, c % params.size);
+  }
+}
+`,
+  embed_image: `// Y[b · T + t, c] = P[t, c] + (t = 0 ? class[c] : E[b · (T − 1) + t − 1, c]): class token in front, positions added.
+//
+// E [B · (T − 1), C] embedded patches; class [C]; P [T, C] position table (f32, f16 or bf16, rows of \`stride\`).
+// Y [B · T, C]. Constants: WG. One workgroup takes one row, thread t the quads of columns t, t + WG, ….
+
+struct Params { R: u32, C: u32, T: u32, stride: u32, gridX: u32 }
+
+@group(0) @binding(0) var<storage, read> E: array<f32>;
+@group(0) @binding(1) var<storage, read> classToken: array<f32>;
+@group(0) @binding(2) var<storage, read> P: array<WeightVec>;
+@group(0) @binding(3) var<storage, read_write> Y: array<f32>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let row = group.y * params.gridX + group.x;
+  if (row >= params.R) { return; }
+  let t = row % params.T;
+  let patchRow = row / params.T * (params.T - 1u) + max(t, 1u) - 1u;
+  let quads = params.stride / 4u;
+  for (var q = thread; q < quads; q += WG) {
+    let position = weight4(P[t * quads + q]);
+    for (var i = 0u; i < 4u; i++) {
+      let c = 4u * q + i;
+      if (c < params.C) {
+        let value = select(E[patchRow * params.C + c], classToken[c], t == 0u);
+        Y[row * params.C + c] = value + position[i];
+      }
+    }
+  }
+}
+`,
+  embed_tokens: `// Y[r, c] = T[ids[r], c] + P[positions[r], c]; without HAS_POSITIONS only the first table.
+//
+// T [vocabulary, C] and P [positions, C] are weights in f32, f16 or bf16 with rows padded to \`stride\` elements.
+// T may come in parts: bound are rows tFirst to tFirst + tRows; other ids are left to the dispatch of their part.
+// \`index\` holds per row the id and the position. Y [R, C] contiguous.
+// Constants: WG, HAS_POSITIONS. One workgroup takes one row, thread t the quads of columns t, t + WG, ….
+
+struct Params { R: u32, C: u32, stride: u32, tFirst: u32, tRows: u32, gridX: u32 }
+
+@group(0) @binding(0) var<storage, read> index: array<vec2u>;
+@group(0) @binding(1) var<storage, read> T: array<WeightVec>;
+@group(0) @binding(2) var<storage, read_write> Y: array<f32>;
+//@if HAS_POSITIONS
+@group(0) @binding(3) var<storage, read> P: array<WeightVec>;
+//@endif
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let row = group.y * params.gridX + group.x;
+  if (row >= params.R) { return; }
+  let id = index[row].x - params.tFirst;
+  if (id >= params.tRows) { return; }
+  let quads = params.stride / 4u;
+  for (var q = thread; q < quads; q += WG) {
+    var value = weight4(T[id * quads + q]);
+    //@if HAS_POSITIONS
+    value = value + weight4(P[index[row].y * quads + q]);
+    //@endif
+    for (var i = 0u; i < 4u; i++) {
+      if (4u * q + i < params.C) { Y[row * params.C + 4u * q + i] = value[i]; }
+    }
+  }
+}
+`,
+  gather_rows: `// Y[yFirst + r, c] = X[index[r], c].
+//
+// X [*, C] with rows of \`xStride\` from \`xOffset\`; Y likewise; index [R] u32. X and Y are different buffers.
+// Constants: WG. One workgroup copies one row, thread t columns t, t + WG, ….
+
+struct Params { R: u32, C: u32, xOffset: u32, xStride: u32, yOffset: u32, yStride: u32, gridX: u32 }
+
+@group(0) @binding(0) var<storage, read> X: array<f32>;
+@group(0) @binding(1) var<storage, read> index: array<u32>;
+@group(0) @binding(2) var<storage, read_write> Y: array<f32>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let row = group.y * params.gridX + group.x;
+  if (row >= params.R) { return; }
+  let origin = params.xOffset + index[row] * params.xStride;
+  let to = params.yOffset + row * params.yStride;
+  for (var c = thread; c < params.C; c += WG) { Y[to + c] = X[origin + c]; }
+}
+`,
+  image_patches: `// X[patch, (channel, y, x)] = pixels[channel, top + y, left + x]: the rows that a patch embedding multiplies with its
+// convolution's weights [C, 3 · S · S].
+//
+// pixels [B, 3, H, W] f32. X [B · (H / S) · (W / S), 3 · S · S], patches row by row within each image.
+// Constants: WG. One thread copies one value, then steps on by the grid.
+
+struct Params { count: u32, threads: u32, H: u32, W: u32, S: u32 }
+
+@group(0) @binding(0) var<storage, read> pixels: array<f32>;
+@group(0) @binding(1) var<storage, read_write> X: array<f32>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let columns = 3u * params.S * params.S;
+  let across = params.W / params.S;
+  let perImage = (params.H / params.S) * across;
+  for (var i = id.x; i < params.count; i += params.threads) {
+    let patchIndex = i / columns;
+    let within = i % columns;
+    let image = patchIndex / perImage;
+    let p = patchIndex % perImage;
+    let channel = within / (params.S * params.S);
+    let y = (p / across) * params.S + (within / params.S) % params.S;
+    let x = (p % across) * params.S + within % params.S;
+    X[i] = pixels[((image * 3u + channel) * params.H + y) * params.W + x];
+  }
+}
+`,
+  intervene: `// X[row, c] of the addressed elements becomes, for source value s (from Y, or from a constant 0):
+//   OP 0 replace s · 1 zero 0 · 2 add x + a·s · 3 scale a·x · 4 interpolate (1 − a)·x + a·s
+//
+// Each edit is 8 words: target row, first column, columns, source row, alpha (f32 bits), index of its counter, -, -.
+// X [*, *] with rows of \`xStride\` from \`xOffset\`; Y rows of \`yStride\` from \`yOffset\` with the source in the same columns as the
+// target, minus \`yColumn\`. Without EXTERNAL Y is X itself, and then no source row may also be a target.
+// \`fired[counter]\` counts the elements written, so that an edit that did not happen is noticed.
+// Constants: WG, OP, EXTERNAL. One workgroup makes one edit, thread t takes columns t, t + WG, ….
+
+struct Params { count: u32, gridX: u32, xOffset: u32, xStride: u32, yOffset: u32, yStride: u32, yColumn: u32 }
+
+@group(0) @binding(0) var<storage, read_write> X: array<f32>;
+@group(0) @binding(1) var<storage, read> edits: array<u32>;
+@group(0) @binding(2) var<storage, read_write> fired: array<atomic<u32>>;
+//@if EXTERNAL
+@group(0) @binding(3) var<storage, read> Y: array<f32>;
+//@endif
+
+fn source(row: u32, c: u32) -> f32 {
+  let at = params.yOffset + row * params.yStride + c - params.yColumn;
+  //@if EXTERNAL
+  return Y[at];
+  //@else
+  return X[at];
+  //@endif
+}
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let i = group.y * params.gridX + group.x;
+  if (i >= params.count) { return; }
+  let to = params.xOffset + edits[8u * i] * params.xStride;
+  let first = edits[8u * i + 1u];
+  let end = first + edits[8u * i + 2u];
+  let origin = edits[8u * i + 3u];
+  let alpha = bitcast<f32>(edits[8u * i + 4u]);
+  var written = 0u;
+  for (var c = first + thread; c < end; c += WG) {
+    let x = X[to + c];
+    var value = 0.0;
+    if (OP == 0u) { value = source(origin, c); }
+    if (OP == 2u) { value = fma(alpha, source(origin, c), x); }
+    if (OP == 3u) { value = alpha * x; }
+    if (OP == 4u) { value = fma(alpha, source(origin, c), (1.0 - alpha) * x); }
+    X[to + c] = value;
+    written++;
+  }
+  if (written > 0u) { atomicAdd(&fired[edits[8u * i + 5u]], written); }
+}
+`,
+  layer_norm: `// Y[r, c] = (X[r, c] − mean_r) / sqrt(var_r + eps) · scale[c] + shift[c]       (HAS_SHIFT: LayerNorm)
+// Y[r, c] = X[r, c] / sqrt(mean_r(x²) + eps) · scale[c]                         (without: RMSNorm)
+//
+// X, Y [R, C] contiguous f32; scale, shift [C]. The variance is that of the deviations from the mean (two passes).
+// Constants: WG threads of a workgroup, HAS_SHIFT.
+// One workgroup normalises one row; thread t takes columns t, t + WG, …. Rows beyond the widest grid are taken by y.
+
+struct Params { R: u32, C: u32, gridX: u32, eps: f32 }
+
+@group(0) @binding(0) var<storage, read> X: array<f32>;
+@group(0) @binding(1) var<storage, read> scale: array<f32>;
+@group(0) @binding(2) var<storage, read_write> Y: array<f32>;
+//@if HAS_SHIFT
+@group(0) @binding(3) var<storage, read> shift: array<f32>;
+//@endif
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let row = group.y * params.gridX + group.x;
+  if (row >= params.R) { return; }
+  let first = row * params.C;
+  var mean = 0.0;
+  //@if HAS_SHIFT
+  var total = 0.0;
+  for (var c = thread; c < params.C; c += WG) { total += X[first + c]; }
+  mean = reduceSum(total, thread) / f32(params.C);
+  //@endif
+  var squares = 0.0;
+  for (var c = thread; c < params.C; c += WG) {
+    let d = X[first + c] - mean;
+    squares = fma(d, d, squares);
+  }
+  let inverse = 1.0 / sqrt(reduceSum(squares, thread) / f32(params.C) + params.eps);
+  for (var c = thread; c < params.C; c += WG) {
+    var value = (X[first + c] - mean) * inverse * scale[c];
+    //@if HAS_SHIFT
+    value = value + shift[c];
+    //@endif
+    Y[first + c] = value;
+  }
+}
+`,
+  log_sum_exp: `// out[r] = ( log Σ_v exp(L[r, v]), L[r, ids[r, 0]], …, L[r, ids[r, count − 1]] ): all that a metric needs of a row of logits.
+//
+// L [R, V] contiguous f32; ids [R, count] token ids; out [R, 1 + count].
+// Constants: WG threads of a workgroup. One workgroup reduces one row, thread t values t, t + WG, ….
+
+struct Params { R: u32, V: u32, count: u32, gridX: u32 }
+
+@group(0) @binding(0) var<storage, read> L: array<f32>;
+@group(0) @binding(1) var<storage, read> ids: array<u32>;
+@group(0) @binding(2) var<storage, read_write> result: array<f32>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let row = group.y * params.gridX + group.x;
+  if (row >= params.R) { return; }
+  let first = row * params.V;
+  var largest = L[first];
+  for (var v = thread; v < params.V; v += WG) { largest = max(largest, L[first + v]); }
+  largest = reduceMax(largest, thread);
+  var total = 0.0;
+  for (var v = thread; v < params.V; v += WG) { total += exp(L[first + v] - largest); }
+  total = reduceSum(total, thread);
+  let to = row * (1u + params.count);
+  if (thread == 0u) { result[to] = largest + log(total); }
+  for (var i = thread; i < params.count; i += WG) { result[to + 1u + i] = L[first + ids[row * params.count + i]]; }
+}
+`,
+  matmul_portable: `// C[m, n] = act( Σ_k A[m, k] · W[n, k] + bias[n] ) + R[m, n] without subgroups and without workgroup memory.
+//
+// Operands, epilogue and order of summation as in matmul_subgroup.wgsl.
+// Constants: WG threads of a workgroup, MR rows and NR columns of one thread's tile, HAS_BIAS, HAS_RESIDUAL, ACTIVATION.
+//
+// One workgroup computes MR × (WG · NR) values; thread t owns columns n0 + t, n0 + WG + t, …. All threads read the
+// same elements of A at the same time.
+
+struct Params {
+  M: u32, N: u32, K: u32, nFirst: u32,
+  aOffset: u32, aStride: u32, wStride: u32,
+  rOffset: u32, rStride: u32, cOffset: u32, cStride: u32,
+}
+
+@group(0) @binding(0) var<storage, read> A: array<f32>;
+@group(0) @binding(1) var<storage, read> W: array<WeightVec>;
+@group(0) @binding(2) var<storage, read_write> C: array<f32>;
+//@if HAS_BIAS
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+//@endif
+//@if HAS_RESIDUAL
+@group(0) @binding(3u + HAS_BIAS) var<storage, read> R: array<f32>;
+//@endif
+
+fn finish(sum: f32, m: u32, n: u32) {
+  if (m >= params.M || n >= params.N) { return; }
+  let column = params.nFirst + n;
+  var value = sum;
+  //@if HAS_BIAS
+  value = value + bias[column];
+  //@endif
+  value = activate(value);
+  //@if HAS_RESIDUAL
+  value = value + R[params.rOffset + m * params.rStride + column];
+  //@endif
+  C[params.cOffset + m * params.cStride + column] = value;
+}
+
+fn element(row: u32, k: u32) -> f32 {
+  return select(0.0, A[row + min(k, params.K - 1u)], k < params.K);
+}
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let m0 = group.y * MR;
+  let n0 = group.x * WG * NR + thread;
+  let quads = params.wStride / 4u;
+  //@unroll c 0..NR
+  let w{c} = min(n0 + {c}u * WG, params.N - 1u) * quads;
+  //@end
+  //@unroll r 0..MR
+  let a{r} = params.aOffset + min(m0 + {r}u, params.M - 1u) * params.aStride;
+  //@unroll c 0..NR
+  var s{r}_{c} = 0.0;
+  //@end
+  //@end
+  for (var k = 0u; k < params.K; k += 4u) {
+    //@unroll c 0..NR
+    let b{c} = weight4(W[w{c} + k / 4u]);
+    //@end
+    //@unroll r 0..MR
+    {
+      let y0 = element(a{r}, k);
+      let y1 = element(a{r}, k + 1u);
+      let y2 = element(a{r}, k + 2u);
+      let y3 = element(a{r}, k + 3u);
+      //@unroll c 0..NR
+      s{r}_{c} = fma(y3, b{c}.w, fma(y2, b{c}.z, fma(y1, b{c}.y, fma(y0, b{c}.x, s{r}_{c}))));
+      //@end
+    }
+    //@end
+  }
+  //@unroll r 0..MR
+  //@unroll c 0..NR
+  finish(s{r}_{c}, m0 + {r}u, n0 + {c}u * WG);
+  //@end
+  //@end
+}
+`,
+  matmul_subgroup: `// C[m, n] = act( Σ_k A[m, k] · W[n, k] + bias[n] ) + R[m, n]
+//
+// A [M, K] f32, rows of \`aStride\` elements from element \`aOffset\`.
+// W [N, K] in PyTorch's order (out features × in features), f32, f16 or bf16; rows padded with zeros to \`wStride\`
+//   elements, a multiple of 4. Bound are the rows of one part; \`nFirst\` is the part's first row.
+// bias [N], R [M, N] (rows of \`rStride\`), C [M, N] (rows of \`cStride\`).
+// Constants: SG lanes of a subgroup, MR rows of A and NR columns per lane of a tile, HAS_BIAS, HAS_RESIDUAL,
+//   ACTIVATION (0 none, 1 GELU with erf, 2 quick-GELU).
+//
+// One workgroup is one subgroup and computes MR × (SG · NR) values: lane l owns columns n0 + l, n0 + SG + l, … and
+// reads their weights as vec4 along k. Each of the MR rows of A is loaded once per SG steps of k, lane l taking
+// k + l, and spread with subgroupBroadcast: on software adapters a load costs as much as 15 to 30 fma.
+// Every C[m, n] is one chain of fma over ascending k, so it does not depend on M or on the tile.
+
+struct Params {
+  M: u32, N: u32, K: u32, nFirst: u32,
+  aOffset: u32, aStride: u32, wStride: u32,
+  rOffset: u32, rStride: u32, cOffset: u32, cStride: u32,
+}
+
+@group(0) @binding(0) var<storage, read> A: array<f32>;
+@group(0) @binding(1) var<storage, read> W: array<WeightVec>;
+@group(0) @binding(2) var<storage, read_write> C: array<f32>;
+//@if HAS_BIAS
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+//@endif
+//@if HAS_RESIDUAL
+@group(0) @binding(3u + HAS_BIAS) var<storage, read> R: array<f32>;
+//@endif
+
+fn finish(sum: f32, m: u32, n: u32) {
+  if (m >= params.M || n >= params.N) { return; }
+  let column = params.nFirst + n;
+  var value = sum;
+  //@if HAS_BIAS
+  value = value + bias[column];
+  //@endif
+  value = activate(value);
+  //@if HAS_RESIDUAL
+  value = value + R[params.rOffset + m * params.rStride + column];
+  //@endif
+  C[params.cOffset + m * params.cStride + column] = value;
+}
+
+@compute @workgroup_size(SG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+  let m0 = group.y * MR;
+  let n0 = group.x * SG * NR + lane;
+  let quads = params.wStride / 4u;
+  let lastN = params.N - 1u;
+  let lastM = params.M - 1u;
+  let lastK = params.K - 1u;
+  //@unroll c 0..NR
+  let w{c} = min(n0 + {c}u * SG, lastN) * quads;
+  //@end
+  //@unroll r 0..MR
+  let a{r} = params.aOffset + min(m0 + {r}u, lastM) * params.aStride;
+  //@unroll c 0..NR
+  var s{r}_{c} = 0.0;
+  //@end
+  //@end
+  for (var k = 0u; k < params.K; k += SG) {
+    let mine = k + lane;
+    let inside = mine <= lastK;
+    let at = min(mine, lastK);
+    //@unroll r 0..MR
+    let x{r} = select(0.0, A[a{r} + at], inside);
+    //@end
+    //@unroll q 0..QUADS
+    {
+      let quad = min(k / 4u + {q}u, quads - 1u);
+      //@unroll c 0..NR
+      let b{c} = weight4(W[w{c} + quad]);
+      //@end
+      //@unroll r 0..MR
+      {
+        let y0 = subgroupBroadcast(x{r}, {q}u * 4u);
+        let y1 = subgroupBroadcast(x{r}, {q}u * 4u + 1u);
+        let y2 = subgroupBroadcast(x{r}, {q}u * 4u + 2u);
+        let y3 = subgroupBroadcast(x{r}, {q}u * 4u + 3u);
+        //@unroll c 0..NR
+        s{r}_{c} = fma(y3, b{c}.w, fma(y2, b{c}.z, fma(y1, b{c}.y, fma(y0, b{c}.x, s{r}_{c}))));
+        //@end
+      }
+      //@end
+    }
+    //@end
+  }
+  //@unroll r 0..MR
+  //@unroll c 0..NR
+  finish(s{r}_{c}, m0 + {r}u, n0 + {c}u * SG);
+  //@end
+  //@end
+}
+`,
+  mean_rows: `// Y[g, c] = mean over the rows i of group g of X[rows[i], c]: the source of mean ablation.
+//
+// X [*, C] rows of \`stride\` from \`offset\`; groups [R] of (first, count) into rows; Y [R, C].
+// Constants: WG. One workgroup averages one group, thread t columns t, t + WG, …; rows are added in order.
+
+struct Params { R: u32, C: u32, offset: u32, stride: u32, gridX: u32 }
+
+@group(0) @binding(0) var<storage, read> X: array<f32>;
+@group(0) @binding(1) var<storage, read> groups: array<vec2u>;
+@group(0) @binding(2) var<storage, read> rows: array<u32>;
+@group(0) @binding(3) var<storage, read_write> Y: array<f32>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let g = group.y * params.gridX + group.x;
+  if (g >= params.R) { return; }
+  let first = groups[g].x;
+  let count = groups[g].y;
+  for (var c = thread; c < params.C; c += WG) {
+    var total = 0.0;
+    for (var i = first; i < first + count; i++) { total += X[params.offset + rows[i] * params.stride + c]; }
+    Y[g * params.C + c] = total / f32(count);
+  }
+}
+`,
+  restoration: `// The four numbers of a patched run, from log-sum-exp and the logits of the correct and the incorrect answer:
+//   P'(correct), P'(correct) − P*(correct), LD' − LD*, (LD' − LD*) / (LD − LD*)
+// where P = exp(logit − lse), LD = logit(correct) − logit(incorrect), ' is the patched run, * the corrupt run, plain
+// the clean run ("What Do VLMs NOTICE?", section 3).
+//
+// S [*, 3] = (lse, correct, incorrect); index [R] of (patched, corrupt, clean) rows of S; out [R, 4].
+// Constants: WG. One thread computes one run.
+
+struct Params { R: u32 }
+
+@group(0) @binding(0) var<storage, read> S: array<f32>;
+@group(0) @binding(1) var<storage, read> index: array<u32>;
+@group(0) @binding(2) var<storage, read_write> result: array<f32>;
+
+fn probability(row: u32) -> f32 { return exp(S[3u * row + 1u] - S[3u * row]); }
+fn difference(row: u32) -> f32 { return S[3u * row + 1u] - S[3u * row + 2u]; }
+
+@compute @workgroup_size(WG)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let i = id.x;
+  if (i >= params.R) { return; }
+  let patched = index[3u * i];
+  let corrupt = index[3u * i + 1u];
+  let clean = index[3u * i + 2u];
+  let p = probability(patched);
+  let effect = difference(patched) - difference(corrupt);
+  result[4u * i] = p;
+  result[4u * i + 1u] = p - probability(corrupt);
+  result[4u * i + 2u] = effect;
+  result[4u * i + 3u] = effect / (difference(clean) - difference(corrupt));
+}
+`,
+  rotary: `// Y[r, h, d] = X[r, h, d] · cos(p_r · f_d) + rotate(X)[r, h, d] · sin(p_r · f_d), as Hugging Face lays LLaMA out:
+// rotate(X)[d] = −X[d + D/2] for the first half of the features, X[d − D/2] for the second;
+// f_d = theta^(−2 (d mod D/2) / D). cos and sin come from a table, computed in f64 and rounded once.
+//
+// X [R, H · D] with rows of \`stride\` from \`offset\`, changed in place; positions [R]; table [positions, D/2] of (cos, sin).
+// Constants: WG. One thread turns one pair (d, d + D/2), then steps on by the grid.
+
+struct Params { count: u32, threads: u32, H: u32, half: u32, offset: u32, stride: u32 }
+
+@group(0) @binding(0) var<storage, read_write> X: array<f32>;
+@group(0) @binding(1) var<storage, read> positions: array<u32>;
+@group(0) @binding(2) var<storage, read> table: array<vec2f>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  for (var i = id.x; i < params.count; i += params.threads) {
+    let d = i % params.half;
+    let h = i / params.half % params.H;
+    let row = i / (params.half * params.H);
+    let at = params.offset + row * params.stride + h * 2u * params.half + d;
+    let turn = table[positions[row] * params.half + d];
+    let x = X[at];
+    let y = X[at + params.half];
+    X[at] = x * turn.x - y * turn.y;
+    X[at + params.half] = y * turn.x + x * turn.y;
+  }
+}
+`,
 } as const;
 
 export type ShaderName = keyof typeof SHADERS;

@@ -1,0 +1,29 @@
+// P[e, h, j] = exp(S[e, h, j] − max_j) / Σ_j exp(S[e, h, j] − max_j) over the keys that entry e sees; 0 beyond them. In place.
+//
+// S = P [entries, H, pitch]; entries as in attention_scores.wgsl. The order of summation depends on the number of keys alone.
+// Constants: WG threads of a workgroup. One workgroup normalises one (entry, head), thread t keys t, t + WG, ….
+
+struct Params { H: u32, pitch: u32, firstEntry: u32 }
+
+@group(0) @binding(0) var<storage, read> entries: array<vec4u>;
+@group(0) @binding(1) var<storage, read_write> S: array<f32>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let e = group.y;
+  let count = entries[params.firstEntry + e].z;
+  let first = (e * params.H + group.x) * params.pitch;
+  var largest = S[first];
+  for (var j = thread; j < count; j += WG) { largest = max(largest, S[first + j]); }
+  largest = reduceMax(largest, thread);
+  var total = 0.0;
+  for (var j = thread; j < count; j += WG) {
+    let value = exp(S[first + j] - largest);
+    S[first + j] = value;
+    total += value;
+  }
+  total = reduceSum(total, thread);
+  for (var j = thread; j < params.pitch; j += WG) {
+    S[first + j] = select(0.0, S[first + j] / total, j < count);
+  }
+}

@@ -1,0 +1,32 @@
+export {
+  type AnswerOptions,
+  type AnswerToken,
+  answerTokenIds,
+  answerTokens,
+  inCaseOf,
+  NOTICE_CODE_ANSWER_TOKEN,
+  sameTokenLength,
+} from './answer.ts';
+export { browserDecoder } from './browser-decoder.ts';
+export { checkImageSize, type ImageDecoder, MAX_IMAGE_PIXELS, type RgbImage } from './image.ts';
+export { ImageProcessor, type PixelValues, type ProcessedImage } from './image-processor.ts';
+export type { CharRange } from './offsets.ts';
+export type { Preprocessing } from './preprocessor-config.ts';
+export {
+  type ExpandedPrompt,
+  expandImageTokens,
+  formatPrompt,
+  PROMPT_TEMPLATES,
+  type PromptTemplate,
+} from './prompt.ts';
+export {
+  findOptions,
+  findPhrase,
+  type Occurrence,
+  type Options,
+  promptRoles,
+  type TokenRole,
+  type TokenSpan,
+} from './prompt-tokens.ts';
+export { type ResampleFilter, resize } from './resample.ts';
+export { type EncodedText, Tokenizer, type TokenizerFiles } from './tokenizer.ts';

@@ -1,0 +1,215 @@
+// Attention in three kernels: scores, softmax, values. Fusing them gains nothing where it was measured, and the scores
+// and patterns in between are what an interpretability tool wants to read and edit.
+
+import type { Gpu, KernelSource, Tensor } from '../gpu/index.ts';
+import type { AttentionChunk, AttentionPlan } from './attention-plan.ts';
+import { assemble, once, reductionFor } from './source.ts';
+
+/** Shapes of an attention layer. */
+export interface AttentionShape {
+  readonly heads: number;
+  /** Key and value heads; each serves `heads / keyHeads` query heads. */
+  readonly keyHeads: number;
+  readonly headSize: number;
+}
+
+/** A plan's tables in GPU memory. */
+export interface AttentionTables {
+  readonly plan: AttentionPlan;
+  readonly entries: GPUBuffer;
+  readonly tiles: GPUBuffer;
+  readonly keys: GPUBuffer;
+}
+
+export function uploadPlan(gpu: Gpu, plan: AttentionPlan): AttentionTables {
+  return {
+    plan,
+    entries: gpu.uploadWords(plan.entries, 'attention entries'),
+    tiles: gpu.uploadWords(plan.tiles, 'attention tiles'),
+    keys: gpu.uploadWords(plan.keys, 'attention keys'),
+  };
+}
+
+export function releasePlan(gpu: Gpu, tables: AttentionTables): void {
+  for (const buffer of [tables.entries, tables.tiles, tables.keys]) gpu.pool.release(buffer);
+}
+
+const SCORES = {
+  H: 'u32',
+  G: 'u32',
+  D: 'u32',
+  pitch: 'u32',
+  qOffset: 'u32',
+  qStride: 'u32',
+  kOffset: 'u32',
+  kStride: 'u32',
+  firstTile: 'u32',
+  firstEntry: 'u32',
+  scale: 'f32',
+  minusInfinity: 'u32',
+} as const;
+
+const MINUS_INFINITY_BITS = 0xff800000;
+
+/** Lanes of the attention kernels on a device, and whether they exchange values. */
+function lanes(gpu: Gpu): { SG: number; SUBGROUPS: number; enable: readonly string[] } {
+  const { subgroupSize, software } = gpu.capabilities;
+  return software && subgroupSize >= 4 && subgroupSize <= 8
+    ? { SG: subgroupSize, SUBGROUPS: 1, enable: ['subgroups'] }
+    : { SG: 32, SUBGROUPS: 0, enable: [] };
+}
+
+/** Whether heads can be read four features at a time. */
+function aligned(tensor: Tensor, headSize: number): boolean {
+  return headSize % 4 === 0 && tensor.stride % 4 === 0 && tensor.offset % 4 === 0;
+}
+
+/**
+ * scale · Q Kᵀ for one chunk of a plan; −infinity for keys that a query does not see.
+ *
+ * @param q rows [heads · d_head]
+ * @param k rows [keyHeads · d_head]
+ * @returns [entries, heads · pitch]
+ */
+export function attentionScores(
+  gpu: Gpu,
+  q: Tensor,
+  k: Tensor,
+  { heads, keyHeads, headSize }: AttentionShape,
+  tables: AttentionTables,
+  chunk: AttentionChunk,
+): Tensor {
+  const { SG, SUBGROUPS, enable } = lanes(gpu);
+  const vec4 = Number(aligned(k, headSize));
+  const { tileRows, pitch } = tables.plan;
+  const columns = SUBGROUPS ? 4 : 1;
+  const name = `attention_scores ${tileRows}x${columns}x${SG}${SUBGROUPS ? ' subgroups' : ''}${vec4 ? ' vec4' : ''}`;
+  const source = once(
+    name,
+    (): KernelSource<typeof SCORES> => ({
+      name,
+      code: assemble('attention_scores', {
+        constants: {
+          SG,
+          SUBGROUPS,
+          VEC4: vec4,
+          MR: tileRows,
+          NR: columns,
+          STEP: SUBGROUPS ? SG : 4,
+          QUADS: SUBGROUPS ? SG / 4 : 1,
+        },
+      }),
+      bindings: ['read', 'read', 'read', 'read', 'read', 'read_write'],
+      params: SCORES,
+      enable,
+    }),
+  );
+  const scores = gpu.empty(chunk.entries, heads * pitch, 'attention scores');
+  gpu.dispatch(
+    source,
+    [q.buffer, k.buffer, tables.entries, tables.tiles, tables.keys, scores.buffer],
+    {
+      H: heads,
+      G: keyHeads,
+      D: headSize,
+      pitch,
+      qOffset: q.offset,
+      qStride: q.stride,
+      kOffset: k.offset,
+      kStride: k.stride,
+      firstTile: chunk.firstTile,
+      firstEntry: chunk.firstEntry,
+      scale: 1 / Math.sqrt(headSize),
+      minusInfinity: MINUS_INFINITY_BITS,
+    },
+    [Math.ceil(pitch / (SG * columns)), chunk.tiles, heads],
+  );
+  return scores;
+}
+
+const SOFTMAX = { H: 'u32', pitch: 'u32', firstEntry: 'u32' } as const;
+
+/** Turns a chunk's scores into its pattern, in place; unseen keys and the padding of a row become 0. */
+export function attentionSoftmax(
+  gpu: Gpu,
+  scores: Tensor,
+  heads: number,
+  tables: AttentionTables,
+  chunk: AttentionChunk,
+): void {
+  const { reduction, WG, enable } = reductionFor(gpu.capabilities);
+  const source = once(
+    `attention_softmax ${reduction} ${WG}`,
+    (): KernelSource<typeof SOFTMAX> => ({
+      name: 'attention_softmax',
+      code: assemble('attention_softmax', { constants: { WG }, reduction }),
+      bindings: ['read', 'read_write'],
+      params: SOFTMAX,
+      enable,
+    }),
+  );
+  gpu.dispatch(
+    source,
+    [tables.entries, scores.buffer],
+    { H: heads, pitch: tables.plan.pitch, firstEntry: chunk.firstEntry },
+    [heads, chunk.entries, 1],
+  );
+}
+
+const VALUES = {
+  H: 'u32',
+  G: 'u32',
+  D: 'u32',
+  pitch: 'u32',
+  vOffset: 'u32',
+  vStride: 'u32',
+  zOffset: 'u32',
+  zStride: 'u32',
+  firstTile: 'u32',
+  firstEntry: 'u32',
+} as const;
+
+/** pattern · V for one chunk, written into the rows of `z` [*, heads · d_head] that its entries name. */
+export function attentionValues(
+  gpu: Gpu,
+  pattern: Tensor,
+  v: Tensor,
+  z: Tensor,
+  { heads, keyHeads, headSize }: AttentionShape,
+  tables: AttentionTables,
+  chunk: AttentionChunk,
+): void {
+  const { SG, SUBGROUPS, enable } = lanes(gpu);
+  const vec4 = Number(aligned(v, headSize));
+  const { tileRows, pitch } = tables.plan;
+  const name = `attention_values ${tileRows}x${SG}${SUBGROUPS ? ' subgroups' : ''}${vec4 ? ' vec4' : ''}`;
+  const source = once(
+    name,
+    (): KernelSource<typeof VALUES> => ({
+      name,
+      code: assemble('attention_values', {
+        constants: { SG, SUBGROUPS, VEC4: vec4, MR: tileRows, STEP: SUBGROUPS ? SG : 1 },
+      }),
+      bindings: ['read', 'read', 'read', 'read', 'read', 'read_write'],
+      params: VALUES,
+      enable,
+    }),
+  );
+  gpu.dispatch(
+    source,
+    [pattern.buffer, v.buffer, tables.entries, tables.tiles, tables.keys, z.buffer],
+    {
+      H: heads,
+      G: keyHeads,
+      D: headSize,
+      pitch,
+      vOffset: v.offset,
+      vStride: v.stride,
+      zOffset: z.offset,
+      zStride: z.stride,
+      firstTile: chunk.firstTile,
+      firstEntry: chunk.firstEntry,
+    },
+    [Math.ceil(headSize / (4 * SG)), chunk.tiles, heads],
+  );
+}

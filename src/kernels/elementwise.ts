@@ -1,0 +1,265 @@
+// Kernels that treat every value or every row alike: activations, sums, norms, row copies, rotary embedding, casts.
+
+import { checkShape } from '../errors.ts';
+import { type Gpu, isContiguous, type KernelSource, shapeOf, type Tensor } from '../gpu/index.ts';
+import { ELEMENT_THREADS, elementGrid, gridOf } from './grid.ts';
+import { type Activation, assemble, once, reductionFor } from './source.ts';
+import type { Vector } from './weight.ts';
+
+const WG = ELEMENT_THREADS;
+const ELEMENTS = { count: 'u32', threads: 'u32' } as const;
+
+/** act(x), or act(x) · gate: an MLP's activation apart from its product. Shapes equal and contiguous. */
+export function activate(gpu: Gpu, x: Tensor, activation: Activation, gate?: Tensor): Tensor {
+  checkContiguous('activation', x, ...(gate ? [gate] : []));
+  const name = `activation ${activation}${gate ? ' gated' : ''}`;
+  const source = once(
+    name,
+    (): KernelSource<typeof ELEMENTS> => ({
+      name,
+      code: assemble('activation', { constants: { WG, HAS_GATE: Number(!!gate) }, activation }),
+      bindings: ['read', 'read_write', ...(gate ? (['read'] as const) : [])],
+      params: ELEMENTS,
+    }),
+  );
+  const out = gpu.empty(x.rows, x.columns, 'activation');
+  const count = x.rows * x.columns;
+  const { groups, threads } = elementGrid(gpu, count);
+  gpu.dispatch(source, [x.buffer, out.buffer, ...(gate ? [gate.buffer] : [])], { count, threads }, groups);
+  return out;
+}
+
+/** x + residual, both contiguous [R, C]. */
+export function add(gpu: Gpu, x: Tensor, residual: Tensor): Tensor {
+  checkContiguous('add', x, residual);
+  const source = once(
+    'add',
+    (): KernelSource<typeof ELEMENTS> => ({
+      name: 'add',
+      code: assemble('add', { constants: { WG } }),
+      bindings: ['read', 'read', 'read_write'],
+      params: ELEMENTS,
+    }),
+  );
+  const out = gpu.empty(x.rows, x.columns, 'sum');
+  const count = x.rows * x.columns;
+  const { groups, threads } = elementGrid(gpu, count);
+  gpu.dispatch(source, [x.buffer, residual.buffer, out.buffer], { count, threads }, groups);
+  return out;
+}
+
+const NORM = { R: 'u32', C: 'u32', gridX: 'u32', eps: 'f32' } as const;
+
+/** Parameters of a LayerNorm, or without `shift` of an RMSNorm. */
+export interface NormWeights {
+  readonly scale: Vector;
+  readonly shift?: Vector;
+  readonly eps: number;
+}
+
+/** torch.nn.LayerNorm over the last dimension, or LlamaRMSNorm where there is no shift. x contiguous [R, C]. */
+export function normalize(gpu: Gpu, x: Tensor, { scale, shift, eps }: NormWeights): Tensor {
+  checkContiguous('norm', x);
+  checkShape(
+    scale.length === x.columns,
+    () => `${scale.name} has ${scale.length} values, input ${shapeOf(x)}`,
+  );
+  const name = `${shift ? 'layer' : 'rms'}_norm`;
+  const { reduction, WG: threads, enable } = reductionFor(gpu.capabilities);
+  const source = once(
+    `${name} ${reduction} ${threads}`,
+    (): KernelSource<typeof NORM> => ({
+      name,
+      code: assemble('layer_norm', { constants: { WG: threads, HAS_SHIFT: Number(!!shift) }, reduction }),
+      bindings: ['read', 'read', 'read_write', ...(shift ? (['read'] as const) : [])],
+      params: NORM,
+      enable,
+    }),
+  );
+  const out = gpu.empty(x.rows, x.columns, 'normalized');
+  const { groups, gridX } = gridOf(gpu, x.rows);
+  gpu.dispatch(
+    source,
+    [x.buffer, scale.buffer, out.buffer, ...(shift ? [shift.buffer] : [])],
+    { R: x.rows, C: x.columns, gridX, eps },
+    groups,
+  );
+  return out;
+}
+
+const GATHER = {
+  R: 'u32',
+  C: 'u32',
+  xOffset: 'u32',
+  xStride: 'u32',
+  yOffset: 'u32',
+  yStride: 'u32',
+  gridX: 'u32',
+} as const;
+
+/** Copies rows `index` of x into the rows of `out`, in order. `out` is [index.length, C] in another buffer than x. */
+export function gatherRows(gpu: Gpu, x: Tensor, index: Uint32Array, out: Tensor): Tensor {
+  checkShape(
+    out.rows === index.length && out.columns === x.columns,
+    () => `gathering ${index.length} rows of ${shapeOf(x)} into ${shapeOf(out)}`,
+  );
+  if (index.length === 0) return out;
+  const source = once(
+    'gather_rows',
+    (): KernelSource<typeof GATHER> => ({
+      name: 'gather_rows',
+      code: assemble('gather_rows', { constants: { WG } }),
+      bindings: ['read', 'read', 'read_write'],
+      params: GATHER,
+    }),
+  );
+  const rows = gpu.uploadWords(index, 'row index');
+  const { groups, gridX } = gridOf(gpu, index.length);
+  gpu.dispatch(
+    source,
+    [x.buffer, rows, out.buffer],
+    {
+      R: index.length,
+      C: x.columns,
+      xOffset: x.offset,
+      xStride: x.stride,
+      yOffset: out.offset,
+      yStride: out.stride,
+      gridX,
+    },
+    groups,
+  );
+  gpu.pool.release(rows);
+  return out;
+}
+
+const MEAN = { R: 'u32', C: 'u32', offset: 'u32', stride: 'u32', gridX: 'u32' } as const;
+
+/** The mean of each group of rows of x: [groups, C]. */
+export function meanRows(gpu: Gpu, x: Tensor, groups: readonly (readonly number[])[]): Tensor {
+  const source = once(
+    'mean_rows',
+    (): KernelSource<typeof MEAN> => ({
+      name: 'mean_rows',
+      code: assemble('mean_rows', { constants: { WG } }),
+      bindings: ['read', 'read', 'read', 'read_write'],
+      params: MEAN,
+    }),
+  );
+  const out = gpu.empty(groups.length, x.columns, 'mean of rows');
+  let first = 0;
+  const spans = groups.flatMap((rows) => {
+    const span = [first, rows.length];
+    first += rows.length;
+    return span;
+  });
+  const table = gpu.uploadWords(Uint32Array.from(spans), 'groups');
+  const rows = gpu.uploadWords(Uint32Array.from(groups.flat()), 'rows of groups');
+  const grid = gridOf(gpu, groups.length);
+  gpu.dispatch(
+    source,
+    [x.buffer, table, rows, out.buffer],
+    { R: groups.length, C: x.columns, offset: x.offset, stride: x.stride, gridX: grid.gridX },
+    grid.groups,
+  );
+  gpu.pool.release(table);
+  gpu.pool.release(rows);
+  return out;
+}
+
+const ROTARY = {
+  count: 'u32',
+  threads: 'u32',
+  H: 'u32',
+  half: 'u32',
+  offset: 'u32',
+  stride: 'u32',
+} as const;
+
+/**
+ * Rotary position embedding in place, as LlamaRotaryEmbedding and apply_rotary_pos_emb.
+ *
+ * @param x [R, heads · d_head]; may be a window of columns
+ * @param positions [R] u32
+ * @param table [positions, d_head / 2] of (cos, sin), see {@link rotaryTable}
+ */
+export function rotate(gpu: Gpu, x: Tensor, heads: number, positions: GPUBuffer, table: GPUBuffer): void {
+  const source = once(
+    'rotary',
+    (): KernelSource<typeof ROTARY> => ({
+      name: 'rotary',
+      code: assemble('rotary', { constants: { WG } }),
+      bindings: ['read_write', 'read', 'read'],
+      params: ROTARY,
+    }),
+  );
+  const half = x.columns / heads / 2;
+  const count = x.rows * heads * half;
+  const { groups, threads } = elementGrid(gpu, count);
+  gpu.dispatch(
+    source,
+    [x.buffer, positions, table],
+    { count, threads, H: heads, half, offset: x.offset, stride: x.stride },
+    groups,
+  );
+}
+
+/** (cos, sin) of every position's angle, [positions, d_head / 2, 2]. */
+export function rotaryTable(positions: number, headSize: number, theta: number): Float32Array<ArrayBuffer> {
+  const half = headSize / 2;
+  const table = new Float32Array(positions * headSize);
+  for (let p = 0; p < positions; p++) {
+    for (let d = 0; d < half; d++) {
+      // Hugging Face holds the inverse frequencies and the angles in f32; so do we.
+      const inverse = Math.fround(1 / Math.fround(theta ** Math.fround((2 * d) / headSize)));
+      const angle = Math.fround(p * inverse);
+      table[2 * (p * half + d)] = Math.cos(angle);
+      table[2 * (p * half + d) + 1] = Math.sin(angle);
+    }
+  }
+  return table;
+}
+
+/** Packs an even number of f32 values into f16 or bf16, two to a 4-byte word. The result's columns count words. */
+export function castDown(gpu: Gpu, x: Tensor, type: 'f16' | 'bf16'): Tensor {
+  checkContiguous('cast', x);
+  checkShape(x.columns % 2 === 0, () => `cast to ${type} needs an even number of columns, not ${x.columns}`);
+  return cast(gpu, x, gpu.empty(x.rows, x.columns / 2, type), type, false);
+}
+
+/** The inverse of {@link castDown}. */
+export function castUp(gpu: Gpu, x: Tensor, type: 'f16' | 'bf16'): Tensor {
+  checkContiguous('cast', x);
+  return cast(gpu, x, gpu.empty(x.rows, x.columns * 2, 'f32'), type, true);
+}
+
+function cast(gpu: Gpu, x: Tensor, out: Tensor, type: 'f16' | 'bf16', up: boolean): Tensor {
+  const name = `cast ${up ? 'from' : 'to'} ${type}`;
+  const source = once(
+    name,
+    (): KernelSource<typeof ELEMENTS> => ({
+      name,
+      code: assemble('cast', { constants: { WG, TO_F32: Number(up), BF16: Number(type === 'bf16') } }),
+      bindings: ['read', 'read_write'],
+      params: ELEMENTS,
+    }),
+  );
+  const count = (x.rows * x.columns) / (up ? 1 : 2);
+  const { groups, threads } = elementGrid(gpu, count);
+  gpu.dispatch(source, [x.buffer, out.buffer], { count, threads }, groups);
+  return out;
+}
+
+function checkContiguous(kernel: string, ...tensors: readonly Tensor[]): void {
+  const [first] = tensors;
+  for (const tensor of tensors) {
+    checkShape(
+      isContiguous(tensor),
+      () => `${kernel}: expects contiguous rows, found a window ${shapeOf(tensor)}`,
+    );
+    checkShape(
+      tensor.rows === first?.rows && tensor.columns === first.columns,
+      () => `${kernel}: shapes ${tensors.map(shapeOf).join(' and ')} differ`,
+    );
+  }
+}

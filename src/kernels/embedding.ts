@@ -1,0 +1,148 @@
+// From token ids and pixel values to the first rows of a residual stream.
+
+import { checkShape } from '../errors.ts';
+import { type Gpu, type KernelSource, shapeOf, type Tensor } from '../gpu/index.ts';
+import { ELEMENT_THREADS, elementGrid, gridOf } from './grid.ts';
+import { assemble, once } from './source.ts';
+import type { Vector, Weight } from './weight.ts';
+
+const WG = ELEMENT_THREADS;
+
+const TOKENS = { R: 'u32', C: 'u32', stride: 'u32', tFirst: 'u32', tRows: 'u32', gridX: 'u32' } as const;
+
+/**
+ * tokens[ids[r]] + positions[places[r]], as two torch.nn.Embedding added; without `positions` the first alone.
+ *
+ * @returns [ids.length, C]
+ * @throws ShapeError if an id or a place is beyond its table
+ */
+export function embedTokens(
+  gpu: Gpu,
+  ids: readonly number[],
+  tokens: Weight,
+  places?: readonly number[],
+  positions?: Weight,
+): Tensor {
+  const badId = ids.find((id) => !(id >= 0 && id < tokens.rows));
+  checkShape(badId === undefined, () => `token id ${badId} is outside the vocabulary of ${tokens.rows}`);
+  const badPlace = positions && places?.find((place) => place >= positions.rows);
+  checkShape(
+    badPlace === undefined,
+    () => `position ${badPlace} is beyond the ${positions?.rows} of ${positions?.name}`,
+  );
+  checkShape(
+    !positions ||
+      (positions.parts.length === 1 &&
+        positions.type === tokens.type &&
+        positions.columns === tokens.columns),
+    () => `${positions?.name} does not match ${tokens.name}`,
+  );
+  const name = `embed_tokens ${tokens.type}${positions ? ' positions' : ''}`;
+  const source = once(
+    name,
+    (): KernelSource<typeof TOKENS> => ({
+      name,
+      code: assemble('embed_tokens', {
+        constants: { WG, HAS_POSITIONS: Number(!!positions) },
+        weights: tokens.type,
+      }),
+      bindings: ['read', 'read', 'read_write', ...(positions ? (['read'] as const) : [])],
+      params: TOKENS,
+    }),
+  );
+  const out = gpu.empty(ids.length, tokens.columns, 'token embeddings');
+  const index = gpu.uploadWords(
+    Uint32Array.from(ids.flatMap((id, i) => [id, places?.[i] ?? 0])),
+    'token ids',
+  );
+  const { groups, gridX } = gridOf(gpu, ids.length);
+  for (const part of tokens.parts) {
+    gpu.dispatch(
+      source,
+      [index, part.buffer, out.buffer, ...(positions?.parts[0] ? [positions.parts[0].buffer] : [])],
+      {
+        R: ids.length,
+        C: tokens.columns,
+        stride: tokens.stride,
+        tFirst: part.firstRow,
+        tRows: part.rows,
+        gridX,
+      },
+      groups,
+    );
+  }
+  gpu.pool.release(index);
+  return out;
+}
+
+const PATCHES = { count: 'u32', threads: 'u32', H: 'u32', W: 'u32', S: 'u32' } as const;
+
+/**
+ * The rows a patch embedding multiplies with its convolution [C, 3 · S · S].
+ *
+ * @param pixels [B, 3 · height · width] normalised pixel values, channels first
+ * @returns [B · (height / S) · (width / S), 3 · S · S]
+ */
+export function imagePatches(gpu: Gpu, pixels: Tensor, height: number, width: number, patch: number): Tensor {
+  checkShape(
+    pixels.columns === 3 * height * width && height % patch === 0 && width % patch === 0,
+    () => `image ${shapeOf(pixels)} is not [*, 3 × ${height} × ${width}] in patches of ${patch}`,
+  );
+  const source = once(
+    'image_patches',
+    (): KernelSource<typeof PATCHES> => ({
+      name: 'image_patches',
+      code: assemble('image_patches', { constants: { WG } }),
+      bindings: ['read', 'read_write'],
+      params: PATCHES,
+    }),
+  );
+  const out = gpu.empty(pixels.rows * (height / patch) * (width / patch), 3 * patch * patch, 'image patches');
+  const count = out.rows * out.columns;
+  const { groups, threads } = elementGrid(gpu, count);
+  gpu.dispatch(
+    source,
+    [pixels.buffer, out.buffer],
+    { count, threads, H: height, W: width, S: patch },
+    groups,
+  );
+  return out;
+}
+
+const IMAGE = { R: 'u32', C: 'u32', T: 'u32', stride: 'u32', gridX: 'u32' } as const;
+
+/**
+ * Class token in front of each image's patches, position embeddings added.
+ *
+ * @param patches [B · (T − 1), C] embedded patches
+ * @returns [B · T, C] with T the rows of `positions`
+ */
+export function embedImage(gpu: Gpu, patches: Tensor, classToken: Vector, positions: Weight): Tensor {
+  const length = positions.rows;
+  checkShape(
+    patches.rows % (length - 1) === 0 &&
+      patches.columns === positions.columns &&
+      positions.parts.length === 1,
+    () => `patches ${shapeOf(patches)} do not fill images of ${length - 1} patches (${positions.name})`,
+  );
+  const name = `embed_image ${positions.type}`;
+  const source = once(
+    name,
+    (): KernelSource<typeof IMAGE> => ({
+      name,
+      code: assemble('embed_image', { constants: { WG }, weights: positions.type }),
+      bindings: ['read', 'read', 'read', 'read_write'],
+      params: IMAGE,
+    }),
+  );
+  const rows = (patches.rows / (length - 1)) * length;
+  const out = gpu.empty(rows, patches.columns, 'image embeddings');
+  const { groups, gridX } = gridOf(gpu, rows);
+  gpu.dispatch(
+    source,
+    [patches.buffer, classToken.buffer, positions.parts[0]!.buffer, out.buffer],
+    { R: rows, C: patches.columns, T: length, stride: positions.stride, gridX },
+    groups,
+  );
+  return out;
+}

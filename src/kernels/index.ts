@@ -1,0 +1,36 @@
+export {
+  type AttentionShape,
+  type AttentionTables,
+  attentionScores,
+  attentionSoftmax,
+  attentionValues,
+  releasePlan,
+  uploadPlan,
+} from './attention.ts';
+export {
+  type AttentionChunk,
+  type AttentionGroup,
+  type AttentionPlan,
+  type AttentionQuery,
+  planAttention,
+} from './attention-plan.ts';
+export { customHook, type HookRow } from './custom-hook.ts';
+export {
+  activate,
+  add,
+  castDown,
+  castUp,
+  gatherRows,
+  meanRows,
+  type NormWeights,
+  normalize,
+  rotaryTable,
+  rotate,
+} from './elementwise.ts';
+export { embedImage, embedTokens, imagePatches } from './embedding.ts';
+export { type Edit, type InterveneOp, intervene } from './intervene.ts';
+export { type MatmulOptions, matmul } from './matmul.ts';
+export { chooseMatmul, type MatmulVariant } from './matmul-variant.ts';
+export { logSumExp, type RestorationRow, restoration } from './metrics.ts';
+export type { Activation } from './source.ts';
+export { ELEMENT_BYTES, type ElementType, type Vector, type Weight, type WeightPart } from './weight.ts';

@@ -1,0 +1,90 @@
+import type { Gpu, KernelSource, Tensor } from '../gpu/index.ts';
+import { ELEMENT_THREADS, gridOf } from './grid.ts';
+import { assemble, once } from './source.ts';
+
+/** What is done to an activation x, given a source s and a factor alpha. */
+export type InterveneOp =
+  | 'replace' // s
+  | 'zero' // 0
+  | 'add' // x + alpha · s
+  | 'scale' // alpha · x
+  | 'interpolate'; // (1 − alpha) · x + alpha · s
+
+const OPS: Readonly<Record<InterveneOp, number>> = { replace: 0, zero: 1, add: 2, scale: 3, interpolate: 4 };
+
+/** One edit: `columns` columns of one row. */
+export interface Edit {
+  readonly row: number;
+  readonly firstColumn: number;
+  readonly columns: number;
+  /** Row of the source; 0 where the operation has none. */
+  readonly source: number;
+  readonly alpha: number;
+  /** Index of the counter that adds up the elements written. */
+  readonly counter: number;
+}
+
+const PARAMS = {
+  count: 'u32',
+  gridX: 'u32',
+  xOffset: 'u32',
+  xStride: 'u32',
+  yOffset: 'u32',
+  yStride: 'u32',
+  yColumn: 'u32',
+} as const;
+
+/**
+ * Edits elements of `x` in place; one dispatch per kind of operation and source.
+ *
+ * @param x contiguous or a window [R, C]
+ * @param source rows that edits read; absent: rows of `x` itself, none of which may be a target of the same call
+ * @param sourceColumn column of x to which the source's column 0 belongs
+ * @param fired counters (u32); every element written counts one
+ */
+export function intervene(
+  gpu: Gpu,
+  x: Tensor,
+  op: InterveneOp,
+  edits: readonly Edit[],
+  fired: GPUBuffer,
+  source?: Tensor,
+  sourceColumn = 0,
+): void {
+  if (edits.length === 0) return;
+  const name = `intervene ${op}${source ? ' external' : ''}`;
+  const kernel = once(
+    name,
+    (): KernelSource<typeof PARAMS> => ({
+      name,
+      code: assemble('intervene', {
+        constants: { WG: ELEMENT_THREADS, OP: OPS[op], EXTERNAL: Number(!!source) },
+      }),
+      bindings: ['read_write', 'read', 'read_write', ...(source ? (['read'] as const) : [])],
+      params: PARAMS,
+    }),
+  );
+  const words = new Uint32Array(8 * edits.length);
+  const floats = new Float32Array(words.buffer);
+  edits.forEach((edit, i) => {
+    words.set([edit.row, edit.firstColumn, edit.columns, edit.source, 0, edit.counter], 8 * i);
+    floats[8 * i + 4] = edit.alpha;
+  });
+  const table = gpu.uploadWords(words, 'edits');
+  const { groups, gridX } = gridOf(gpu, edits.length);
+  gpu.dispatch(
+    kernel,
+    [x.buffer, table, fired, ...(source ? [source.buffer] : [])],
+    {
+      count: edits.length,
+      gridX,
+      xOffset: x.offset,
+      xStride: x.stride,
+      yOffset: source ? source.offset : x.offset,
+      yStride: source ? source.stride : x.stride,
+      yColumn: sourceColumn,
+    },
+    groups,
+  );
+  gpu.pool.release(table);
+}

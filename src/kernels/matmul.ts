@@ -1,0 +1,121 @@
+import { checkShape } from '../errors.ts';
+import { type Gpu, type KernelSource, shapeOf, type Tensor } from '../gpu/index.ts';
+import { chooseMatmul, type MatmulVariant } from './matmul-variant.ts';
+import { type Activation, assemble, once } from './source.ts';
+import type { ElementType, Vector, Weight } from './weight.ts';
+
+const PARAMS = {
+  M: 'u32',
+  N: 'u32',
+  K: 'u32',
+  nFirst: 'u32',
+  aOffset: 'u32',
+  aStride: 'u32',
+  wStride: 'u32',
+  rOffset: 'u32',
+  rStride: 'u32',
+  cOffset: 'u32',
+  cStride: 'u32',
+} as const;
+
+export interface MatmulOptions {
+  readonly bias?: Vector | undefined;
+  /** Applied to the product with its bias. */
+  readonly activation?: Activation;
+  /** [M, N], added last. */
+  readonly residual?: Tensor | undefined;
+  /** Where the result goes, [M, N]; default a new tensor. */
+  readonly out?: Tensor | undefined;
+  /** Default: {@link chooseMatmul}. For tests and benchmarks. */
+  readonly variant?: MatmulVariant;
+}
+
+/** The kernel for one combination. */
+export function matmulKernel(
+  { kernel, rows, columns, threads }: MatmulVariant,
+  type: ElementType,
+  activation: Activation,
+  hasBias: boolean,
+  hasResidual: boolean,
+): KernelSource<typeof PARAMS> {
+  const name = `${kernel} ${rows}x${columns}x${threads} ${type} ${activation}${hasBias ? ' bias' : ''}${hasResidual ? ' residual' : ''}`;
+  const subgroup = kernel === 'matmul_subgroup';
+  return once(name, () => ({
+    name,
+    code: assemble(kernel, {
+      constants: {
+        MR: rows,
+        NR: columns,
+        HAS_BIAS: Number(hasBias),
+        HAS_RESIDUAL: Number(hasResidual),
+        ...(subgroup ? { SG: threads, QUADS: threads / 4 } : { WG: threads }),
+      },
+      weights: type,
+      activation,
+    }),
+    bindings: [
+      'read',
+      'read',
+      'read_write',
+      ...(hasBias ? (['read'] as const) : []),
+      ...(hasResidual ? (['read'] as const) : []),
+    ],
+    params: PARAMS,
+    ...(subgroup ? { enable: ['subgroups'] } : {}),
+  }));
+}
+
+/**
+ * act(A · Wᵀ + bias) + residual, as torch.nn.functional.linear with its weight [out, in].
+ *
+ * @param a [M, K]; may be a window of columns
+ * @param weight [N, K] f32, f16 or bf16
+ * @returns [M, N] f32. A row's values do not depend on the other rows of `a`.
+ * @throws ShapeError
+ */
+export function matmul(gpu: Gpu, a: Tensor, weight: Weight, options: MatmulOptions = {}): Tensor {
+  const { bias, activation = 'none', residual } = options;
+  const out = options.out ?? gpu.empty(a.rows, weight.rows, `${weight.name} · x`);
+  checkShape(
+    a.columns === weight.columns,
+    () => `matmul with ${weight.name} [${weight.rows}, ${weight.columns}]: the input is ${shapeOf(a)}`,
+  );
+  checkShape(
+    out.rows === a.rows && out.columns === weight.rows,
+    () => `matmul with ${weight.name}: result ${shapeOf(out)}, expected [${a.rows}, ${weight.rows}]`,
+  );
+  checkShape(
+    !residual || (residual.rows === a.rows && residual.columns === weight.rows),
+    () => `matmul with ${weight.name}: residual ${residual && shapeOf(residual)}, expected ${shapeOf(out)}`,
+  );
+  checkShape(
+    !bias || bias.length === weight.rows,
+    () => `matmul with ${weight.name}: bias ${bias?.name} has ${bias?.length} values, not ${weight.rows}`,
+  );
+  const variant = options.variant ?? chooseMatmul(gpu.capabilities, a.rows, weight.type);
+  const source = matmulKernel(variant, weight.type, activation, !!bias, !!residual);
+  for (const part of weight.parts) {
+    const buffers = [a.buffer, part.buffer, out.buffer];
+    if (bias) buffers.push(bias.buffer);
+    if (residual) buffers.push(residual.buffer);
+    gpu.dispatch(
+      source,
+      buffers,
+      {
+        M: a.rows,
+        N: part.rows,
+        K: a.columns,
+        nFirst: part.firstRow,
+        aOffset: a.offset,
+        aStride: a.stride,
+        wStride: weight.stride,
+        rOffset: residual?.offset ?? 0,
+        rStride: residual?.stride ?? 0,
+        cOffset: out.offset,
+        cStride: out.stride,
+      },
+      [Math.ceil(part.rows / (variant.threads * variant.columns)), Math.ceil(a.rows / variant.rows), 1],
+    );
+  }
+  return out;
+}

@@ -1,0 +1,88 @@
+// From logits to the few numbers that leave the GPU.
+
+import { checkShape } from '../errors.ts';
+import { type Gpu, isContiguous, type KernelSource, shapeOf, type Tensor } from '../gpu/index.ts';
+import { ELEMENT_THREADS, gridOf } from './grid.ts';
+import { assemble, once, reductionFor } from './source.ts';
+
+const LSE = { R: 'u32', V: 'u32', count: 'u32', gridX: 'u32' } as const;
+
+/**
+ * Per row of logits its log-sum-exp and the logits of some tokens.
+ *
+ * @param logits contiguous [R, V]
+ * @param ids per row the same number of token ids
+ * @returns [R, 1 + ids per row]
+ * @throws ShapeError if an id is not below V
+ */
+export function logSumExp(gpu: Gpu, logits: Tensor, ids: readonly (readonly number[])[]): Tensor {
+  const count = ids[0]?.length ?? 0;
+  checkShape(
+    isContiguous(logits) && ids.length === logits.rows && ids.every((row) => row.length === count),
+    () => `log-sum-exp: ${ids.length} rows of token ids for logits ${shapeOf(logits)}`,
+  );
+  const beyond = ids.flat().find((id) => !(id >= 0 && id < logits.columns));
+  checkShape(beyond === undefined, () => `token id ${beyond} is outside the vocabulary of ${logits.columns}`);
+  const { reduction, WG, enable } = reductionFor(gpu.capabilities);
+  const source = once(
+    `log_sum_exp ${reduction} ${WG}`,
+    (): KernelSource<typeof LSE> => ({
+      name: 'log_sum_exp',
+      code: assemble('log_sum_exp', { constants: { WG }, reduction }),
+      bindings: ['read', 'read', 'read_write'],
+      params: LSE,
+      enable,
+    }),
+  );
+  const out = gpu.empty(logits.rows, 1 + count, 'log-sum-exp and logits');
+  const table = gpu.uploadWords(Uint32Array.from(ids.flat()), 'answer ids');
+  const { groups, gridX } = gridOf(gpu, logits.rows);
+  gpu.dispatch(
+    source,
+    [logits.buffer, table, out.buffer],
+    { R: logits.rows, V: logits.columns, count, gridX },
+    groups,
+  );
+  gpu.pool.release(table);
+  return out;
+}
+
+const RESTORATION = { R: 'u32' } as const;
+
+/** Rows of the scores of a patched run and of the runs it is compared with. */
+export interface RestorationRow {
+  readonly patched: number;
+  readonly corrupt: number;
+  readonly clean: number;
+}
+
+/**
+ * P'(correct), P'(correct) − P*(correct), LD' − LD* and (LD' − LD*) / (LD − LD*) of patched runs.
+ *
+ * @param scores [*, 3] = (log-sum-exp, logit of the correct, logit of the incorrect answer), from {@link logSumExp}
+ * @returns [rows.length, 4]; the last is not finite where clean and corrupt run have the same logit difference
+ */
+export function restoration(gpu: Gpu, scores: Tensor, rows: readonly RestorationRow[]): Tensor {
+  checkShape(scores.columns === 3, () => `restoration expects scores [*, 3], found ${shapeOf(scores)}`);
+  const source = once(
+    'restoration',
+    (): KernelSource<typeof RESTORATION> => ({
+      name: 'restoration',
+      code: assemble('restoration', { constants: { WG: ELEMENT_THREADS } }),
+      bindings: ['read', 'read', 'read_write'],
+      params: RESTORATION,
+    }),
+  );
+  const out = gpu.empty(rows.length, 4, 'restoration');
+  const index = gpu.uploadWords(
+    Uint32Array.from(rows.flatMap(({ patched, corrupt, clean }) => [patched, corrupt, clean])),
+    'rows of runs',
+  );
+  gpu.dispatch(source, [scores.buffer, index, out.buffer], { R: rows.length }, [
+    Math.ceil(rows.length / ELEMENT_THREADS),
+    1,
+    1,
+  ]);
+  gpu.pool.release(index);
+  return out;
+}

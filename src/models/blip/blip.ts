@@ -1,0 +1,270 @@
+// BLIP for visual question answering: ViT, image-grounded text encoder, answer decoder. Behaviour is that of
+// transformers' BlipForQuestionAnswering.
+
+import { NoticeError } from '../../errors.ts';
+import type { Gpu, Tensor } from '../../gpu/index.ts';
+import type { PixelValues } from '../../inputs/index.ts';
+import { embedTokens, matmul, normalize } from '../../kernels/index.ts';
+import { generateTokens, keyValueCache } from '../generation.ts';
+import type { HookInfo } from '../hook-table.ts';
+import {
+  type ForwardOptions,
+  type Generated,
+  type GenerateOptions,
+  type ImageFeatures,
+  type Logits,
+  ModelRun,
+  type Sample,
+  type VisionLanguageModel,
+} from '../model.ts';
+import { type LivePosition, tokenRuns, towerRun } from '../sequences.ts';
+import {
+  type KeyValueCache,
+  type Memory,
+  NO_PROBE,
+  type Probe,
+  passPoint,
+  Run,
+  Tower,
+  type Walk,
+} from '../tower/index.ts';
+import { embedImages, visionRuns } from '../vision.ts';
+import type { BlipConfig } from './config.ts';
+import { blipHooks } from './hooks.ts';
+import type { BlipWeights, TextWeights } from './weights.ts';
+
+/** Scores of one chunk of attention. */
+const SCRATCH_BYTES = 96 * 1024 * 1024;
+
+/** Image features with the keys and values that the text encoder makes of them. */
+interface BlipFeatures extends ImageFeatures {
+  readonly memory: Memory;
+  readonly runs: ReadonlyMap<PixelValues, Run>;
+}
+
+export class Blip implements VisionLanguageModel {
+  readonly family = 'blip';
+  readonly towers = ['vision', 'text_encoder', 'text_decoder'];
+  readonly promptTower = 'text_encoder';
+  readonly gpu: Gpu;
+  readonly config: BlipConfig;
+  readonly hooks: readonly HookInfo[];
+  readonly weightBytes: number;
+  readonly #weights: BlipWeights;
+  readonly #vision: Tower;
+  readonly #textEncoder: Tower;
+  readonly #textDecoder: Tower;
+  readonly #release: () => void;
+
+  /** `release` frees the weights. */
+  constructor(gpu: Gpu, config: BlipConfig, weights: BlipWeights, weightBytes: number, release: () => void) {
+    this.gpu = gpu;
+    this.config = config;
+    this.weightBytes = weightBytes;
+    this.hooks = blipHooks(config);
+    this.#weights = weights;
+    this.#vision = new Tower(gpu, config.vision, weights.vision);
+    this.#textEncoder = new Tower(gpu, config.textEncoder, weights.textEncoder.blocks);
+    this.#textDecoder = new Tower(gpu, config.textDecoder, weights.textDecoder.blocks);
+    this.#release = release;
+  }
+
+  get vocabulary(): number {
+    return this.config.vocabulary;
+  }
+
+  expand(ids: readonly number[]): readonly number[] {
+    const { maxPositions } = this.config;
+    if (ids.length > maxPositions)
+      throw new NoticeError(
+        'text',
+        `the prompt has ${ids.length} tokens, this model reads at most ${maxPositions}`,
+      );
+    return ids;
+  }
+
+  /** Computes what all walks on these images share. Release it when done. */
+  async encodeImages(images: readonly PixelValues[]): Promise<BlipFeatures> {
+    const runs = images.map((image) => new ModelRun({ image, ids: [] }));
+    return this.gpu.scope(async (keep) => {
+      const memory = await this.#see(runs, NO_PROBE);
+      this.#textEncoder.blocks.forEach(({ cross }, layer) => {
+        if (!cross) return;
+        const { weight, bias } = cross.keyValue;
+        memory.keyValues.set(layer, matmul(this.gpu, memory.tensor, weight, { bias }));
+      });
+      const kept = [memory.tensor, ...memory.keyValues.values()];
+      keep(...kept);
+      return {
+        images,
+        memory,
+        runs: new Map(runs.map((run) => [run.sample.image, towerRun(run, 'vision')])),
+        release: () => this.gpu.release(...kept),
+      };
+    });
+  }
+
+  async forward(
+    runs: readonly ModelRun[],
+    { probe = NO_PROBE, features }: ForwardOptions = {},
+  ): Promise<Logits> {
+    const image = await this.#imageMemory(runs, probe, features as BlipFeatures | undefined);
+    const question = await this.#read(runs, image, probe);
+    const start = this.config.startToken;
+    const decoders = runs.map((run) => {
+      const memory = towerRun(run, 'text_encoder');
+      const decoder = new Run(1, { base: run.base && towerRun(run.base, 'text_decoder'), memory });
+      run.towers.set('text_decoder', decoder);
+      return decoder;
+    });
+    const rows: LivePosition[] = [];
+    for (const decoder of decoders) {
+      if (decoder.base) continue;
+      decoder.rows[0] = rows.length;
+      rows.push({ id: start, place: 0 });
+    }
+    const tensor = await this.#answer(runs, decoders, rows, question, probe, undefined);
+    return { tensor, rowOf: (run) => towerRun(run, 'logits').row(0) };
+  }
+
+  async generate(samples: readonly Sample[], options: GenerateOptions = {}): Promise<Generated[]> {
+    const { probe = NO_PROBE, maxNewTokens = 20 } = options;
+    const { gpu, config } = this;
+    const capacity = Math.min(maxNewTokens + 1, config.maxPositions);
+    return gpu.scope(async () => {
+      const runs = samples.map((sample) => new ModelRun(sample));
+      const question = await this.#read(runs, await this.#see(runs, probe), probe);
+      const cache = keyValueCache(gpu, config.textDecoder, runs.length, capacity);
+      const step = (tokens: readonly number[], place: number) => {
+        const decoders = runs.map((run, i) => {
+          const decoder = new Run(place + 1, { memory: towerRun(run, 'text_encoder') });
+          decoder.rows[place] = i;
+          run.towers.set('text_decoder', decoder);
+          return decoder;
+        });
+        const rows = tokens.map((id) => ({ id, place }));
+        return this.#answer(runs, decoders, rows, question, probe, cache);
+      };
+      const starts = runs.map(() => config.startToken);
+      return generateTokens(
+        gpu,
+        runs.length,
+        new Set([config.endToken]),
+        options,
+        await step(starts, 0),
+        step,
+      );
+    });
+  }
+
+  destroy(): void {
+    this.#release();
+  }
+
+  async #imageMemory(
+    runs: readonly ModelRun[],
+    probe: Probe,
+    features: BlipFeatures | undefined,
+  ): Promise<Memory> {
+    const shared =
+      features &&
+      runs.every((run) => features.runs.has(run.sample.image) && !run.departsIn.has('vision')) &&
+      !this.hooks.some(({ name }) => name.startsWith('vision.') && probe.wants(name));
+    if (!shared) return this.#see(runs, probe);
+    for (const run of runs) run.towers.set('vision', features.runs.get(run.sample.image) as Run);
+    return features.memory;
+  }
+
+  /** Images to what the text encoder attends to. */
+  async #see(runs: readonly ModelRun[], probe: Probe): Promise<Memory> {
+    const { gpu, config } = this;
+    const weights = this.#weights;
+    const images = visionRuns(runs, weights.positions.rows);
+    const embedding = { ...weights, imageSize: config.imageSize, patchSize: config.patchSize };
+    const frame = { x: embedImages(gpu, images, embedding) };
+    const walk = this.#walk(distinct(runs.map((run) => towerRun(run, 'vision'))), probe);
+    await passPoint(walk, 'vision.hook_embed', frame, 'x');
+    frame.x = await this.#vision.walk(walk, frame.x);
+    const out = { x: normalize(gpu, frame.x, weights.visionNorm) };
+    gpu.release(frame.x);
+    await passPoint(walk, 'vision.hook_out', out, 'x');
+    return { tensor: out.x, keyValues: new Map() };
+  }
+
+  /** Questions, grounded in the images, to what the decoder attends to. */
+  async #read(runs: readonly ModelRun[], memory: Memory, probe: Probe): Promise<Memory> {
+    const rows = tokenRuns(runs, 'text_encoder', (run) => towerRun(run, 'vision'));
+    const walk = this.#walk(
+      runs.map((run) => towerRun(run, 'text_encoder')),
+      probe,
+      memory,
+    );
+    const tensor = await this.#text(this.#textEncoder, this.#weights.textEncoder, walk, rows);
+    return { tensor, keyValues: new Map() };
+  }
+
+  /** Decoder rows to logits of their last positions. */
+  async #answer(
+    runs: readonly ModelRun[],
+    decoders: readonly Run[],
+    rows: readonly LivePosition[],
+    memory: Memory,
+    probe: Probe,
+    cache: KeyValueCache | undefined,
+  ): Promise<Tensor> {
+    const { gpu } = this;
+    const { headTransform, headNorm, head } = this.#weights;
+    const walk = this.#walk(decoders, probe, memory, cache);
+    const x = await this.#text(this.#textDecoder, this.#weights.textDecoder, walk, rows);
+    const dense = matmul(gpu, x, headTransform.weight, {
+      bias: headTransform.bias,
+      activation: this.config.textDecoder.activation,
+    });
+    const transformed = { x: normalize(gpu, dense, headNorm) };
+    gpu.release(x, dense);
+    await passPoint(walk, 'text_decoder.hook_head_transform', transformed, 'x');
+    const logits = { x: matmul(gpu, transformed.x, head.weight, { bias: head.bias }) };
+    gpu.release(transformed.x);
+    runs.forEach((run, i) => {
+      const decoder = decoders[i] as Run;
+      const last = new Run(1, { base: run.base && towerRun(run.base, 'logits') });
+      last.rows[0] = decoder.rows[decoder.length - 1] as number;
+      run.towers.set('logits', last);
+    });
+    await passPoint(walk, 'logits', logits, 'x');
+    return logits.x;
+  }
+
+  async #text(
+    tower: Tower,
+    { tokens, positions, norm }: TextWeights,
+    walk: Walk,
+    rows: readonly LivePosition[],
+  ): Promise<Tensor> {
+    const { gpu } = this;
+    const ids = rows.map(({ id }) => id);
+    const places = rows.map(({ place }) => place);
+    const sum = embedTokens(gpu, ids, tokens, places, positions);
+    const frame = { x: normalize(gpu, sum, norm) };
+    gpu.release(sum);
+    await passPoint(walk, `${tower.config.name}.hook_embed`, frame, 'x');
+    return tower.walk(walk, frame.x);
+  }
+
+  #walk(runs: readonly Run[], probe: Probe, memory?: Memory, cache?: KeyValueCache): Walk {
+    return {
+      gpu: this.gpu,
+      probe,
+      runs,
+      memory,
+      cache,
+      places: (_, position) => position,
+      rotaryTable: undefined,
+      scratchBytes: SCRATCH_BYTES,
+    };
+  }
+}
+
+function distinct<T>(items: readonly T[]): T[] {
+  return [...new Set(items)];
+}

@@ -1,0 +1,14 @@
+export type { HookInfo } from './hook-table.ts';
+export { type LoadOptions, loadModel } from './load.ts';
+export {
+  type ForwardOptions,
+  type Generated,
+  type GenerateOptions,
+  type ImageFeatures,
+  type Logits,
+  ModelRun,
+  type Sample,
+  type VisionLanguageModel,
+} from './model.ts';
+export { towerRun } from './sequences.ts';
+export { type Activation, type Fork, NO_PROBE, type Probe, Run } from './tower/index.ts';

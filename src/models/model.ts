@@ -1,0 +1,103 @@
+// What every vision-language model of this library can do, whatever towers it is made of.
+
+import type { Gpu, Tensor } from '../gpu/index.ts';
+import type { PixelValues } from '../inputs/index.ts';
+import type { HookInfo } from './hook-table.ts';
+import type { Probe, Run } from './tower/index.ts';
+
+/** One prompt, ready for the model. */
+export interface Sample {
+  /** Runs whose samples hold the same object share the image's features. */
+  readonly image: PixelValues;
+  readonly ids: readonly number[];
+  /**
+   * Position ids of `ids`. Default 0, 1, 2, …. Padding is left out of `ids`, not masked, so a sequence with padding at
+   * its left has places that do not begin at 0.
+   */
+  readonly places?: readonly number[];
+}
+
+/**
+ * A run of the whole model: one run in each of its towers. A derived run is computed only where it differs from
+ * its base: in tokens that differ, and from the hook points at which it departs.
+ */
+export class ModelRun {
+  readonly sample: Sample;
+  readonly base: ModelRun | undefined;
+  /** Towers with a hook point at which this run departs from its base. */
+  readonly departsIn: ReadonlySet<string>;
+  /** The run in each tower, set while the model is walked. */
+  readonly towers = new Map<string, Run>();
+
+  constructor(sample: Sample, base?: ModelRun, departsIn: ReadonlySet<string> = new Set()) {
+    this.sample = sample;
+    this.base = base;
+    this.departsIn = departsIn;
+  }
+}
+
+export interface ForwardOptions {
+  readonly probe?: Probe;
+  /** Image features of an earlier walk with the same images. */
+  readonly features?: ImageFeatures;
+}
+
+/** What the vision tower made of some images; kept by whoever runs several walks on them. */
+export interface ImageFeatures {
+  readonly images: readonly PixelValues[];
+  release(): void;
+}
+
+/** Logits of the answer's first position. */
+export interface Logits {
+  /** [rows, vocabulary] */
+  readonly tensor: Tensor;
+  /** A run's row: its own, or its base's if nothing changed it. */
+  rowOf(run: ModelRun): number;
+}
+
+export interface GenerateOptions {
+  readonly maxNewTokens?: number;
+  /** Picks the next token from logits [vocabulary]; default the largest. */
+  readonly sample?: (logits: Float32Array) => number;
+  readonly probe?: Probe;
+  /** Called with every new token of a sequence as it comes. */
+  readonly onToken?: (token: number, sequence: number) => void;
+  /** Keep each step's logits. */
+  readonly keepLogits?: boolean;
+}
+
+export interface Generated {
+  /** New tokens, without the one that ended the answer. */
+  readonly ids: number[];
+  /** Each step's logits, if asked for. */
+  readonly logits: Float32Array[];
+  /** Whether a stop token ended it (else `maxNewTokens` did). */
+  readonly stopped: boolean;
+}
+
+export interface VisionLanguageModel {
+  readonly gpu: Gpu;
+  /** config.json's model_type. */
+  readonly family: 'blip' | 'llava';
+  /** Names of the towers in the order of their computation; the last is the one that answers. */
+  readonly towers: readonly string[];
+  /** The tower that reads the prompt, whose positions a text patch means. */
+  readonly promptTower: string;
+  readonly vocabulary: number;
+  /** Hook points with shapes and the module of transformers that each equals. */
+  readonly hooks: readonly HookInfo[];
+  /** Bytes of weights in GPU memory. */
+  readonly weightBytes: number;
+  /** Token ids of a prompt as the tokenizer gives them → as the tower sees them (image token expanded). */
+  expand(ids: readonly number[]): readonly number[];
+  /**
+   * Computes runs. Call within `gpu.scope`: what is not kept is released at the scope's end.
+   *
+   * @param runs bases before what is derived from them
+   */
+  forward(runs: readonly ModelRun[], options?: ForwardOptions): Promise<Logits>;
+  /** Greedy (or sampled) answers, one per sample. */
+  generate(samples: readonly Sample[], options?: GenerateOptions): Promise<Generated[]>;
+  destroy(): void;
+}

@@ -1,0 +1,88 @@
+// Which rows attention computes, and from what. A run whose keys differ from its base's at one position has new outputs
+// at every position that sees it; these positions get rows here. Everything else stays with the base.
+
+import { type AttentionGroup, planAttention } from '../../kernels/index.ts';
+import type { Run } from './run.ts';
+
+/** What attention needs to know of a run. */
+export interface AttentionRun {
+  readonly run: Run;
+  /** Rows of the key and value tensors, by key position. The same array where runs see the same keys. */
+  readonly keys: Uint32Array;
+  /** Row of the query tensor at a position. */
+  queryRow(position: number): number;
+  /** Positions that have to be computed, in order. */
+  readonly positions: readonly number[];
+  /** Keys that a position sees. */
+  seen(position: number): number;
+}
+
+export interface Attendance {
+  readonly plan: ReturnType<typeof planAttention>;
+  /** Rows of the residual stream whose copies new rows start from. */
+  readonly newRows: Uint32Array;
+  /** Index of the entry that computes a run's position; −1 where its base's is read. */
+  entryOf(run: Run, position: number): number;
+}
+
+/**
+ * Gives every position that attention computes a row and lays the computation out.
+ *
+ * @param rows rows of the residual stream so far
+ */
+export function attendance(
+  runs: readonly AttentionRun[],
+  rows: number,
+  heads: number,
+  scratchBytes: number,
+): Attendance {
+  // Lookups see the layout before this attention; rows are assigned only after all of them.
+  const wanted = runs.map(({ run, positions, queryRow }) =>
+    positions.map((position) => ({
+      position,
+      query: queryRow(position),
+      source: run.owns(position) ? -1 : run.row(position),
+    })),
+  );
+  const sources: number[] = [];
+  const groups = new Map<
+    Uint32Array,
+    { keys: Uint32Array; queries: { query: number; out: number; keys: number }[] }
+  >();
+  const members = new Map<Uint32Array, { run: Run; position: number }[]>();
+  runs.forEach(({ run, keys, seen }, i) => {
+    for (const { position, query, source } of wanted[i] ?? []) {
+      if (source >= 0) {
+        run.rows[position] = rows + sources.length;
+        sources.push(source);
+      }
+      let group = groups.get(keys);
+      if (!group) {
+        group = { keys, queries: [] };
+        groups.set(keys, group);
+        members.set(keys, []);
+      }
+      group.queries.push({ query, out: run.rows[position] as number, keys: seen(position) });
+      members.get(keys)?.push({ run, position });
+    }
+  });
+  const entries = new Map<Run, Int32Array>();
+  let entry = 0;
+  for (const { run, position } of [...members.values()].flat()) {
+    const own = entries.get(run) ?? new Int32Array(run.length).fill(-1);
+    own[position] = entry++;
+    entries.set(run, own);
+  }
+  const list: AttentionGroup[] = [...groups.values()];
+  return {
+    plan: planAttention(list, heads, scratchBytes),
+    newRows: Uint32Array.from(sources),
+    entryOf: (run, position) => {
+      for (let at: Run | undefined = run; at; at = at.base) {
+        const own = entries.get(at)?.[position];
+        if (own !== undefined && own >= 0) return own;
+      }
+      return -1;
+    },
+  };
+}

@@ -1,0 +1,229 @@
+// Self- and cross-attention of one block, up to z.
+
+import { columnsOf, type Tensor } from '../../gpu/index.ts';
+import {
+  attentionScores,
+  attentionSoftmax,
+  attentionValues,
+  matmul,
+  releasePlan,
+  uploadPlan,
+} from '../../kernels/index.ts';
+import { type Attendance, type AttentionRun, attendance } from './attend.ts';
+import type { BlockWeights, TowerConfig } from './config.ts';
+import {
+  appendToCache,
+  memoryOf,
+  memoryRow,
+  type Part,
+  Projected,
+  passMemory,
+  passOwn,
+  rotateRows,
+} from './projections.ts';
+import type { Run } from './run.ts';
+import { appendToFrame, type Frame, type Walk } from './walk.ts';
+
+/**
+ * Self-attention from its input to z.
+ *
+ * @param input [rows, width], normalised where the tower normalises before
+ * @param stream gets a row for every position whose z has to be computed
+ * @returns z [rows of the stream, heads · d_head]
+ */
+export async function selfAttention(
+  walk: Walk,
+  config: TowerConfig,
+  weights: BlockWeights['attention'],
+  layer: number,
+  input: Tensor,
+  stream: Frame<'x'>,
+): Promise<Tensor> {
+  const { gpu, runs, cache } = walk;
+  const { heads, keyHeads, headSize, causal } = config;
+  const prefix = `${config.name}.blocks.${layer}.attn`;
+  const { weight, bias } = weights.queryKeyValue;
+  const projected = new Projected(matmul(gpu, input, weight, { bias }));
+  const query: Part = { hook: 'hook_q', of: 'queries', first: 0, heads, headSize };
+  const key: Part = { hook: 'hook_k', of: 'keys', first: heads * headSize, heads: keyHeads, headSize };
+  const value: Part = { ...key, hook: 'hook_v', first: key.first + keyHeads * headSize };
+  for (const part of [query, key, value]) await passOwn(walk, prefix, projected, part);
+  if (config.rotary) {
+    rotateRows(walk, projected, [query, key]);
+    await passOwn(walk, prefix, projected, { ...query, hook: 'hook_rot_q' });
+    await passOwn(walk, prefix, projected, { ...key, hook: 'hook_rot_k' });
+  }
+  const { queries, keys } = projected;
+  const cached = cache && appendToCache(gpu, cache, layer, projected, runs, key.first);
+  const keysOf = memoise((run: Run): Uint32Array => {
+    if (run.base && !run.differs && !keys.has(run)) return keysOf(run.base);
+    return Uint32Array.from({ length: run.length }, (_, p) => (cached ? cached(run, p) : keys.row(run, p)));
+  });
+  const departing = patternForks(walk, prefix);
+  const attending = runs.map((run): AttentionRun => {
+    const wanted = [...run.ownPositions, ...queries.positions(run), ...(departing.get(run) ?? [])];
+    if (run.base) {
+      const changed = [...run.ownPositions, ...keys.positions(run)];
+      const first = changed.length === 0 ? run.length : causal ? Math.min(...changed) : 0;
+      for (let p = first; p < run.length; p++) wanted.push(p);
+    }
+    return {
+      run,
+      keys: keysOf(run),
+      queryRow: (p) => queries.row(run, p),
+      positions: ascending(wanted),
+      seen: (p) => (causal ? p + 1 : run.length),
+    };
+  });
+  const source = cache
+    ? (cache.layers[layer] as Tensor)
+    : columnsOf(projected.tensor, key.first, 2 * keyHeads * headSize);
+  const z = await attend(walk, config, prefix, attending, stream, {
+    q: columnsOf(projected.tensor, 0, heads * headSize),
+    k: columnsOf(source, 0, keyHeads * headSize),
+    v: columnsOf(source, keyHeads * headSize, keyHeads * headSize),
+  });
+  projected.release(gpu);
+  return z;
+}
+
+/** Cross-attention to the walk's memory, from its input to z, as {@link selfAttention}. */
+export async function crossAttention(
+  walk: Walk,
+  config: TowerConfig,
+  weights: NonNullable<BlockWeights['cross']>,
+  layer: number,
+  input: Tensor,
+  stream: Frame<'x'>,
+): Promise<Tensor> {
+  const { gpu, runs, memory } = walk;
+  if (!memory) throw new Error(`${config.name} attends to another tower, but the walk has no memory`);
+  const { heads, keyHeads, headSize } = config;
+  const prefix = `${config.name}.blocks.${layer}.cross_attn`;
+  const { query, keyValue } = weights;
+  const projected = new Projected(matmul(gpu, input, query.weight, { bias: query.bias }));
+  await passOwn(walk, prefix, projected, { hook: 'hook_q', of: 'queries', first: 0, heads, headSize });
+  let made = memory.keyValues.get(layer);
+  if (!made) {
+    made = matmul(gpu, memory.tensor, keyValue.weight, { bias: keyValue.bias });
+    memory.keyValues.set(layer, made);
+  }
+  const memorised = new Projected(made, true);
+  const key: Part = { hook: 'hook_k', of: 'keys', first: 0, heads: keyHeads, headSize };
+  await passMemory(walk, prefix, memorised, key);
+  await passMemory(walk, prefix, memorised, { ...key, hook: 'hook_v', first: keyHeads * headSize });
+  const { queries } = projected;
+  const { keys } = memorised;
+  const tableOf = memoise((source: Run): Uint32Array => {
+    if (source.base && !source.differs) return tableOf(source.base);
+    return Uint32Array.from({ length: source.length }, (_, p) => source.row(p));
+  });
+  const keysOf = memoise((run: Run): Uint32Array => {
+    const source = memoryOf(run);
+    if (keys.has(run) || (run.memory && changesAnyKey(run.base)))
+      return Uint32Array.from({ length: source.length }, (_, p) => memoryRow(run, keys, p));
+    return run.base && !run.memory ? keysOf(run.base) : tableOf(source);
+  });
+  const changesAnyKey = (run: Run | undefined): boolean =>
+    run !== undefined && (keys.has(run) || changesAnyKey(run.base));
+  const departing = patternForks(walk, prefix);
+  const attending = runs.map((run): AttentionRun => {
+    const table = keysOf(run);
+    const wanted = [...run.ownPositions, ...queries.positions(run), ...(departing.get(run) ?? [])];
+    if (run.base && table !== keysOf(run.base)) for (let p = 0; p < run.length; p++) wanted.push(p);
+    return {
+      run,
+      keys: table,
+      queryRow: (p) => queries.row(run, p),
+      positions: ascending(wanted),
+      seen: () => table.length,
+    };
+  });
+  const z = await attend(walk, config, prefix, attending, stream, {
+    q: projected.tensor,
+    k: columnsOf(memorised.tensor, 0, keyHeads * headSize),
+    v: columnsOf(memorised.tensor, keyHeads * headSize, keyHeads * headSize),
+  });
+  memorised.release(gpu);
+  projected.release(gpu);
+  return z;
+}
+
+/** Scores, pattern and z for all positions that have to be computed. */
+async function attend(
+  walk: Walk,
+  config: TowerConfig,
+  prefix: string,
+  runs: readonly AttentionRun[],
+  stream: Frame<'x'>,
+  { q, k, v }: { q: Tensor; k: Tensor; v: Tensor },
+): Promise<Tensor> {
+  const { gpu, probe } = walk;
+  const { heads, headSize } = config;
+  const scoresHook = `${prefix}.hook_attn_scores`;
+  const patternHook = `${prefix}.hook_pattern`;
+  // A probe sees the scores of all queries at once.
+  const whole = probe.wants(scoresHook) || probe.wants(patternHook);
+  const bytes = whole ? Number.POSITIVE_INFINITY : walk.scratchBytes;
+  const layout = attendance(runs, stream.x.rows, heads, bytes);
+  appendToFrame(gpu, stream, layout.newRows);
+  const z = gpu.empty(stream.x.rows, heads * headSize, `${prefix} z`);
+  const tables = uploadPlan(gpu, layout.plan);
+  for (const chunk of layout.plan.chunks) {
+    const scores = attentionScores(gpu, q, k, config, tables, chunk);
+    if (whole) await visitQueries(walk, scoresHook, scores, heads, layout, runs);
+    attentionSoftmax(gpu, scores, heads, tables, chunk);
+    if (whole) await visitQueries(walk, patternHook, scores, heads, layout, runs);
+    attentionValues(gpu, scores, v, z, config, tables, chunk);
+    gpu.release(scores);
+  }
+  releasePlan(gpu, tables);
+  return z;
+}
+
+async function visitQueries(
+  { probe }: Walk,
+  name: string,
+  tensor: Tensor,
+  heads: number,
+  { plan, entryOf }: Attendance,
+  runs: readonly AttentionRun[],
+): Promise<void> {
+  if (!probe.wants(name)) return;
+  const keys = new Map(runs.map((attending) => [attending.run, attending.keys.length]));
+  await probe.visit({
+    name,
+    tensor,
+    heads,
+    size: plan.pitch,
+    positionsOf: 'self',
+    columns: 'keys',
+    rowOf: entryOf,
+    keysOf: (run) => keys.get(run) ?? 0,
+  });
+}
+
+/** Positions at which runs depart from their base at the scores or the pattern. */
+function patternForks({ probe }: Walk, prefix: string): Map<Run, number[]> {
+  const forks = new Map<Run, number[]>();
+  for (const hook of ['hook_attn_scores', 'hook_pattern']) {
+    for (const { run, positions } of probe.forks(`${prefix}.${hook}`))
+      forks.set(run, [...(forks.get(run) ?? []), ...positions]);
+  }
+  return forks;
+}
+
+function ascending(positions: readonly number[]): number[] {
+  return [...new Set(positions)].sort((a, b) => a - b);
+}
+
+function memoise<K extends object, V>(compute: (key: K) => V): (key: K) => V {
+  const known = new Map<K, V>();
+  return (key) => {
+    const found = known.get(key);
+    if (found !== undefined) return found;
+    const value = compute(key);
+    known.set(key, value);
+    return value;
+  };
+}

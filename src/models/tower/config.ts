@@ -1,0 +1,56 @@
+// What distinguishes one transformer from another, as data.
+
+import type { Activation, NormWeights, Vector, Weight } from '../../kernels/index.ts';
+
+export interface TowerConfig {
+  /** Prefix of the tower's hook names. */
+  readonly name: string;
+  readonly layers: number;
+  /** Width of the residual stream. */
+  readonly width: number;
+  readonly heads: number;
+  /** Key and value heads; fewer than `heads` where query heads share them. */
+  readonly keyHeads: number;
+  readonly headSize: number;
+  readonly mlpWidth: number;
+  readonly activation: Activation;
+  /** Whether sublayers normalise their input (ViT, CLIP, LLaMA) or their sum with the residual stream (BERT). */
+  readonly norm: 'before' | 'after';
+  /** Whether a position sees only itself and what stands before it. */
+  readonly causal: boolean;
+  /** Whether every block attends to another tower's output between self-attention and MLP. */
+  readonly crossAttention: boolean;
+  /** Whether the MLP multiplies its activation with a second product (SwiGLU). */
+  readonly gated: boolean;
+  /** Rotary position embedding of queries and keys, or none. */
+  readonly rotary: { readonly theta: number } | undefined;
+}
+
+export interface Linear {
+  readonly weight: Weight;
+  readonly bias: Vector | undefined;
+}
+
+export interface BlockWeights {
+  readonly attention: {
+    /** [(heads + 2 · keyHeads) · d_head, width]: queries, then keys, then values. */
+    readonly queryKeyValue: Linear;
+    readonly output: Linear;
+    readonly norm: NormWeights;
+  };
+  readonly cross?: {
+    readonly query: Linear;
+    /** [2 · keyHeads · d_head, memory width] */
+    readonly keyValue: Linear;
+    readonly output: Linear;
+    readonly norm: NormWeights;
+  };
+  readonly mlp: {
+    /** Into the activation (gate_proj of a gated MLP). */
+    readonly input: Linear;
+    /** The factor of a gated MLP (up_proj). */
+    readonly linear?: Linear;
+    readonly output: Linear;
+    readonly norm: NormWeights;
+  };
+}

@@ -1,0 +1,13 @@
+export type { BlockWeights, Linear, TowerConfig } from './config.ts';
+export { type Activation, type Fork, NO_PROBE, type Probe } from './probe.ts';
+export { appendRows } from './rows.ts';
+export { Run } from './run.ts';
+export { Tower } from './tower.ts';
+export {
+  type Frame,
+  type KeyValueCache,
+  type Memory,
+  passPoint,
+  rowActivation,
+  type Walk,
+} from './walk.ts';

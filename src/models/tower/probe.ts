@@ -1,0 +1,47 @@
+// How a tower shows its activations. The tower knows where its hook points are and how runs get rows of their own;
+// what is read or changed there is decided by a probe, which lives in src/patching.
+
+import type { Tensor } from '../../gpu/index.ts';
+import type { Run } from './run.ts';
+
+/** An activation at a hook point. */
+export interface Activation {
+  /** Full hook name, for example `text_encoder.blocks.3.attn.hook_z`. */
+  readonly name: string;
+  /** [rows, heads · size] */
+  readonly tensor: Tensor;
+  /** 1 where the features are not divided into heads. */
+  readonly heads: number;
+  /** Features of a head; for scores and patterns the pitch of a head's keys. */
+  readonly size: number;
+  /** Tower whose positions the rows have. For cross-attention keys and values that is the memory's. */
+  readonly positionsOf: 'self' | 'memory';
+  /** `keys` if the columns of a head are the keys of a query, `features` otherwise. */
+  readonly columns: 'features' | 'keys';
+  /** Row of a run's position, its own or its base's. */
+  rowOf(run: Run, position: number): number;
+  /** Keys that a run's positions attend to, where columns are keys. */
+  keysOf(run: Run): number;
+}
+
+/** Positions of a run whose value will differ from the base's from a hook point on. */
+export interface Fork {
+  readonly run: Run;
+  readonly positions: readonly number[];
+}
+
+export interface Probe {
+  /** Whether anybody looks at this hook point. If not, kernels around it may be fused. */
+  wants(name: string): boolean;
+  /** Runs of this tower that depart from their base here, and so need rows of their own. */
+  forks(name: string): readonly Fork[];
+  /** Reads and changes the activation. */
+  visit(activation: Activation): void | Promise<void>;
+}
+
+/** Looks at nothing. */
+export const NO_PROBE: Probe = {
+  wants: () => false,
+  forks: () => [],
+  visit: () => {},
+};

@@ -1,0 +1,80 @@
+// A run is one sequence on its way up a tower. It holds rows only where it differs from its base: a patched run that
+// has not met its patch yet has none, and reads everything from the run it was derived from. So a plain forward pass,
+// one patched run and a sweep of thousands are the same walk; they differ in which rows exist.
+
+export class Run {
+  /** Number of positions. */
+  readonly length: number;
+  /** The run this one equals wherever it has no row of its own. */
+  readonly base: Run | undefined;
+  /** The run of another tower that cross-attention reads. */
+  readonly memory: Run | undefined;
+  /** Row of each position in the tower's current activations; −1 where the base's row is read. */
+  readonly rows: Int32Array;
+
+  constructor(length: number, { base, memory }: { base?: Run | undefined; memory?: Run | undefined } = {}) {
+    this.length = length;
+    this.base = base;
+    this.memory = memory;
+    this.rows = new Int32Array(length).fill(-1);
+  }
+
+  /** Whether the position has a row of its own. */
+  owns(position: number): boolean {
+    return (this.rows[position] as number) >= 0;
+  }
+
+  /** Row that holds the position's value: its own, or the nearest base's. −1 if nobody computes it. */
+  row(position: number): number {
+    for (let run: Run | undefined = this; run; run = run.base) {
+      const row = run.rows[position] as number;
+      if (row >= 0) return row;
+    }
+    return -1;
+  }
+
+  /** Positions that have a row of their own, in order. */
+  get ownPositions(): number[] {
+    const positions: number[] = [];
+    for (let p = 0; p < this.length; p++) if (this.owns(p)) positions.push(p);
+    return positions;
+  }
+
+  /** Whether it has any row of its own. */
+  get differs(): boolean {
+    return this.rows.some((row) => row >= 0);
+  }
+}
+
+/** Rows of their own, for tensors in which some runs have more rows than in the residual stream. */
+export class Overrides {
+  readonly #rows = new Map<Run, Map<number, number>>();
+
+  get(run: Run, position: number): number | undefined {
+    return this.#rows.get(run)?.get(position);
+  }
+
+  set(run: Run, position: number, row: number): void {
+    const rows = this.#rows.get(run) ?? new Map<number, number>();
+    rows.set(position, row);
+    this.#rows.set(run, rows);
+  }
+
+  has(run: Run): boolean {
+    return this.#rows.has(run);
+  }
+
+  /** Positions of a run with a row of their own here. */
+  positions(run: Run): Iterable<number> {
+    return this.#rows.get(run)?.keys() ?? [];
+  }
+
+  /** Row of a position: an override of the run or of a base, unless a nearer run has a row in the stream. */
+  row(run: Run, position: number): number {
+    for (let at: Run | undefined = run; at; at = at.base) {
+      const row = this.get(at, position) ?? (at.rows[position] as number);
+      if (row >= 0) return row;
+    }
+    return -1;
+  }
+}

@@ -1,0 +1,156 @@
+// The one transformer of this library: ViT, CLIP, BERT and LLaMA are settings of it.
+
+import type { Gpu, Tensor } from '../../gpu/index.ts';
+import { activate, add, matmul, type NormWeights, normalize } from '../../kernels/index.ts';
+import { crossAttention, selfAttention } from './attention-layer.ts';
+import type { BlockWeights, Linear, TowerConfig } from './config.ts';
+import { type Frame, passPoint, type Walk } from './walk.ts';
+
+export class Tower {
+  readonly gpu: Gpu;
+  readonly config: TowerConfig;
+  readonly blocks: readonly BlockWeights[];
+
+  constructor(gpu: Gpu, config: TowerConfig, blocks: readonly BlockWeights[]) {
+    this.gpu = gpu;
+    this.config = config;
+    this.blocks = blocks;
+  }
+
+  /**
+   * Walks blocks `from` to `to` (exclusive).
+   *
+   * @param x residual stream [rows, width]; it is used up
+   * @returns the residual stream above; the runs' rows are those of the result
+   */
+  async walk(walk: Walk, x: Tensor, from = 0, to = this.config.layers): Promise<Tensor> {
+    const stream: Frame<'x'> = { x };
+    for (let layer = from; layer < to; layer++) await this.#block(walk, layer, stream);
+    return stream.x;
+  }
+
+  async #block(walk: Walk, layer: number, stream: Frame<'x'>): Promise<void> {
+    const { attention, cross, mlp } = this.blocks[layer] as BlockWeights;
+    const { heads } = this.config;
+    await passPoint(walk, this.#hook(layer, 'hook_resid_pre'), stream, 'x');
+
+    const z = await this.#withInput(stream, attention.norm, (input) =>
+      selfAttention(walk, this.config, attention, layer, input, stream),
+    );
+    await this.#sum(walk, layer, stream, z, 'attn.hook_z', heads, attention, 'attn_out', 'resid_mid');
+
+    if (cross) {
+      const crossZ = await this.#withInput(stream, cross.norm, (input) =>
+        crossAttention(walk, this.config, cross, layer, input, stream),
+      );
+      await this.#sum(
+        walk,
+        layer,
+        stream,
+        crossZ,
+        'cross_attn.hook_z',
+        heads,
+        cross,
+        'cross_attn_out',
+        'resid_cross',
+      );
+    }
+
+    const hidden = await this.#withInput(stream, mlp.norm, (input) =>
+      this.#hidden(walk, layer, input, stream, mlp),
+    );
+    await this.#sum(walk, layer, stream, hidden, 'mlp.hook_post', 1, mlp, 'mlp_out', 'resid_post');
+  }
+
+  /** Gives a sublayer its input: the stream, or the stream normalised. */
+  async #withInput(
+    stream: Frame<'x'>,
+    norm: NormWeights,
+    sublayer: (input: Tensor) => Promise<Tensor>,
+  ): Promise<Tensor> {
+    if (this.config.norm === 'after') return sublayer(stream.x);
+    const input = normalize(this.gpu, stream.x, norm);
+    const output = await sublayer(input);
+    this.gpu.release(input);
+    return output;
+  }
+
+  /**
+   * Ends a sublayer: its inner activation (z or the MLP's hidden values) through the output projection, added to the
+   * stream, and normalised where norms come after. Product and sum are one kernel unless somebody looks between.
+   */
+  async #sum(
+    walk: Walk,
+    layer: number,
+    stream: Frame<'x'>,
+    inner: Tensor,
+    innerHook: string,
+    heads: number,
+    { output, norm }: { readonly output: Linear; readonly norm: NormWeights },
+    outHook: string,
+    sumHook: string,
+  ): Promise<void> {
+    const { gpu } = this;
+    const { weight, bias } = output;
+    const before = { x: stream.x, inner };
+    await passPoint(walk, this.#hook(layer, innerHook), before, 'inner', heads);
+    const outName = this.#hook(layer, `hook_${outHook}`);
+    let sum: Tensor;
+    if (walk.probe.wants(outName)) {
+      const after = { x: before.x, out: matmul(gpu, before.inner, weight, { bias }) };
+      await passPoint(walk, outName, after, 'out');
+      sum = add(gpu, after.out, after.x);
+      gpu.release(after.x, after.out);
+    } else {
+      sum = matmul(gpu, before.inner, weight, { bias, residual: before.x });
+      gpu.release(before.x);
+    }
+    gpu.release(before.inner);
+    stream.x = sum;
+    await passPoint(walk, this.#hook(layer, `hook_${sumHook}`), stream, 'x');
+    if (this.config.norm === 'before') return;
+    sum = stream.x;
+    stream.x = normalize(gpu, sum, norm);
+    gpu.release(sum);
+    await passPoint(walk, this.#hook(layer, `hook_normalized_${sumHook}`), stream, 'x');
+  }
+
+  /** The MLP up to its hidden values after the activation (and gate). */
+  async #hidden(
+    walk: Walk,
+    layer: number,
+    input: Tensor,
+    stream: Frame<'x'>,
+    mlp: BlockWeights['mlp'],
+  ): Promise<Tensor> {
+    const { gpu } = this;
+    const { activation } = this.config;
+    const { weight, bias } = mlp.input;
+    const preHook = this.#hook(layer, 'mlp.hook_pre');
+    const linearHook = this.#hook(layer, 'mlp.hook_pre_linear');
+    if (!mlp.linear) {
+      if (!walk.probe.wants(preHook)) return matmul(gpu, input, weight, { bias, activation });
+      const frame = { x: stream.x, pre: matmul(gpu, input, weight, { bias }) };
+      await passPoint(walk, preHook, frame, 'pre');
+      stream.x = frame.x;
+      const hidden = activate(gpu, frame.pre, activation);
+      gpu.release(frame.pre);
+      return hidden;
+    }
+    const frame = {
+      x: stream.x,
+      pre: matmul(gpu, input, weight, { bias }),
+      linear: matmul(gpu, input, mlp.linear.weight, { bias: mlp.linear.bias }),
+    };
+    await passPoint(walk, preHook, frame, 'pre');
+    await passPoint(walk, linearHook, frame, 'linear');
+    stream.x = frame.x;
+    const hidden = activate(gpu, frame.pre, activation, frame.linear);
+    gpu.release(frame.pre, frame.linear);
+    return hidden;
+  }
+
+  #hook(layer: number, point: string): string {
+    return `${this.config.name}.blocks.${layer}.${point}`;
+  }
+}

@@ -1,0 +1,85 @@
+// One walk up a tower: the residual stream of all its runs, and how a hook point is passed.
+
+import type { Gpu, Tensor } from '../../gpu/index.ts';
+import type { Activation, Probe } from './probe.ts';
+import { appendRows } from './rows.ts';
+import type { Run } from './run.ts';
+
+/** What a walk attends to in another tower: that tower's output and runs. */
+export interface Memory {
+  readonly tensor: Tensor;
+  /** Keys and values that cross-attention made of it, by layer, to be used again by later walks. */
+  readonly keyValues: Map<number, Tensor>;
+}
+
+/** Keys and values of earlier positions, for generation token by token. */
+export interface KeyValueCache {
+  /** Per layer keys and values [sequences · capacity, 2 · keyHeads · d_head]. */
+  readonly layers: Tensor[];
+  /** Positions per sequence that fit. */
+  readonly capacity: number;
+}
+
+export interface Walk {
+  readonly gpu: Gpu;
+  readonly probe: Probe;
+  /** Bases come before what is derived from them. */
+  readonly runs: readonly Run[];
+  readonly memory: Memory | undefined;
+  readonly cache: KeyValueCache | undefined;
+  /** Position ids of a run's positions, for rotary embedding. */
+  readonly places: (run: Run, position: number) => number;
+  /** (cos, sin) of every position id, where the tower is rotary. */
+  readonly rotaryTable: GPUBuffer | undefined;
+  /** Scores of one chunk of attention take at most this many bytes. */
+  readonly scratchBytes: number;
+}
+
+/** Tensors whose rows belong to the same positions of the same runs. */
+export type Frame<K extends string> = { [key in K]: Tensor };
+
+/**
+ * Passes a hook point on row-wise activations: runs that depart from their base here get rows in every tensor of the
+ * frame, then the probe sees `frame[key]`.
+ */
+export async function passPoint<K extends string>(
+  walk: Walk,
+  name: string,
+  frame: Frame<K>,
+  key: K,
+  heads = 1,
+): Promise<void> {
+  const { gpu, probe } = walk;
+  if (!probe.wants(name)) return;
+  const sources: number[] = [];
+  const { rows } = frame[key];
+  for (const { run, positions } of probe.forks(name)) {
+    for (const position of positions) {
+      if (run.owns(position)) continue;
+      const source = run.row(position);
+      sources.push(source < rows ? source : (sources[source - rows] as number));
+      run.rows[position] = rows + sources.length - 1;
+    }
+  }
+  appendToFrame(gpu, frame, Uint32Array.from(sources));
+  await probe.visit(rowActivation(name, frame[key], heads));
+}
+
+/** Adds copies of rows to every tensor of a frame. */
+export function appendToFrame<K extends string>(gpu: Gpu, frame: Frame<K>, sources: Uint32Array): void {
+  for (const key of Object.keys(frame) as K[]) frame[key] = appendRows(gpu, frame[key], sources);
+}
+
+/** An activation whose rows are those of the residual stream. */
+export function rowActivation(name: string, tensor: Tensor, heads: number): Activation {
+  return {
+    name,
+    tensor,
+    heads,
+    size: tensor.columns / heads,
+    positionsOf: 'self',
+    columns: 'features',
+    rowOf: (run, position) => run.row(position),
+    keysOf: () => 0,
+  };
+}

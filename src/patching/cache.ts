@@ -1,0 +1,176 @@
+// Activations kept on the GPU until they are asked for.
+
+import { NoticeError } from '../errors.ts';
+import type { Gpu, Tensor } from '../gpu/index.ts';
+import { gatherRows } from '../kernels/index.ts';
+import { type Activation, type ModelRun, towerRun } from '../models/index.ts';
+import { towerOf } from './names.ts';
+
+/** One hook point's activation for a batch. */
+export class CachedActivation {
+  readonly name: string;
+  /** [Σ positions, heads · size]; the runs' positions one after the other. */
+  readonly tensor: Tensor;
+  readonly heads: number;
+  readonly size: number;
+  /** Positions of each run. */
+  readonly lengths: readonly number[];
+  /** Keys of each run where columns are keys; undefined where they are features. */
+  readonly keys: readonly number[] | undefined;
+  readonly #gpu: Gpu;
+
+  constructor(
+    gpu: Gpu,
+    { name, heads, size }: Activation,
+    tensor: Tensor,
+    lengths: readonly number[],
+    keys: readonly number[] | undefined,
+  ) {
+    this.#gpu = gpu;
+    this.name = name;
+    this.heads = heads;
+    this.size = size;
+    this.tensor = tensor;
+    this.lengths = lengths;
+    this.keys = keys;
+  }
+
+  /** Row of a run's position in {@link tensor}. */
+  row(batch: number, position: number): number {
+    const length = this.lengths[batch];
+    if (length === undefined || !(position >= 0 && position < length))
+      throw new NoticeError(
+        'hook',
+        `${this.name}: no position ${position} of batch row ${batch} in the cache (lengths ${this.lengths.join(', ')})`,
+      );
+    return this.lengths.slice(0, batch).reduce((sum, n) => sum + n, 0) + position;
+  }
+
+  /** Whether the hook point's features are divided into heads (also if there is only one). */
+  get byHead(): boolean {
+    return /attn\.hook_(rot_)?[qkvz]$/.test(this.name);
+  }
+
+  /**
+   * [batch, position, size], [batch, position, head, size], or for scores and patterns [batch, head, query, key].
+   * Shorter runs are filled up with zeros.
+   */
+  get shape(): number[] {
+    const batch = this.lengths.length;
+    const positions = Math.max(0, ...this.lengths);
+    if (this.keys) return [batch, this.heads, positions, Math.max(0, ...this.keys)];
+    return this.byHead ? [batch, positions, this.heads, this.size] : [batch, positions, this.size];
+  }
+
+  /** Reads it from the GPU, in the order of {@link shape}. */
+  async read(): Promise<Float32Array> {
+    const [rows] = await this.#gpu.read(this.tensor);
+    return this.arrange(rows as Float32Array);
+  }
+
+  /** Rows as they lie on the GPU to the order of {@link shape}. */
+  arrange(rows: Float32Array): Float32Array {
+    const { heads, size, lengths, keys } = this;
+    const positions = Math.max(0, ...lengths);
+    const width = heads * size;
+    const longest = keys ? Math.max(0, ...keys) : size;
+    const out = new Float32Array(lengths.length * positions * heads * longest);
+    let row = 0;
+    lengths.forEach((length, batch) => {
+      for (let p = 0; p < length; p++, row++) {
+        if (!keys) {
+          out.set(rows.subarray(row * width, (row + 1) * width), (batch * positions + p) * width);
+          continue;
+        }
+        for (let h = 0; h < heads; h++) {
+          const first = row * width + h * size;
+          out.set(
+            rows.subarray(first, first + (keys[batch] as number)),
+            ((batch * heads + h) * positions + p) * longest,
+          );
+        }
+      }
+    });
+    return out;
+  }
+
+  /** The inverse of {@link arrange} for one row: [heads · size], zeros beyond a row's keys. */
+  valuesOf(arranged: Float32Array, batch: number, position: number): Float32Array<ArrayBuffer> {
+    const { heads, size, lengths, keys } = this;
+    const positions = Math.max(0, ...lengths);
+    const row = new Float32Array(heads * size);
+    const longest = keys ? Math.max(0, ...keys) : size;
+    for (let h = 0; h < heads; h++) {
+      const first = keys
+        ? ((batch * heads + h) * positions + position) * longest
+        : ((batch * positions + position) * heads + h) * size;
+      row.set(arranged.subarray(first, first + (keys ? (keys[batch] as number) : size)), h * size);
+    }
+    return row;
+  }
+}
+
+/** Activations of one batch by hook name. */
+export class ActivationCache {
+  readonly #gpu: Gpu;
+  readonly #activations = new Map<string, CachedActivation>();
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+  }
+
+  get names(): string[] {
+    return [...this.#activations.keys()];
+  }
+
+  has(name: string): boolean {
+    return this.#activations.has(name);
+  }
+
+  /** @throws NoticeError('hook') if it was not cached */
+  get(name: string): CachedActivation {
+    const found = this.#activations.get(name);
+    if (!found)
+      throw new NoticeError(
+        'hook',
+        `"${name}" is not in the cache; it holds ${this.names.join(', ') || 'nothing'}`,
+      );
+    return found;
+  }
+
+  /** Reads an activation from the GPU, in the order of its shape. */
+  read(name: string): Promise<Float32Array> {
+    return this.get(name).read();
+  }
+
+  [Symbol.iterator](): IterableIterator<[string, CachedActivation]> {
+    return this.#activations.entries();
+  }
+
+  /** Frees the GPU memory. */
+  release(): void {
+    for (const { tensor } of this.#activations.values()) this.#gpu.release(tensor);
+    this.#activations.clear();
+  }
+
+  /** Copies the rows of some runs from an activation. */
+  store(activation: Activation, runs: readonly ModelRun[]): CachedActivation {
+    const tower = towerOf(activation.name);
+    const own = runs.map((run) => towerRun(run, tower));
+    const positioned = activation.positionsOf === 'memory' ? own.map((run) => run.memory ?? run) : own;
+    const lengths = positioned.map((run) => run.length);
+    const rows = own.flatMap((run, i) =>
+      Array.from({ length: lengths[i] as number }, (_, p) => activation.rowOf(run, p)),
+    );
+    const tensor = gatherRows(
+      this.#gpu,
+      activation.tensor,
+      Uint32Array.from(rows),
+      this.#gpu.empty(rows.length, activation.tensor.columns, `cached ${activation.name}`),
+    );
+    const keys = activation.columns === 'keys' ? own.map((run) => activation.keysOf(run)) : undefined;
+    const cached = new CachedActivation(this.#gpu, activation, tensor, lengths, keys);
+    this.#activations.set(activation.name, cached);
+    return cached;
+  }
+}

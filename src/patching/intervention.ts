@@ -1,0 +1,75 @@
+// Typed interventions: what is changed, where, and from what.
+
+import type { ModelRun } from '../models/index.ts';
+import type { CachedActivation } from './cache.ts';
+
+/** Where an intervention applies. Everything left out means all. */
+export interface Target {
+  /** Hook name. */
+  readonly hook: string;
+  /** The run, or its row in the batch. */
+  readonly run?: ModelRun | number;
+  readonly positions?: readonly number[];
+  readonly heads?: readonly number[];
+  /** Features within each head (of the whole row where there are no heads): [first, end). */
+  readonly features?: readonly [first: number, end: number];
+}
+
+/** Where values come from. Positions correspond one to one; left out, they are the target's. */
+export type PatchSource =
+  /** Another run of the same batch at the same hook point. */
+  | { readonly run: ModelRun | number; readonly positions?: readonly number[] }
+  /** A cached activation, of this or another hook point with the same width. */
+  | { readonly cached: CachedActivation; readonly batch?: number; readonly positions?: readonly number[] }
+  /** Values [positions, heads, features] of the target, or [features] for every position. */
+  | { readonly values: Float32Array };
+
+export interface Intervention extends Target {
+  readonly op: 'replace' | 'zero' | 'mean' | 'add' | 'scale' | 'interpolate';
+  readonly source?: PatchSource;
+  /** Factor of add, scale and interpolate. */
+  readonly alpha?: number;
+}
+
+/** Puts the source's value in: activation patching. */
+export function replace(target: Target, source: PatchSource): Intervention {
+  return { ...target, op: 'replace', source };
+}
+
+/** Zero ablation. */
+export function zero(target: Target): Intervention {
+  return { ...target, op: 'zero' };
+}
+
+/** Mean ablation: the mean over all runs of the batch and all their positions at this hook point. */
+export function mean(target: Target): Intervention {
+  return { ...target, op: 'mean' };
+}
+
+/** x + alpha · source: steering. */
+export function add(target: Target, source: PatchSource, alpha = 1): Intervention {
+  return { ...target, op: 'add', source, alpha };
+}
+
+/** alpha · x */
+export function scale(target: Target, alpha: number): Intervention {
+  return { ...target, op: 'scale', alpha };
+}
+
+/** (1 − alpha) · x + alpha · source */
+export function interpolate(target: Target, source: PatchSource, alpha: number): Intervention {
+  return { ...target, op: 'interpolate', source, alpha };
+}
+
+/** A user's code at a hook point, run on all positions of the batch. */
+export type CustomHook =
+  /** Statements of `fn edit(value: f32, batch: u32, position: u32, head: u32, feature: u32) -> f32`, for example `return max(value, 0.0);`. */
+  | { readonly hook: string; readonly wgsl: string }
+  /** Reads the activation [batch, position, …], may edit it in place or return a new one, which is written back. */
+  | {
+      readonly hook: string;
+      readonly callback: (
+        data: Float32Array,
+        info: { readonly name: string; readonly shape: readonly number[] },
+      ) => Float32Array | undefined | Promise<Float32Array | undefined>;
+    };

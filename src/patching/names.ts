@@ -1,0 +1,111 @@
+// Hook names as users write them: exact, as globs, or without a tower where there is no doubt.
+
+import picomatch from 'picomatch';
+import { NoticeError } from '../errors.ts';
+import type { HookInfo, VisionLanguageModel } from '../models/index.ts';
+
+/** Which hook points: names or globs (`text_encoder.*.hook_z`), or a test of the name. */
+export type NameFilter = string | readonly string[] | ((name: string) => boolean);
+
+/**
+ * The hook point of this name.
+ *
+ * @throws NoticeError('hook') that lists the nearest names if there is none
+ */
+export function findHook(model: VisionLanguageModel, name: string): HookInfo {
+  const candidates = [name, ...towerless(model, name)];
+  const hook = model.hooks.find((info) => candidates.includes(info.name));
+  if (!hook) throw unknownHook(model, name);
+  return hook;
+}
+
+/**
+ * Names that pass a filter, in the order of computation.
+ *
+ * @throws NoticeError('hook') if a name or glob matches nothing
+ */
+export function selectHooks(model: VisionLanguageModel, filter: NameFilter): Set<string> {
+  const names = model.hooks.map(({ name }) => name);
+  if (typeof filter === 'function') return new Set(names.filter(filter));
+  const selected = new Set<string>();
+  for (const pattern of [filter].flat() as string[]) {
+    const matches = picomatch([pattern, ...towerless(model, pattern)]);
+    const found = names.filter((name) => matches(name));
+    if (found.length === 0) throw unknownHook(model, pattern);
+    for (const name of found) selected.add(name);
+  }
+  return new Set(names.filter((name) => selected.has(name)));
+}
+
+/** A site is a hook name without its block: `text_encoder.attn.hook_z` stands for every block's. */
+export interface Site {
+  readonly tower: string;
+  /** `attn.hook_z` */
+  readonly hook: string;
+}
+
+/**
+ * @throws NoticeError('hook') if the tower's blocks have no such hook
+ */
+export function parseSite(model: VisionLanguageModel, site: string): Site {
+  const [first = '', ...rest] = site.split('.');
+  const tower = model.towers.includes(first) ? first : model.family === 'llava' ? 'language' : undefined;
+  const hook = tower === first ? rest.join('.') : site;
+  if (tower && model.hooks.some(({ name }) => name === `${tower}.blocks.0.${hook}`)) return { tower, hook };
+  const sites = model.hooks
+    .filter(({ name }) => name.includes('.blocks.0.'))
+    .map(({ name }) => name.replace('blocks.0.', ''));
+  throw new NoticeError('hook', `unknown site "${site}"${suggestion(site, sites)}`);
+}
+
+/** Number of blocks of a tower. */
+export function blockCount(model: VisionLanguageModel, tower: string): number {
+  const prefix = `${tower}.blocks.`;
+  return new Set(
+    model.hooks
+      .filter(({ name }) => name.startsWith(prefix))
+      .map(({ name }) => name.slice(prefix.length).split('.')[0]),
+  ).size;
+}
+
+/** The tower a hook belongs to; `logits` is its own. */
+export function towerOf(hook: string): string {
+  return hook.split('.')[0] as string;
+}
+
+function towerless(model: VisionLanguageModel, name: string): string[] {
+  return model.family === 'llava' ? [`language.${name}`] : [];
+}
+
+function unknownHook(model: VisionLanguageModel, name: string): NoticeError {
+  return new NoticeError(
+    'hook',
+    `unknown hook point "${name}"${suggestion(
+      name,
+      model.hooks.map((hook) => hook.name),
+    )} hooks(model) lists all of them.`,
+  );
+}
+
+function suggestion(name: string, known: readonly string[]): string {
+  const nearest = [...known]
+    .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
+    .sort((a, b) => a.distance - b.distance)
+    .slice(0, 3)
+    .map(({ candidate }) => candidate);
+  return nearest.length > 0 ? `; the nearest are ${nearest.join(', ')}.` : '.';
+}
+
+/** Levenshtein distance. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substitution = (row[j - 1] as number) + Number(a[i - 1] !== b[j - 1]);
+      next.push(Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, substitution));
+    }
+    row = next;
+  }
+  return row[b.length] as number;
+}

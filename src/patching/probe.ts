@@ -1,0 +1,96 @@
+// The probe that users' wishes make: edits first, then custom hooks, then what is to be cached.
+
+import { NoticeError } from '../errors.ts';
+import type { Gpu } from '../gpu/index.ts';
+import { customHook } from '../kernels/index.ts';
+import { type Activation, type Fork, type ModelRun, type Probe, towerRun } from '../models/index.ts';
+import { ActivationCache } from './cache.ts';
+import type { EditSet } from './edits.ts';
+import type { CustomHook } from './intervention.ts';
+import { towerOf } from './names.ts';
+
+/** Thrown inside a walk to end it early; caught by whoever started it. */
+export class StopWalk extends Error {}
+
+export interface PatchProbeOptions {
+  readonly edits?: EditSet | undefined;
+  readonly custom?: readonly CustomHook[];
+  /** Hook points to cache. */
+  readonly cacheNames?: ReadonlySet<string>;
+  /** Runs that custom hooks see and that are cached. */
+  readonly runs: readonly ModelRun[];
+  /** The walk ends after this hook point. */
+  readonly stopAfter?: string | undefined;
+}
+
+export class PatchProbe implements Probe {
+  readonly cache: ActivationCache;
+  readonly #gpu: Gpu;
+  readonly #options: PatchProbeOptions;
+
+  constructor(gpu: Gpu, options: PatchProbeOptions) {
+    this.#gpu = gpu;
+    this.#options = options;
+    this.cache = new ActivationCache(gpu);
+  }
+
+  wants(name: string): boolean {
+    const { edits, custom = [], cacheNames, stopAfter } = this.#options;
+    return (
+      edits?.wants(name) ||
+      cacheNames?.has(name) ||
+      stopAfter === name ||
+      custom.some((hook) => hook.hook === name)
+    );
+  }
+
+  forks(name: string): readonly Fork[] {
+    return this.#options.edits?.forks(name) ?? [];
+  }
+
+  async visit(activation: Activation): Promise<void> {
+    const { edits, custom = [], cacheNames, runs, stopAfter } = this.#options;
+    edits?.apply(activation);
+    for (const hook of custom) if (hook.hook === activation.name) await this.#run(hook, activation);
+    if (cacheNames?.has(activation.name)) this.cache.store(activation, runs);
+    if (stopAfter === activation.name) throw new StopWalk();
+  }
+
+  async #run(hook: CustomHook, activation: Activation): Promise<void> {
+    const tower = towerOf(activation.name);
+    const rows = this.#options.runs.flatMap((modelRun, batch) => {
+      const run = towerRun(modelRun, tower);
+      const length = activation.positionsOf === 'memory' ? (run.memory?.length ?? 0) : run.length;
+      return Array.from({ length }, (_, position) => ({
+        row: activation.rowOf(run, position),
+        batch,
+        position,
+      })).filter(({ row }) => row >= 0);
+    });
+    if ('wgsl' in hook) {
+      customHook(this.#gpu, activation.tensor, activation.size, rows, hook.wgsl);
+      return;
+    }
+    const cached = new ActivationCache(this.#gpu).store(activation, this.#options.runs);
+    const before = await cached.read();
+    this.#gpu.release(cached.tensor);
+    const info = { name: activation.name, shape: cached.shape };
+    const after = (await hook.callback(before, info)) ?? before;
+    if (after.length !== before.length)
+      throw new NoticeError(
+        'hook',
+        `${activation.name}: the callback returned ${after.length} values, the activation [${cached.shape.join(', ')}] has ${before.length}`,
+      );
+    for (const { row, batch, position } of rows) {
+      this.#write(activation, row, cached.valuesOf(after, batch, position));
+    }
+  }
+
+  /** Writes one row through a staging buffer, so that it happens in the order of the recorded work. */
+  #write({ tensor }: Activation, row: number, values: Float32Array<ArrayBuffer>): void {
+    const staging = this.#gpu.uploadWords(values, 'values of a callback');
+    const offset = 4 * (tensor.offset + row * tensor.stride);
+    this.#gpu.recorder.copy(staging, 0, tensor.buffer, offset, values.byteLength);
+    this.#gpu.pool.release(staging);
+  }
+}

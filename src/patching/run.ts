@@ -1,0 +1,97 @@
+// Running a model while looking at it and changing it.
+
+import { NoticeError } from '../errors.ts';
+import { type HookInfo, ModelRun, type Sample, type VisionLanguageModel } from '../models/index.ts';
+import type { ActivationCache } from './cache.ts';
+import { EditSet } from './edits.ts';
+import type { CustomHook, Intervention } from './intervention.ts';
+import { findHook, type NameFilter, selectHooks } from './names.ts';
+import { PatchProbe, StopWalk } from './probe.ts';
+
+export interface RunOptions {
+  readonly interventions?: readonly Intervention[];
+  readonly hooks?: readonly CustomHook[];
+}
+
+export interface CacheOptions extends RunOptions {
+  /** What to cache; default everything. */
+  readonly names?: NameFilter;
+  /** The forward pass ends after this hook point; there are no logits then. */
+  readonly stopAfter?: string;
+}
+
+/** The hook points of a model: name, shape, module of transformers. console.table prints it. */
+export function hooks(model: VisionLanguageModel): readonly HookInfo[] {
+  return model.hooks;
+}
+
+/**
+ * Forward pass that keeps activations on the GPU.
+ *
+ * @returns logits [batch, vocabulary] of the answer's first position (undefined after `stopAfter`) and the cache;
+ *   call `cache.release()` when done with it
+ * @throws NoticeError('hook') for an unknown hook point or an intervention that does not fit it
+ */
+export async function runWithCache(
+  model: VisionLanguageModel,
+  samples: readonly Sample[],
+  { names = () => true, stopAfter, interventions = [], hooks: custom = [] }: CacheOptions = {},
+): Promise<{ logits: Float32Array[] | undefined; cache: ActivationCache }> {
+  const cacheNames = selectHooks(model, names);
+  return forward(model, samples, { interventions, custom, cacheNames, stopAfter });
+}
+
+/**
+ * Forward pass with interventions and custom hooks.
+ *
+ * @returns logits of the answer's first position, per sample [vocabulary]
+ * @throws NoticeError('unfired') if an intervention did not happen exactly as often as asked
+ */
+export async function runWithHooks(
+  model: VisionLanguageModel,
+  samples: readonly Sample[],
+  { interventions = [], hooks: custom = [] }: RunOptions,
+): Promise<Float32Array[]> {
+  const { logits } = await forward(model, samples, { interventions, custom, cacheNames: new Set() });
+  return logits as Float32Array[];
+}
+
+async function forward(
+  model: VisionLanguageModel,
+  samples: readonly Sample[],
+  wishes: {
+    interventions: readonly Intervention[];
+    custom: readonly CustomHook[];
+    cacheNames: ReadonlySet<string>;
+    stopAfter?: string | undefined;
+  },
+): Promise<{ logits: Float32Array[] | undefined; cache: ActivationCache }> {
+  const { gpu } = model;
+  if (samples.length === 0) throw new NoticeError('usage', 'no samples to run');
+  const interventions = wishes.interventions.map((intervention) => ({
+    ...intervention,
+    hook: findHook(model, intervention.hook).name,
+  }));
+  const custom = wishes.custom.map((hook) => ({ ...hook, hook: findHook(model, hook.hook).name }));
+  const stopAfter = wishes.stopAfter && findHook(model, wishes.stopAfter).name;
+  // An edit of one row must not reach another through an image that both share.
+  const runs = samples.map((sample) => new ModelRun({ ...sample, image: { ...sample.image } }));
+  return gpu.scope(async (keep) => {
+    const edits = new EditSet(gpu, runs, interventions);
+    const probe = new PatchProbe(gpu, { edits, custom, cacheNames: wishes.cacheNames, runs, stopAfter });
+    let logits: Float32Array[] | undefined;
+    try {
+      const { tensor, rowOf } = await model.forward(runs, { probe });
+      const [values] = await gpu.read(tensor);
+      logits = runs.map((run) => {
+        const row = rowOf(run);
+        return (values as Float32Array).slice(row * tensor.columns, (row + 1) * tensor.columns);
+      });
+    } catch (error) {
+      if (!(error instanceof StopWalk)) throw error;
+    }
+    await edits.verify();
+    for (const [, { tensor }] of probe.cache) keep(tensor);
+    return { logits, cache: probe.cache };
+  });
+}

@@ -1,0 +1,151 @@
+// A model's weights: one safetensors file, or several shards with an index. Callers see tensors by name.
+
+import type { ByteSource } from './byte-source.ts';
+import { dtypeBytes } from './dtype.ts';
+import { WeightsError } from './errors.ts';
+import { checkFileName, type ModelSource, readJson } from './model-source.ts';
+import { openSafetensors, type SafetensorsFile, type TensorInfo } from './safetensors.ts';
+
+const SINGLE_FILE = 'model.safetensors';
+const INDEX_FILE = 'model.safetensors.index.json';
+
+/** Part of a tensor's values as they are in the file. */
+export interface TensorChunk {
+  /** Bytes of the tensor before this chunk. */
+  readonly offset: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+export class Checkpoint {
+  /** The model folder's name, for messages. */
+  readonly name: string;
+  readonly #files: readonly SafetensorsFile[];
+  /** Which file holds which tensor. */
+  readonly #homes: ReadonlyMap<string, SafetensorsFile>;
+
+  /**
+   * Opens model.safetensors or, if there is none, the shards of model.safetensors.index.json, and checks every header.
+   *
+   * @throws WeightsError for missing or damaged files, ModelFileError for an index that is not JSON
+   */
+  static async open(source: ModelSource): Promise<Checkpoint> {
+    const single = await source.open(SINGLE_FILE);
+    if (single) {
+      const file = await openFile(single);
+      return new Checkpoint(
+        source.name,
+        [file],
+        new Map(Array.from(file.tensors.keys(), (name) => [name, file])),
+      );
+    }
+    const weightMap = await readIndex(source);
+    const files = new Map<string, SafetensorsFile>();
+    try {
+      for (const shard of new Set(weightMap.values())) {
+        const bytes = await source.open(shard);
+        if (!bytes)
+          throw new WeightsError(`${source.name}: the shard ${shard} is missing; ${INDEX_FILE} lists it`);
+        files.set(shard, await openFile(bytes));
+      }
+      const homes = new Map<string, SafetensorsFile>();
+      for (const [name, shard] of weightMap) {
+        const file = files.get(shard)!;
+        if (!file.tensors.has(name))
+          throw new WeightsError(
+            `${file.source.name}: has no tensor "${name}"; ${INDEX_FILE} says it is there`,
+          );
+        homes.set(name, file);
+      }
+      return new Checkpoint(source.name, [...files.values()], homes);
+    } catch (error) {
+      await Promise.all(Array.from(files.values(), (file) => file.source.close()));
+      throw error;
+    }
+  }
+
+  private constructor(
+    name: string,
+    files: readonly SafetensorsFile[],
+    homes: ReadonlyMap<string, SafetensorsFile>,
+  ) {
+    this.name = name;
+    this.#files = files;
+    this.#homes = homes;
+  }
+
+  get names(): readonly string[] {
+    return [...this.#homes.keys()];
+  }
+
+  has(name: string): boolean {
+    return this.#homes.has(name);
+  }
+
+  /** @throws WeightsError if there is no such tensor */
+  info(name: string): TensorInfo {
+    return this.#home(name).tensors.get(name)!;
+  }
+
+  /**
+   * A tensor's values in order, at most `maxBytes` at a time; chunks hold whole elements.
+   *
+   * @throws WeightsError if there is no such tensor, or reading fails
+   */
+  async *chunks(name: string, maxBytes: number): AsyncGenerator<TensorChunk, void, undefined> {
+    const { begin, end, dtype } = this.info(name);
+    const { source } = this.#home(name);
+    const element = dtypeBytes(dtype);
+    const step = Math.max(element, maxBytes - (maxBytes % element));
+    for (let at = begin; at < end; at += step)
+      yield { offset: at - begin, bytes: await source.read(at, Math.min(step, end - at)) };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#files.map((file) => file.source.close()));
+  }
+
+  #home(name: string): SafetensorsFile {
+    const file = this.#homes.get(name);
+    if (!file)
+      throw new WeightsError(
+        `${this.name}: the weights have no tensor "${name}". Do config.json and the weights belong to the same model?`,
+      );
+    return file;
+  }
+}
+
+/** Closes the file if it is not in order. */
+async function openFile(source: ByteSource): Promise<SafetensorsFile> {
+  try {
+    return await openSafetensors(source);
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+/** Tensor name → shard's file name. */
+async function readIndex(source: ModelSource): Promise<Map<string, string>> {
+  const probe = await source.open(INDEX_FILE);
+  if (!probe)
+    throw new WeightsError(
+      `${source.name} has neither ${SINGLE_FILE} nor ${INDEX_FILE}. Weights in other formats (.bin, .pt) are not read; convert them to safetensors.`,
+    );
+  await probe.close();
+  const index = await readJson(source, INDEX_FILE, { uniqueKeys: true });
+  const weightMap = (index as { weight_map?: unknown } | null)?.weight_map;
+  if (typeof weightMap !== 'object' || weightMap === null || Array.isArray(weightMap))
+    throw new WeightsError(
+      `${source.name}/${INDEX_FILE} has no weight_map, the object from tensor to file name`,
+    );
+  return new Map(
+    Object.entries(weightMap).map(([name, shard]: [string, unknown]) => {
+      if (typeof shard !== 'string')
+        throw new WeightsError(
+          `${source.name}/${INDEX_FILE}: weight_map has ${JSON.stringify(shard)} for "${name}", expected a file name`,
+        );
+      checkFileName(shard, source.name);
+      return [name, shard];
+    }),
+  );
+}

@@ -1,0 +1,100 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { VisionLanguageModel } from '../../src/models/index.ts';
+import { runWithCache, runWithHooks } from '../../src/patching/index.ts';
+import { expectClose } from '../support/close.ts';
+import { GOLDEN, Golden, loadFixtureModel } from '../support/golden.ts';
+
+let golden: Golden;
+let model: VisionLanguageModel;
+beforeAll(async () => {
+  golden = await Golden.open('blip-tiny');
+  model = await loadFixtureModel('blip-tiny');
+});
+
+const NOT_HOOKS = ['input_ids', 'pixel_values', 'generate_logits', 'logits'];
+
+describe.each(['case0', 'case1', 'case2', 'case3'])('%s', (id) => {
+  test.each(['clean', 'corrupt'] as const)('every activation of the %s run', async (run) => {
+    const names = golden.names(`${id}/${run}/`);
+    const { logits, cache } = await runWithCache(model, [golden.sample(id, run)]);
+    expectClose(logits?.[0] ?? [], golden.get(`${id}/${run}/logits`).data, { ofMax: GOLDEN, name: 'logits' });
+    let compared = 0;
+    for (const full of names) {
+      const name = full.slice(`${id}/${run}/`.length);
+      if (NOT_HOOKS.includes(name)) continue;
+      const { shape, data } = golden.get(full);
+      expect(cache.get(name).shape, name).toEqual([1, ...shape]);
+      expectClose(await cache.read(name), data, { ofMax: GOLDEN, name, shape });
+      compared++;
+    }
+    cache.release();
+    if (id !== 'case3') expect(compared).toBeGreaterThan(100);
+  });
+});
+
+test('the pattern is the softmax of the scores', async () => {
+  const { cache } = await runWithCache(model, [golden.sample('case0', 'clean')], {
+    names: ['text_encoder.blocks.1.cross_attn.hook_{attn_scores,pattern}'],
+  });
+  const name = 'text_encoder.blocks.1.cross_attn';
+  const scores = await cache.read(`${name}.hook_attn_scores`);
+  const pattern = await cache.read(`${name}.hook_pattern`);
+  const keys = cache.get(`${name}.hook_pattern`).shape[3] as number;
+  for (let first = 0; first < scores.length; first += keys) {
+    const row = [...scores.subarray(first, first + keys)];
+    const largest = Math.max(...row);
+    const total = row.reduce((sum, s) => sum + Math.exp(s - largest), 0);
+    expectClose(
+      pattern.subarray(first, first + keys),
+      row.map((s) => Math.exp(s - largest) / total),
+      { atol: 1e-6 },
+    );
+  }
+  cache.release();
+});
+
+test('a batch of unequal lengths gives each row what it gives alone, bit for bit', async () => {
+  const samples = golden.cases.map(({ id }) => golden.sample(id, 'clean'));
+  const together = await runWithHooks(model, samples, {});
+  for (const [i, sample] of samples.entries())
+    expect(together[i]).toEqual((await runWithHooks(model, [sample], {}))[0]);
+});
+
+test('generates what Hugging Face generates', async () => {
+  const runs = golden.cases.flatMap((c) => [{ ...c.clean, id: c.id }]);
+  const answers = await model.generate(
+    runs.map(({ id }) => golden.sample(id, 'clean')),
+    { maxNewTokens: 10, keepLogits: true },
+  );
+  answers.forEach((answer, i) => {
+    const expected = (runs[i]?.generated_ids ?? []).slice(1);
+    const text = expected.at(-1) === 6 ? expected.slice(0, -1) : expected;
+    expect(answer.ids).toEqual(text);
+    const { data } = golden.get(`${runs[i]?.id}/clean/generate_logits`);
+    expectClose(answer.logits.flatMap((row) => [...row]), data, { ofMax: GOLDEN, name: 'generate_logits' });
+  });
+});
+
+test('padding: left out with a mask, attending without', async () => {
+  const ids = [...golden.get('padding/input_ids').data];
+  const mask = [...golden.get('padding/attention_mask').data];
+  const { image } = golden.sample('case0', 'clean');
+  const kept = ids.map((id, place) => ({ id, place })).filter(({ place }) => mask[place] === 1);
+  const masked = { image, ids: kept.map(({ id }) => id), places: kept.map(({ place }) => place) };
+  const [withMask, without] = await runWithHooks(model, [masked, { image, ids }], {});
+  expectClose(withMask ?? [], golden.get('padding/logits_with_mask').data, { ofMax: GOLDEN });
+  expectClose(without ?? [], golden.get('padding/logits_without_mask').data, { ofMax: GOLDEN });
+});
+
+describe.each(['blip-tiny-f16', 'blip-tiny-sharded'])('%s', (folder) => {
+  test('logits', async () => {
+    const other = await loadFixtureModel(folder);
+    const reference = folder === 'blip-tiny-sharded' ? golden : await Golden.open(folder, 'blip-tiny');
+    for (const { id } of golden.cases) {
+      const [logits] = await runWithHooks(other, [golden.sample(id, 'clean')], {});
+      const name = `${id}/clean/logits`;
+      expectClose(logits ?? [], reference.get(name).data, { ofMax: GOLDEN, name });
+    }
+    other.destroy();
+  });
+});

@@ -1,0 +1,94 @@
+// The golden fixtures: what Hugging Face's implementation computed for small random models.
+
+import { readFileSync } from 'node:fs';
+import type { Gpu } from '../../src/gpu/index.ts';
+import type { ElementType } from '../../src/kernels/index.ts';
+import { loadModel, type Sample, type VisionLanguageModel } from '../../src/models/index.ts';
+import { fileSource, nodeFolder } from '../../src/platform/node/files.ts';
+import { asFloat32, readTensors } from '../../src/weights/index.ts';
+import { testGpu } from './gpu.ts';
+
+/** The reference's own f32 error is up to 4e-5 of a tensor's largest value; this leaves room for as much of ours. */
+export const GOLDEN = 1e-4;
+
+export function fixture(path: string): string {
+  return new URL(`../fixtures/${path}`, import.meta.url).pathname;
+}
+
+export async function loadFixtureModel(
+  name: string,
+  options: { dtype?: ElementType; gpu?: Gpu } = {},
+): Promise<VisionLanguageModel> {
+  const gpu = options.gpu ?? (await testGpu());
+  return loadModel(gpu, await nodeFolder(fixture(name)), options);
+}
+
+export interface GoldenCase {
+  readonly id: string;
+  readonly mode: 'image' | 'text';
+  readonly correct_token: number;
+  readonly incorrect_token: number;
+  readonly clean: GoldenRun;
+  readonly corrupt?: GoldenRun;
+  readonly activations: boolean;
+  readonly [key: string]: unknown;
+}
+
+export interface GoldenRun {
+  readonly text: string;
+  readonly image: string;
+  readonly input_ids: number[];
+  readonly generated_ids: number[];
+  readonly greedy_margin: number;
+}
+
+export class Golden {
+  readonly cases: readonly GoldenCase[];
+  readonly #tensors: Map<string, { shape: readonly number[]; data: Float32Array }>;
+
+  private constructor(cases: readonly GoldenCase[], tensors: Golden['#tensors']) {
+    this.cases = cases;
+    this.#tensors = tensors;
+  }
+
+  static async open(folder: string, cases = folder): Promise<Golden> {
+    const json = JSON.parse(readFileSync(fixture(`${cases}/cases.json`), 'utf8')) as { cases: GoldenCase[] };
+    const source = await fileSource(fixture(`${folder}/golden.safetensors`));
+    const raw = await readTensors(source);
+    await source.close();
+    const tensors = new Map(
+      [...raw].map(([name, tensor]) => [
+        name,
+        {
+          shape: tensor.shape,
+          data: tensor.dtype.startsWith('I')
+            ? Float32Array.from(tensor.data as ArrayLike<number>, Number)
+            : asFloat32(tensor, name),
+        },
+      ]),
+    );
+    return new Golden(json.cases, tensors);
+  }
+
+  has(name: string): boolean {
+    return this.#tensors.has(name);
+  }
+
+  get(name: string): { shape: readonly number[]; data: Float32Array } {
+    const tensor = this.#tensors.get(name);
+    if (!tensor) throw new Error(`no golden tensor ${name}`);
+    return tensor;
+  }
+
+  names(prefix: string): string[] {
+    return [...this.#tensors.keys()].filter((name) => name.startsWith(prefix));
+  }
+
+  /** The sample of a case's run. In text cases the corrupt run has the clean run's image. */
+  sample(id: string, run: 'clean' | 'corrupt'): Sample {
+    const own = `${id}/${run}/pixel_values`;
+    const { shape, data } = this.get(this.has(own) ? own : `${id}/clean/pixel_values`);
+    const image = { data, height: shape[1] as number, width: shape[2] as number };
+    return { image, ids: [...this.get(`${id}/${run}/input_ids`).data] };
+  }
+}

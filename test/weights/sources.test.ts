@@ -1,0 +1,211 @@
+import { mkdtemp, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fileSource, nodeFolder } from '../../src/platform/node/files.ts';
+import {
+  type ByteSource,
+  blobSource,
+  filesFolder,
+  httpFolder,
+  httpSource,
+  ModelFileError,
+  memorySource,
+  readJson,
+  readText,
+  WeightsError,
+} from '../../src/weights/index.ts';
+import { type FileServer, serveFiles } from './server.ts';
+import { MemoryFolder } from './support.ts';
+
+/** Longer than what the first request of an HTTP source brings. */
+const BYTES = Uint8Array.from({ length: 200_001 }, (_, i) => (i * 7919) >> 3);
+const SMALL = new TextEncoder().encode('{"small": true}');
+
+let folder: string;
+let server: FileServer;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'notice-test-'));
+  await writeFile(join(folder, 'bytes.bin'), BYTES);
+  await writeFile(join(folder, 'small.json'), SMALL);
+  server = await serveFiles({ 'bytes.bin': BYTES, 'small.json': SMALL, 'empty.bin': new Uint8Array(0) });
+});
+
+afterAll(async () => {
+  server.close();
+  await rm(folder, { recursive: true });
+});
+
+const at = (path: string) => httpSource(`${server.url}/${path}`);
+
+describe.each<[string, () => Promise<ByteSource>]>([
+  ['memory', async () => memorySource(BYTES, 'bytes')],
+  ['a blob', async () => blobSource(new Blob([BYTES]), 'bytes')],
+  ['a file', () => fileSource(join(folder, 'bytes.bin'))],
+  ['a server', () => at('good/bytes.bin')],
+  ['a server without ranges', () => at('plain/bytes.bin')],
+])('%s', (_, open) => {
+  it('gives any range of bytes', async () => {
+    const source = await open();
+    expect(source.size).toBe(BYTES.length);
+    for (const [offset, length] of [
+      [0, 8],
+      [3, 5],
+      [65_000, 1000],
+      [100_001, 100_000],
+      [200_001, 0],
+      [0, 0],
+      [0, 200_001],
+    ] as const) {
+      const bytes = await source.read(offset, length);
+      expect(Buffer.compare(bytes, BYTES.subarray(offset, offset + length))).toBe(0);
+      expect(bytes.byteOffset).toBe(0);
+    }
+    for (const [offset, length] of [
+      [200_001, 1],
+      [-1, 1],
+      [0, -1],
+      [0.5, 1],
+      [Number.NaN, 1],
+    ] as const)
+      await expect(source.read(offset, length)).rejects.toThrow(RangeError);
+    await source.close();
+  });
+
+  it('gives bytes that the caller may change', async () => {
+    const source = await open();
+    (await source.read(0, 4)).fill(99);
+    expect(await source.read(0, 4)).toEqual(BYTES.slice(0, 4));
+    await source.close();
+  });
+});
+
+describe('an HTTP source', () => {
+  it('asks for the beginning once, then only for what is read', async () => {
+    const before = server.ranges.length;
+    const source = await at('good/bytes.bin');
+    await source.read(0, 8);
+    await source.read(8, 1000);
+    await source.read(70_000, 10);
+    expect(server.ranges.slice(before)).toEqual(['bytes=0-65535', 'bytes=70000-70009']);
+  });
+
+  it('reads a small file with one request, and an empty one', async () => {
+    const before = server.ranges.length;
+    const source = await at('good/small.json');
+    expect(await source.read(0, source.size)).toEqual(SMALL);
+    expect(server.ranges.length - before).toBe(1);
+    expect((await at('good/empty.bin')).size).toBe(0);
+  });
+
+  it('sends the given headers every time', async () => {
+    const source = await httpSource(`${server.url}/secret/bytes.bin`, {
+      headers: { authorization: 'Bearer token' },
+    });
+    expect(await source.read(150_000, 3)).toEqual(BYTES.slice(150_000, 150_003));
+    await expect(at('secret/bytes.bin')).rejects.toThrow('HTTP status 401 Unauthorized');
+  });
+
+  it.each([
+    ['missing', 'good/other.bin', /other\.bin does not exist/],
+    ['large without ranges', 'giant/bytes.bin', /ignores range requests.*10737418240 bytes.*67108864/],
+    ['endless without ranges', 'endless/bytes.bin', /ignores range requests.*more than 67108864/],
+    ['without Content-Range', 'unnamed/bytes.bin', /found \(missing\).*Access-Control-Expose-Headers/],
+  ])('refuses a file that is %s', async (_, path, message) => {
+    const refusal = at(path);
+    await expect(refusal).rejects.toThrow(WeightsError);
+    await expect(refusal).rejects.toThrow(message);
+  });
+
+  it.each([
+    ['has changed', 'changing', /asked for bytes 100000 to 100100 of 200001.*100000-100099\/200002.*changed/],
+    ['comes from the wrong place', 'shifted', /asked for bytes 100000 to 100100.*bytes 0-100099/],
+    ['comes whole', 'whole', /HTTP status 200 OK, expected 206/],
+    ['comes short', 'short', /announced 100 bytes and sent 99/],
+    ['breaks off', 'breaking', /the connection broke/],
+  ])('refuses a later piece that %s', async (_, behaviour, message) => {
+    const source = await at(`${behaviour}/bytes.bin`);
+    const refusal = source.read(100_000, 100);
+    await expect(refusal).rejects.toThrow(WeightsError);
+    await expect(refusal).rejects.toThrow(message);
+  });
+
+  it('says why a server cannot be reached', async () => {
+    await expect(httpSource('http://127.0.0.1:9/x')).rejects.toThrow(
+      /127\.0\.0\.1:9\/x cannot be reached: ./,
+    );
+  });
+});
+
+describe('a file source', () => {
+  it('notices that the file has become shorter', async () => {
+    const path = join(folder, 'shrinking.bin');
+    await writeFile(path, BYTES);
+    const source = await fileSource(path);
+    await truncate(path, 100);
+    await expect(source.read(50, 100)).rejects.toThrow(/ends at byte 100; it had 200001 bytes/);
+    await source.close();
+  });
+
+  it('refuses what is missing or a folder', async () => {
+    await expect(fileSource(join(folder, 'nothing'))).rejects.toThrow(/nothing does not exist/);
+    await expect(fileSource(folder)).rejects.toThrow(WeightsError);
+  });
+});
+
+describe('a model folder', () => {
+  const named = (name: string, content: Uint8Array<ArrayBuffer>) => {
+    const file = new File([content], name.split('/').at(-1)!);
+    return Object.defineProperty(file, 'webkitRelativePath', { value: name.includes('/') ? name : '' });
+  };
+  it.each([
+    ['on disk', () => nodeFolder(folder)],
+    ['on a server', () => httpFolder(`${server.url}/good/`)],
+    ['of dropped files', () => filesFolder([named('small.json', SMALL)])],
+    ['of a chosen directory', () => filesFolder([named('blip/small.json', SMALL)])],
+    ['of named blobs', () => filesFolder(new Map([['small.json', new Blob([SMALL])]]))],
+  ])('%s opens its files and no others', async (_, make) => {
+    const source = make();
+    expect(await readJson(source, 'small.json')).toEqual({ small: true });
+    expect(await source.open('other.json')).toBeUndefined();
+    await expect(readText(source, 'other.json')).rejects.toThrow(/has no other\.json\. Is it a complete/);
+    for (const path of [
+      '../small.json',
+      '/small.json',
+      'a/../small.json',
+      '',
+      '.',
+      'a//b',
+      '..\\small.json',
+      'a\0',
+    ])
+      await expect(source.open(path)).rejects.toThrow(ModelFileError);
+  });
+
+  it('on disk may hold links, as the cache of the hub does', async () => {
+    await symlink(join(folder, 'small.json'), join(folder, 'link.json'));
+    expect(await readJson(nodeFolder(folder), 'link.json')).toEqual({ small: true });
+  });
+
+  it('that is itself missing is named', async () => {
+    await expect(nodeFolder(join(folder, 'no-model')).open('x')).rejects.toThrow(/no-model does not exist/);
+  });
+
+  it.each([
+    ['is not UTF-8', Uint8Array.of(0x61, 0xc3, 0xa4, 0xff, 0x61), /not UTF-8 text: wrong at byte 3/],
+    ['is UTF-16', Uint8Array.of(0xff, 0xfe, 0x61, 0), /not UTF-8 text: wrong at byte 0/],
+    ['ends inside a character', Uint8Array.of(0x61, 0xc3), /not UTF-8 text: wrong at byte 2/],
+    [
+      'is not JSON',
+      '{\n"a": tru}',
+      /x\.json is not valid JSON: expected a value, found "t" at position 7 \(line 2, column 6\)/,
+    ],
+  ])('with a file that %s says where', async (_, content, message) => {
+    const source = new MemoryFolder({ 'x.json': content });
+    const refusal = readJson(source, 'x.json');
+    await expect(refusal).rejects.toThrow(ModelFileError);
+    await expect(refusal).rejects.toThrow(message);
+    expect(source.closed).toBe(1);
+  });
+});
