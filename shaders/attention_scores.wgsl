@@ -3,7 +3,7 @@
 // An entry is one query row: (row of Q, row of the output, number of keys it sees). A tile is up to MR entries that
 // share one list of key rows: (first entry, entries, first key in `keys`, keys). Keys may be shared by any number of
 // runs without being copied. Q [*, H, D], K [*, G, D] (grouped key heads: g(h) = h · G / H), rows of any stride.
-// S [entries, H, pitch]; keys an entry does not see get −infinity.
+// S [entries, H, pitch]; keys an entry does not see, and the padding of a row to `pitch`, get −infinity.
 // Constants: SG, MR, NR, STEP features at a time in QUADS, SUBGROUPS (else lanes are threads, each reading for itself),
 // VEC4 (rows of K start at multiples of 4 elements and D is a multiple of 4).
 //
@@ -40,7 +40,7 @@ fn key4(start: u32, d: u32) -> vec4f {
 }
 
 fn finish(sum: f32, tile: vec4u, r: u32, j: u32, h: u32) {
-  if (r >= tile.y || j >= tile.w) { return; }
+  if (r >= tile.y || j >= params.pitch) { return; }
   let e = tile.x + r;
   let seen = j < entries[e].z;
   S[((e - params.firstEntry) * params.H + h) * params.pitch + j] =
@@ -58,7 +58,7 @@ fn main(
 ) {
   let tile = tiles[params.firstTile + group.y];
   let firstKey = group.x * SG * NR;
-  if (firstKey >= tile.w) { return; }
+  let features = select(params.D, 0u, firstKey >= tile.w);  // nothing to compute where no entry sees a key
   let h = group.z;
   let kHead = params.kOffset + h * params.G / params.H * params.D;
   //@unroll c 0..NR
@@ -71,7 +71,7 @@ fn main(
   var s{r}_{c} = 0.0;
   //@end
   //@end
-  for (var d = 0u; d < params.D; d += STEP) {
+  for (var d = 0u; d < features; d += STEP) {
     //@if SUBGROUPS
     let mine = d + lane;
     //@unroll r 0..MR

@@ -1,6 +1,7 @@
-// out[r] = ( log Σ_v exp(L[r, v]), L[r, ids[r, 0]], …, L[r, ids[r, count − 1]] ): all that a metric needs of a row of logits.
+// out[i] = ( log Σ_v exp(L[r, v]), L[r, ids[i, 0]], …, L[r, ids[i, count − 1]] ) with r = rows[i]: all that a metric needs
+// of a row of logits.
 //
-// L [R, V] contiguous f32; ids [R, count] token ids; out [R, 1 + count].
+// L [*, V] contiguous f32; ids [R, 1 + count]: a row of L and token ids; out [R, 1 + count].
 // Constants: WG threads of a workgroup. One workgroup reduces one row, thread t values t, t + WG, ….
 
 struct Params { R: u32, V: u32, count: u32, gridX: u32 }
@@ -11,16 +12,16 @@ struct Params { R: u32, V: u32, count: u32, gridX: u32 }
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * params.gridX + group.x;
-  if (row >= params.R) { return; }
-  let first = row * params.V;
+  let i = group.y * params.gridX + group.x;
+  if (i >= params.R) { return; }
+  let at = i * (1u + params.count);
+  let first = ids[at] * params.V;
   var largest = L[first];
   for (var v = thread; v < params.V; v += WG) { largest = max(largest, L[first + v]); }
   largest = reduceMax(largest, thread);
   var total = 0.0;
   for (var v = thread; v < params.V; v += WG) { total += exp(L[first + v] - largest); }
   total = reduceSum(total, thread);
-  let to = row * (1u + params.count);
-  if (thread == 0u) { result[to] = largest + log(total); }
-  for (var i = thread; i < params.count; i += WG) { result[to + 1u + i] = L[first + ids[row * params.count + i]]; }
+  if (thread == 0u) { result[at] = largest + log(total); }
+  for (var t = thread + 1u; t <= params.count; t += WG) { result[at + t] = L[first + ids[at + t]]; }
 }

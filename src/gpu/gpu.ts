@@ -4,6 +4,7 @@
 
 import { type Capabilities, LIMIT_NAMES, readCapabilities } from './capabilities.ts';
 import { DeviceLostError, GpuValidationError, OutOfMemoryError } from './errors.ts';
+import { type WorkEstimate, WorkEstimator } from './estimate.ts';
 import type { ParamLayout, ParamValues } from './params.ts';
 import { type KernelSource, PipelineCache } from './pipeline.ts';
 import { BufferPool } from './pool.ts';
@@ -29,8 +30,10 @@ const MAP_READ = 1;
 export class Gpu {
   readonly device: GPUDevice;
   readonly capabilities: Capabilities;
-  readonly pool: BufferPool;
-  readonly recorder: Recorder;
+  readonly #pool: BufferPool;
+  readonly #recorder: Recorder;
+  /** Set while work is only estimated. */
+  #estimate: WorkEstimator | undefined;
   readonly #pipelines: PipelineCache;
   /** Dawn in Node aborts when the object that made the adapter is collected. */
   readonly #keepAlive: unknown;
@@ -84,13 +87,13 @@ export class Gpu {
       entries: [{ binding: 0, visibility: COMPUTE, buffer: { type: 'uniform', hasDynamicOffset: true } }],
     });
     this.#pipelines = new PipelineCache(device, immediates, paramsLayout);
-    this.pool = new BufferPool(
+    this.#pool = new BufferPool(
       (size, usage, label) => this.createBuffer(size, usage, label),
-      () => this.recorder.submit(),
+      () => this.#recorder.submit(),
       options.memoryBudget ?? DEFAULT_BUDGET,
     );
-    this.recorder = new Recorder(device, capabilities.limits, immediates ? undefined : paramsLayout, () =>
-      this.pool.submitted(),
+    this.#recorder = new Recorder(device, capabilities.limits, immediates ? undefined : paramsLayout, () =>
+      this.#pool.submitted(),
     );
     device.addEventListener('uncapturederror', (event) => {
       this.#failure ??= new GpuValidationError((event as GPUUncapturedErrorEvent).error.message);
@@ -101,6 +104,14 @@ export class Gpu {
       this.#failure = error;
       options.onLost?.(error);
     });
+  }
+
+  get pool(): Pick<BufferPool, keyof BufferPool> {
+    return this.#estimate?.pool ?? this.#pool;
+  }
+
+  get recorder(): Pick<Recorder, 'copy' | 'submit' | 'statistics'> {
+    return this.#estimate?.recorder ?? this.#recorder;
   }
 
   /**
@@ -148,7 +159,8 @@ export class Gpu {
   /** A pool buffer with the given 4-byte values (tables, token ids); release it like a tensor's. */
   uploadWords(values: Float32Array | Uint32Array | Int32Array, label: string): GPUBuffer {
     const buffer = this.pool.acquireForUpload(values.byteLength, label);
-    this.device.queue.writeBuffer(buffer, 0, values.buffer, values.byteOffset, values.byteLength);
+    if (!this.#estimate)
+      this.device.queue.writeBuffer(buffer, 0, values.buffer, values.byteOffset, values.byteLength);
     return buffer;
   }
 
@@ -162,6 +174,7 @@ export class Gpu {
    * be left half-way without leaking. One scope runs at a time; the next waits.
    */
   async scope<T>(work: (keep: (...tensors: readonly Tensor[]) => void) => Promise<T>): Promise<T> {
+    if (this.#estimate) return work(() => {});
     const before = this.#scopes;
     let done = () => {};
     this.#scopes = new Promise((resolve) => {
@@ -184,14 +197,23 @@ export class Gpu {
     }
   }
 
-  /** Records one kernel. */
+  /**
+   * Records one kernel.
+   *
+   * @param flops floating-point operations of its result, a multiply-add counted as two; for estimates
+   */
   dispatch<L extends ParamLayout>(
     source: KernelSource<L>,
     buffers: readonly GPUBuffer[],
     params: ParamValues<L>,
     groups: readonly [number, number, number],
+    flops = 0,
   ): void {
-    this.recorder.dispatch(this.#pipelines.get(source), buffers, params, groups);
+    if (this.#estimate) {
+      this.#estimate.dispatch(source.name, flops);
+      return;
+    }
+    this.#recorder.dispatch(this.#pipelines.get(source), buffers, params, groups);
   }
 
   /** The whole text that a kernel compiles from on this device. */
@@ -206,16 +228,17 @@ export class Gpu {
    * @throws what the device reported since the last read: DeviceLostError, OutOfMemoryError, GpuValidationError
    */
   async read(...tensors: readonly Tensor[]): Promise<Float32Array<ArrayBuffer>[]> {
+    if (this.#estimate) return tensors.map(({ rows, columns }) => new Float32Array(rows * columns));
     this.#throwFailure();
     const spans = tensors.map((tensor) => spanOf(tensor));
     const total = spans.reduce((sum, span) => sum + span.bytes, 0);
     const staging = total > 0 ? this.createBuffer(total, MAP_READ | 0x08, 'readback') : undefined;
     let at = 0;
     spans.forEach(({ first, bytes }, i) => {
-      if (staging && bytes > 0) this.recorder.copy(tensors[i]!.buffer, first, staging, at, bytes);
+      if (staging && bytes > 0) this.#recorder.copy(tensors[i]!.buffer, first, staging, at, bytes);
       at += bytes;
     });
-    this.recorder.submit();
+    this.#recorder.submit();
     try {
       await this.#settle(staging);
       if (!staging) return tensors.map(() => new Float32Array(0));
@@ -243,16 +266,33 @@ export class Gpu {
    */
   async profile(work: () => void | Promise<void>): Promise<KernelTime[] | undefined> {
     if (!this.capabilities.features.has('timestamp-query')) return undefined;
-    this.recorder.submit();
+    this.#recorder.submit();
     const timer = new DispatchTimer(this.device);
-    this.recorder.timer = timer;
+    this.#recorder.timer = timer;
     try {
       await work();
-      this.recorder.submit();
+      this.#recorder.submit();
     } finally {
-      this.recorder.timer = undefined;
+      this.#recorder.timer = undefined;
     }
     return timer.finish();
+  }
+
+  /**
+   * What `work` would cost. Everything happens but the work itself: nothing is recorded, buffers are only counted, and
+   * reads give zeros. So a plan is made by the code that carries it out.
+   */
+  async estimate(work: () => Promise<void>): Promise<WorkEstimate> {
+    const estimator = new WorkEstimator();
+    await this.scope(async () => {
+      this.#estimate = estimator;
+      try {
+        await work();
+      } finally {
+        this.#estimate = undefined;
+      }
+    });
+    return estimator.result;
   }
 
   /** Frees the device and all its buffers. */

@@ -6,6 +6,7 @@ export {
   OutOfMemoryError,
   ShaderError,
 } from './errors.ts';
+export type { WorkEstimate } from './estimate.ts';
 export { Gpu, type GpuOptions } from './gpu.ts';
 export type { ParamLayout, ParamValues } from './params.ts';
 export type { KernelSource } from './pipeline.ts';

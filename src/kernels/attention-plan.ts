@@ -1,13 +1,15 @@
 // Who attends to what, as tables for the attention kernels. Query rows that share a list of key rows form tiles; keys
 // are row numbers, so any number of runs can share them without a copy. Pure, so it is tested without a GPU.
 
+import { checkShape } from '../errors.ts';
+
 /** One query row. */
 export interface AttentionQuery {
   /** Row of the query tensor. */
   readonly query: number;
   /** Row of the output tensor. */
   readonly out: number;
-  /** It sees the first `keys` of its group's keys. */
+  /** It sees the first `keys` of its group's keys, at least one. */
   readonly keys: number;
 }
 
@@ -24,6 +26,8 @@ export interface AttentionChunk {
   readonly tiles: number;
   readonly firstEntry: number;
   readonly entries: number;
+  /** Keys that its entries see, all together. */
+  readonly keysSeen: number;
 }
 
 export interface AttentionPlan {
@@ -48,6 +52,7 @@ const MAX_TILES = 65535;
  *
  * @param heads query heads: each has its own scores
  * @param scratchBytes scores of a chunk take at most this much (a single tile may take more)
+ * @throws ShapeError if a query sees no key, or more keys than its group has
  */
 export function planAttention(
   groups: readonly AttentionGroup[],
@@ -63,6 +68,11 @@ export function planAttention(
   let keyAt = 0;
   let entryAt = 0;
   for (const group of groups) {
+    const beyond = group.queries.find(({ keys: seen }) => !(seen >= 1 && seen <= group.keys.length));
+    checkShape(
+      beyond === undefined,
+      () => `query row ${beyond?.query} sees ${beyond?.keys} of its group's ${group.keys.length} keys`,
+    );
     keys.set(group.keys, keyAt);
     for (let first = 0; first < group.queries.length; first += tileRows) {
       const members = group.queries.slice(first, first + tileRows);
@@ -77,13 +87,20 @@ export function planAttention(
   const chunks: AttentionChunk[] = [];
   const entryBytes = 4 * heads * pitch;
   for (let tile = 0, first = 0; tile < tiles.length / 4; tile++) {
-    const chunk = chunks.at(-1);
+    const last = chunks.at(-1);
     const count = tiles[4 * tile + 1] as number;
+    let keysSeen = 0;
+    for (let e = first; e < first + count; e++) keysSeen += entries[4 * e + 2] as number;
     const fits =
-      chunk && (chunk.entries + count) * entryBytes <= scratchBytes && chunk.entries + count <= MAX_TILES;
-    if (fits)
-      chunks[chunks.length - 1] = { ...chunk, tiles: chunk.tiles + 1, entries: chunk.entries + count };
-    else chunks.push({ firstTile: tile, tiles: 1, firstEntry: first, entries: count });
+      last && (last.entries + count) * entryBytes <= scratchBytes && last.entries + count <= MAX_TILES;
+    const chunk = fits ? last : { firstTile: tile, tiles: 0, firstEntry: first, entries: 0, keysSeen: 0 };
+    if (fits) chunks.pop();
+    chunks.push({
+      ...chunk,
+      tiles: chunk.tiles + 1,
+      entries: chunk.entries + count,
+      keysSeen: chunk.keysSeen + keysSeen,
+    });
     first += count;
   }
   return { entries, tiles: Uint32Array.from(tiles), keys, pitch, tileRows, chunks };

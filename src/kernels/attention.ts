@@ -1,7 +1,8 @@
 // Attention in three kernels: scores, softmax, values. Fusing them gains nothing where it was measured, and the scores
 // and patterns in between are what an interpretability tool wants to read and edit.
 
-import type { Gpu, KernelSource, Tensor } from '../gpu/index.ts';
+import { checkShape } from '../errors.ts';
+import { type Gpu, type KernelSource, shapeOf, type Tensor } from '../gpu/index.ts';
 import type { AttentionChunk, AttentionPlan } from './attention-plan.ts';
 import { assemble, once, reductionFor } from './source.ts';
 
@@ -79,6 +80,9 @@ export function attentionScores(
   tables: AttentionTables,
   chunk: AttentionChunk,
 ): Tensor {
+  checkHeads('queries', q, heads, headSize);
+  checkHeads('keys', k, keyHeads, headSize);
+  checkShape(heads % keyHeads === 0, () => `attention: ${heads} heads cannot share ${keyHeads} key heads`);
   const { SG, SUBGROUPS, enable } = lanes(gpu);
   const vec4 = Number(aligned(k, headSize));
   const { tileRows, pitch } = tables.plan;
@@ -123,6 +127,7 @@ export function attentionScores(
       minusInfinity: MINUS_INFINITY_BITS,
     },
     [Math.ceil(pitch / (SG * columns)), chunk.tiles, heads],
+    2 * heads * headSize * chunk.keysSeen,
   );
   return scores;
 }
@@ -169,6 +174,13 @@ const VALUES = {
   firstEntry: 'u32',
 } as const;
 
+function checkHeads(what: string, tensor: Tensor, heads: number, headSize: number): void {
+  checkShape(
+    tensor.columns === heads * headSize,
+    () => `attention: ${what} ${shapeOf(tensor)} are not ${heads} heads of ${headSize} features`,
+  );
+}
+
 /** pattern · V for one chunk, written into the rows of `z` [*, heads · d_head] that its entries name. */
 export function attentionValues(
   gpu: Gpu,
@@ -179,6 +191,8 @@ export function attentionValues(
   tables: AttentionTables,
   chunk: AttentionChunk,
 ): void {
+  checkHeads('values', v, keyHeads, headSize);
+  checkHeads('results', z, heads, headSize);
   const { SG, SUBGROUPS, enable } = lanes(gpu);
   const vec4 = Number(aligned(v, headSize));
   const { tileRows, pitch } = tables.plan;
@@ -211,5 +225,6 @@ export function attentionValues(
       firstEntry: chunk.firstEntry,
     },
     [Math.ceil(headSize / (4 * SG)), chunk.tiles, heads],
+    2 * heads * headSize * chunk.keysSeen,
   );
 }

@@ -60,10 +60,8 @@ export interface NormWeights {
 /** torch.nn.LayerNorm over the last dimension, or LlamaRMSNorm where there is no shift. x contiguous [R, C]. */
 export function normalize(gpu: Gpu, x: Tensor, { scale, shift, eps }: NormWeights): Tensor {
   checkContiguous('norm', x);
-  checkShape(
-    scale.length === x.columns,
-    () => `${scale.name} has ${scale.length} values, input ${shapeOf(x)}`,
-  );
+  for (const { name, length } of shift ? [scale, shift] : [scale])
+    checkShape(length === x.columns, () => `norm: ${name} has ${length} values, input ${shapeOf(x)}`);
   const name = `${shift ? 'layer' : 'rms'}_norm`;
   const { reduction, WG: threads, enable } = reductionFor(gpu.capabilities);
   const source = once(
@@ -103,6 +101,8 @@ export function gatherRows(gpu: Gpu, x: Tensor, index: Uint32Array, out: Tensor)
     out.rows === index.length && out.columns === x.columns,
     () => `gathering ${index.length} rows of ${shapeOf(x)} into ${shapeOf(out)}`,
   );
+  const beyond = index.find((row) => row >= x.rows);
+  checkShape(beyond === undefined, () => `gathering row ${beyond} of ${shapeOf(x)}`);
   if (index.length === 0) return out;
   const source = once(
     'gather_rows',
@@ -137,6 +137,10 @@ const MEAN = { R: 'u32', C: 'u32', offset: 'u32', stride: 'u32', gridX: 'u32' } 
 
 /** The mean of each group of rows of x: [groups, C]. */
 export function meanRows(gpu: Gpu, x: Tensor, groups: readonly (readonly number[])[]): Tensor {
+  const beyond = groups.flat().find((row) => !(row >= 0 && row < x.rows));
+  checkShape(beyond === undefined, () => `mean over row ${beyond} of ${shapeOf(x)}`);
+  const empty = groups.findIndex((rows) => rows.length === 0);
+  checkShape(empty < 0, () => `group ${empty} of ${groups.length} has no rows to take the mean of`);
   const source = once(
     'mean_rows',
     (): KernelSource<typeof MEAN> => ({
@@ -184,6 +188,7 @@ const ROTARY = {
  * @param table [positions, d_head / 2] of (cos, sin), see {@link rotaryTable}
  */
 export function rotate(gpu: Gpu, x: Tensor, heads: number, positions: GPUBuffer, table: GPUBuffer): void {
+  checkShape(x.columns % (2 * heads) === 0, () => `rotary: ${shapeOf(x)} is not ${heads} heads of even size`);
   const source = once(
     'rotary',
     (): KernelSource<typeof ROTARY> => ({

@@ -1,7 +1,7 @@
 // From token ids and pixel values to the first rows of a residual stream.
 
 import { checkShape } from '../errors.ts';
-import { type Gpu, type KernelSource, shapeOf, type Tensor } from '../gpu/index.ts';
+import { type Gpu, isContiguous, type KernelSource, shapeOf, type Tensor } from '../gpu/index.ts';
 import { ELEMENT_THREADS, elementGrid, gridOf } from './grid.ts';
 import { assemble, once } from './source.ts';
 import type { Vector, Weight } from './weight.ts';
@@ -25,7 +25,11 @@ export function embedTokens(
 ): Tensor {
   const badId = ids.find((id) => !(id >= 0 && id < tokens.rows));
   checkShape(badId === undefined, () => `token id ${badId} is outside the vocabulary of ${tokens.rows}`);
-  const badPlace = positions && places?.find((place) => place >= positions.rows);
+  checkShape(
+    !positions || places?.length === ids.length,
+    () => `${places?.length ?? 'no'} positions for ${ids.length} token ids`,
+  );
+  const badPlace = positions && places?.find((place) => !(place >= 0 && place < positions.rows));
   checkShape(
     badPlace === undefined,
     () => `position ${badPlace} is beyond the ${positions?.rows} of ${positions?.name}`,
@@ -85,7 +89,10 @@ const PATCHES = { count: 'u32', threads: 'u32', H: 'u32', W: 'u32', S: 'u32' } a
  */
 export function imagePatches(gpu: Gpu, pixels: Tensor, height: number, width: number, patch: number): Tensor {
   checkShape(
-    pixels.columns === 3 * height * width && height % patch === 0 && width % patch === 0,
+    isContiguous(pixels) &&
+      pixels.columns === 3 * height * width &&
+      height % patch === 0 &&
+      width % patch === 0,
     () => `image ${shapeOf(pixels)} is not [*, 3 × ${height} × ${width}] in patches of ${patch}`,
   );
   const source = once(
@@ -120,10 +127,16 @@ const IMAGE = { R: 'u32', C: 'u32', T: 'u32', stride: 'u32', gridX: 'u32' } as c
 export function embedImage(gpu: Gpu, patches: Tensor, classToken: Vector, positions: Weight): Tensor {
   const length = positions.rows;
   checkShape(
-    patches.rows % (length - 1) === 0 &&
+    isContiguous(patches) &&
+      patches.rows % (length - 1) === 0 &&
       patches.columns === positions.columns &&
       positions.parts.length === 1,
     () => `patches ${shapeOf(patches)} do not fill images of ${length - 1} patches (${positions.name})`,
+  );
+  checkShape(
+    classToken.length === positions.columns,
+    () =>
+      `${classToken.name} has ${classToken.length} values, ${positions.name} ${positions.columns} columns`,
   );
   const name = `embed_image ${positions.type}`;
   const source = once(

@@ -1,4 +1,5 @@
-import type { Gpu, KernelSource, Tensor } from '../gpu/index.ts';
+import { checkShape } from '../errors.ts';
+import { type Gpu, type KernelSource, shapeOf, type Tensor } from '../gpu/index.ts';
 import { ELEMENT_THREADS, gridOf } from './grid.ts';
 import { assemble, once } from './source.ts';
 
@@ -52,6 +53,7 @@ export function intervene(
   sourceColumn = 0,
 ): void {
   if (edits.length === 0) return;
+  for (const edit of edits) checkEdit(edit, op, x, source ?? x, sourceColumn);
   const name = `intervene ${op}${source ? ' external' : ''}`;
   const kernel = once(
     name,
@@ -87,4 +89,26 @@ export function intervene(
     groups,
   );
   gpu.pool.release(table);
+}
+
+/** Kernels run without bounds checks, so an edit beside its tensors would read or write foreign memory. */
+function checkEdit(
+  { row, firstColumn, columns, source: from }: Edit,
+  op: InterveneOp,
+  x: Tensor,
+  source: Tensor,
+  sourceColumn: number,
+): void {
+  const end = firstColumn + columns;
+  checkShape(
+    row >= 0 && row < x.rows && firstColumn >= 0 && end <= x.columns,
+    () => `intervene ${op}: row ${row}, columns ${firstColumn} to ${end} of ${shapeOf(x)}`,
+  );
+  if (op === 'zero' || op === 'scale') return;
+  const first = firstColumn - sourceColumn;
+  checkShape(
+    from >= 0 && from < source.rows && first >= 0 && first + columns <= source.columns,
+    () =>
+      `intervene ${op}: row ${from}, columns ${first} to ${first + columns} of the source ${shapeOf(source)}`,
+  );
 }

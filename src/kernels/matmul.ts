@@ -115,6 +115,7 @@ export function matmul(gpu: Gpu, a: Tensor, weight: Weight, options: MatmulOptio
         cStride: out.stride,
       },
       [Math.ceil(part.rows / (variant.threads * variant.columns)), Math.ceil(a.rows / variant.rows), 1],
+      2 * a.rows * part.rows * a.columns,
     );
   }
   return out;

@@ -8,19 +8,28 @@ import { assemble, once, reductionFor } from './source.ts';
 const LSE = { R: 'u32', V: 'u32', count: 'u32', gridX: 'u32' } as const;
 
 /**
- * Per row of logits its log-sum-exp and the logits of some tokens.
+ * Of rows of logits the log-sum-exp and the logits of some tokens.
  *
- * @param logits contiguous [R, V]
- * @param ids per row the same number of token ids
- * @returns [R, 1 + ids per row]
- * @throws ShapeError if an id is not below V
+ * @param logits contiguous [*, V]
+ * @param ids per result the same number of token ids
+ * @param rows row of `logits` for each result; default one after the other
+ * @returns [ids.length, 1 + tokens per result]
+ * @throws ShapeError if an id is not below V, or a row does not exist
  */
-export function logSumExp(gpu: Gpu, logits: Tensor, ids: readonly (readonly number[])[]): Tensor {
+export function logSumExp(
+  gpu: Gpu,
+  logits: Tensor,
+  ids: readonly (readonly number[])[],
+  rows: readonly number[] = ids.map((_, row) => row),
+): Tensor {
   const count = ids[0]?.length ?? 0;
   checkShape(
-    isContiguous(logits) && ids.length === logits.rows && ids.every((row) => row.length === count),
-    () => `log-sum-exp: ${ids.length} rows of token ids for logits ${shapeOf(logits)}`,
+    isContiguous(logits) && ids.every((tokens) => tokens.length === count) && rows.length === ids.length,
+    () =>
+      `log-sum-exp: ${ids.length} lists of token ids for ${rows.length} rows of logits ${shapeOf(logits)}`,
   );
+  const noRow = rows.find((row) => !(row >= 0 && row < logits.rows));
+  checkShape(noRow === undefined, () => `log-sum-exp: row ${noRow} of logits ${shapeOf(logits)}`);
   const beyond = ids.flat().find((id) => !(id >= 0 && id < logits.columns));
   checkShape(beyond === undefined, () => `token id ${beyond} is outside the vocabulary of ${logits.columns}`);
   const { reduction, WG, enable } = reductionFor(gpu.capabilities);
@@ -34,13 +43,16 @@ export function logSumExp(gpu: Gpu, logits: Tensor, ids: readonly (readonly numb
       enable,
     }),
   );
-  const out = gpu.empty(logits.rows, 1 + count, 'log-sum-exp and logits');
-  const table = gpu.uploadWords(Uint32Array.from(ids.flat()), 'answer ids');
-  const { groups, gridX } = gridOf(gpu, logits.rows);
+  const out = gpu.empty(ids.length, 1 + count, 'log-sum-exp and logits');
+  const table = gpu.uploadWords(
+    Uint32Array.from(ids.flatMap((tokens, i) => [rows[i] as number, ...tokens])),
+    'answer ids',
+  );
+  const { groups, gridX } = gridOf(gpu, ids.length);
   gpu.dispatch(
     source,
     [logits.buffer, table, out.buffer],
-    { R: logits.rows, V: logits.columns, count, gridX },
+    { R: ids.length, V: logits.columns, count, gridX },
     groups,
   );
   gpu.pool.release(table);
@@ -63,7 +75,14 @@ export interface RestorationRow {
  * @returns [rows.length, 4]; the last is not finite where clean and corrupt run have the same logit difference
  */
 export function restoration(gpu: Gpu, scores: Tensor, rows: readonly RestorationRow[]): Tensor {
-  checkShape(scores.columns === 3, () => `restoration expects scores [*, 3], found ${shapeOf(scores)}`);
+  checkShape(
+    isContiguous(scores) && scores.columns === 3,
+    () => `restoration expects scores [*, 3], found ${shapeOf(scores)}`,
+  );
+  const beyond = rows
+    .flatMap(({ patched, corrupt, clean }) => [patched, corrupt, clean])
+    .find((row) => !(row >= 0 && row < scores.rows));
+  checkShape(beyond === undefined, () => `restoration: run ${beyond} of scores ${shapeOf(scores)}`);
   const source = once(
     'restoration',
     (): KernelSource<typeof RESTORATION> => ({

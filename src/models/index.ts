@@ -11,4 +11,4 @@ export {
   type VisionLanguageModel,
 } from './model.ts';
 export { towerRun } from './sequences.ts';
-export { type Activation, type Fork, NO_PROBE, type Probe, Run } from './tower/index.ts';
+export { type Activation, type Fork, NO_PROBE, type Probe, Run, type TowerConfig } from './tower/index.ts';

@@ -3,7 +3,7 @@
 import type { Gpu, Tensor } from '../gpu/index.ts';
 import type { PixelValues } from '../inputs/index.ts';
 import type { HookInfo } from './hook-table.ts';
-import type { Probe, Run } from './tower/index.ts';
+import type { Probe, Run, TowerConfig } from './tower/index.ts';
 
 /** One prompt, ready for the model. */
 export interface Sample {
@@ -84,13 +84,22 @@ export interface VisionLanguageModel {
   readonly towers: readonly string[];
   /** The tower that reads the prompt, whose positions a text patch means. */
   readonly promptTower: string;
+  /** Settings of its transformer towers. */
+  readonly configs: readonly TowerConfig[];
+  /** Hook point of the prompt's embeddings, and of what everything later reads of the prompt. */
+  readonly promptEmbedding: string;
+  readonly promptOutput: string;
   readonly vocabulary: number;
+  /** Positions of an image in the vision tower. */
+  readonly imagePositions: number;
   /** Hook points with shapes and the module of transformers that each equals. */
   readonly hooks: readonly HookInfo[];
   /** Bytes of weights in GPU memory. */
   readonly weightBytes: number;
   /** Token ids of a prompt as the tokenizer gives them → as the tower sees them (image token expanded). */
   expand(ids: readonly number[]): readonly number[];
+  /** Computes what several walks on the same images share; pass it to them and release it when done. */
+  encodeImages(images: readonly PixelValues[]): Promise<ImageFeatures>;
   /**
    * Computes runs. Call within `gpu.scope`: what is not kept is released at the scope's end.
    *

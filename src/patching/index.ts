@@ -1,4 +1,8 @@
+export type { SweepMode } from './batch.ts';
 export { ActivationCache, CachedActivation } from './cache.ts';
+export type { PatchPair, SweepJob, SweepSite } from './cells.ts';
+export { COMPAT_SWITCHES, type CompatSwitch, parseCompat } from './compat-switches.ts';
+export type { Controls } from './controls.ts';
 export {
   add,
   type CustomHook,
@@ -13,3 +17,5 @@ export {
 } from './intervention.ts';
 export { findHook, type NameFilter, parseSite, type Site, selectHooks } from './names.ts';
 export { type CacheOptions, hooks, type RunOptions, runWithCache, runWithHooks } from './run.ts';
+export { METRICS, type SiteResult, type SweepOptions, type SweepResult, sweep } from './sweep.ts';
+export type { Baseline } from './walk-cells.ts';

@@ -43,7 +43,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 // An entry is one query row: (row of Q, row of the output, number of keys it sees). A tile is up to MR entries that
 // share one list of key rows: (first entry, entries, first key in \`keys\`, keys). Keys may be shared by any number of
 // runs without being copied. Q [*, H, D], K [*, G, D] (grouped key heads: g(h) = h · G / H), rows of any stride.
-// S [entries, H, pitch]; keys an entry does not see get −infinity.
+// S [entries, H, pitch]; keys an entry does not see, and the padding of a row to \`pitch\`, get −infinity.
 // Constants: SG, MR, NR, STEP features at a time in QUADS, SUBGROUPS (else lanes are threads, each reading for itself),
 // VEC4 (rows of K start at multiples of 4 elements and D is a multiple of 4).
 //
@@ -80,7 +80,7 @@ fn key4(start: u32, d: u32) -> vec4f {
 }
 
 fn finish(sum: f32, tile: vec4u, r: u32, j: u32, h: u32) {
-  if (r >= tile.y || j >= tile.w) { return; }
+  if (r >= tile.y || j >= params.pitch) { return; }
   let e = tile.x + r;
   let seen = j < entries[e].z;
   S[((e - params.firstEntry) * params.H + h) * params.pitch + j] =
@@ -98,7 +98,7 @@ fn main(
 ) {
   let tile = tiles[params.firstTile + group.y];
   let firstKey = group.x * SG * NR;
-  if (firstKey >= tile.w) { return; }
+  let features = select(params.D, 0u, firstKey >= tile.w);  // nothing to compute where no entry sees a key
   let h = group.z;
   let kHead = params.kOffset + h * params.G / params.H * params.D;
   //@unroll c 0..NR
@@ -111,7 +111,7 @@ fn main(
   var s{r}_{c} = 0.0;
   //@end
   //@end
-  for (var d = 0u; d < params.D; d += STEP) {
+  for (var d = 0u; d < features; d += STEP) {
     //@if SUBGROUPS
     let mine = d + lane;
     //@unroll r 0..MR
@@ -289,6 +289,23 @@ struct Params { count: u32, threads: u32 }
 @group(0) @binding(1) var<storage, read_write> Y: array<u32>;
 //@endif
 
+// By integers, because pack2x16float may round either way and leaves open what becomes of values that are too large.
+fn f16Bits(value: f32) -> u32 {
+  let bits = bitcast<u32>(value);
+  let sign = (bits >> 16u) & 0x8000u;
+  let magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) { return sign | 0x7e00u; }
+  if (magnitude >= 0x477ff000u) { return sign | 0x7c00u; }  // 65520 and more: infinity
+  if (magnitude <= 0x33000000u) { return sign; }            // half the smallest subnormal or less: 0
+  if (magnitude < 0x38800000u) {                            // below 2^-14: subnormal, in units of 2^-24
+    let shift = 126u - (magnitude >> 23u);
+    let significand = (magnitude & 0x7fffffu) | 0x800000u;
+    let rounding = (1u << (shift - 1u)) - 1u + ((significand >> shift) & 1u);
+    return sign | ((significand + rounding) >> shift);
+  }
+  return sign | ((magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13u) & 1u)) >> 13u);
+}
+
 // Not-a-number keeps a mantissa bit, so that rounding cannot turn it into infinity.
 fn bf16Bits(value: f32) -> u32 {
   let bits = bitcast<u32>(value);
@@ -312,7 +329,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     if (BF16 == 1u) {
       Y[i] = bf16Bits(X[2u * i]) | (bf16Bits(X[2u * i + 1u]) << 16u);
     } else {
-      Y[i] = pack2x16float(vec2f(X[2u * i], X[2u * i + 1u]));
+      Y[i] = f16Bits(X[2u * i]) | (f16Bits(X[2u * i + 1u]) << 16u);
     }
     //@endif
   }
@@ -546,9 +563,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   }
 }
 `,
-  log_sum_exp: `// out[r] = ( log Σ_v exp(L[r, v]), L[r, ids[r, 0]], …, L[r, ids[r, count − 1]] ): all that a metric needs of a row of logits.
+  log_sum_exp: `// out[i] = ( log Σ_v exp(L[r, v]), L[r, ids[i, 0]], …, L[r, ids[i, count − 1]] ) with r = rows[i]: all that a metric needs
+// of a row of logits.
 //
-// L [R, V] contiguous f32; ids [R, count] token ids; out [R, 1 + count].
+// L [*, V] contiguous f32; ids [R, 1 + count]: a row of L and token ids; out [R, 1 + count].
 // Constants: WG threads of a workgroup. One workgroup reduces one row, thread t values t, t + WG, ….
 
 struct Params { R: u32, V: u32, count: u32, gridX: u32 }
@@ -559,18 +577,18 @@ struct Params { R: u32, V: u32, count: u32, gridX: u32 }
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let row = group.y * params.gridX + group.x;
-  if (row >= params.R) { return; }
-  let first = row * params.V;
+  let i = group.y * params.gridX + group.x;
+  if (i >= params.R) { return; }
+  let at = i * (1u + params.count);
+  let first = ids[at] * params.V;
   var largest = L[first];
   for (var v = thread; v < params.V; v += WG) { largest = max(largest, L[first + v]); }
   largest = reduceMax(largest, thread);
   var total = 0.0;
   for (var v = thread; v < params.V; v += WG) { total += exp(L[first + v] - largest); }
   total = reduceSum(total, thread);
-  let to = row * (1u + params.count);
-  if (thread == 0u) { result[to] = largest + log(total); }
-  for (var i = thread; i < params.count; i += WG) { result[to + 1u + i] = L[first + ids[row * params.count + i]]; }
+  if (thread == 0u) { result[at] = largest + log(total); }
+  for (var t = thread + 1u; t <= params.count; t += WG) { result[at + t] = L[first + ids[at + t]]; }
 }
 `,
   matmul_portable: `// C[m, n] = act( Σ_k A[m, k] · W[n, k] + bias[n] ) + R[m, n] without subgroups and without workgroup memory.

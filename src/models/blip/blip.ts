@@ -26,6 +26,7 @@ import {
   passPoint,
   Run,
   Tower,
+  type TowerConfig,
   type Walk,
 } from '../tower/index.ts';
 import { embedImages, visionRuns } from '../vision.ts';
@@ -46,6 +47,8 @@ export class Blip implements VisionLanguageModel {
   readonly family = 'blip';
   readonly towers = ['vision', 'text_encoder', 'text_decoder'];
   readonly promptTower = 'text_encoder';
+  readonly promptEmbedding = 'text_encoder.hook_embed';
+  readonly promptOutput: string;
   readonly gpu: Gpu;
   readonly config: BlipConfig;
   readonly hooks: readonly HookInfo[];
@@ -62,6 +65,7 @@ export class Blip implements VisionLanguageModel {
     this.config = config;
     this.weightBytes = weightBytes;
     this.hooks = blipHooks(config);
+    this.promptOutput = `text_encoder.blocks.${config.textEncoder.layers - 1}.hook_normalized_resid_post`;
     this.#weights = weights;
     this.#vision = new Tower(gpu, config.vision, weights.vision);
     this.#textEncoder = new Tower(gpu, config.textEncoder, weights.textEncoder.blocks);
@@ -69,8 +73,16 @@ export class Blip implements VisionLanguageModel {
     this.#release = release;
   }
 
+  get configs(): readonly TowerConfig[] {
+    return [this.config.vision, this.config.textEncoder, this.config.textDecoder];
+  }
+
   get vocabulary(): number {
     return this.config.vocabulary;
+  }
+
+  get imagePositions(): number {
+    return this.#weights.positions.rows;
   }
 
   expand(ids: readonly number[]): readonly number[] {
@@ -87,13 +99,16 @@ export class Blip implements VisionLanguageModel {
   async encodeImages(images: readonly PixelValues[]): Promise<BlipFeatures> {
     const runs = images.map((image) => new ModelRun({ image, ids: [] }));
     return this.gpu.scope(async (keep) => {
-      const memory = await this.#see(runs, NO_PROBE);
-      this.#textEncoder.blocks.forEach(({ cross }, layer) => {
-        if (!cross) return;
-        const { weight, bias } = cross.keyValue;
-        memory.keyValues.set(layer, matmul(this.gpu, memory.tensor, weight, { bias }));
-      });
-      const kept = [memory.tensor, ...memory.keyValues.values()];
+      const { tensor } = await this.#see(runs, NO_PROBE);
+      const keyValues = new Map(
+        this.#textEncoder.blocks.flatMap(({ cross }, layer) => {
+          if (!cross) return [];
+          const { weight, bias } = cross.keyValue;
+          return [[layer, matmul(this.gpu, tensor, weight, { bias })]];
+        }),
+      );
+      const memory: Memory = { tensor, keyValues };
+      const kept = [tensor, ...keyValues.values()];
       keep(...kept);
       return {
         images,
@@ -133,7 +148,9 @@ export class Blip implements VisionLanguageModel {
     const capacity = Math.min(maxNewTokens + 1, config.maxPositions);
     return gpu.scope(async () => {
       const runs = samples.map((sample) => new ModelRun(sample));
-      const question = await this.#read(runs, await this.#see(runs, probe), probe);
+      const read = await this.#read(runs, await this.#see(runs, probe), probe);
+      // Every step attends to the same keys and values.
+      const question: Memory = { ...read, keyValues: new Map() };
       const cache = keyValueCache(gpu, config.textDecoder, runs.length, capacity);
       const step = (tokens: readonly number[], place: number) => {
         const decoders = runs.map((run, i) => {
@@ -188,7 +205,7 @@ export class Blip implements VisionLanguageModel {
     const out = { x: normalize(gpu, frame.x, weights.visionNorm) };
     gpu.release(frame.x);
     await passPoint(walk, 'vision.hook_out', out, 'x');
-    return { tensor: out.x, keyValues: new Map() };
+    return { tensor: out.x, keyValues: undefined };
   }
 
   /** Questions, grounded in the images, to what the decoder attends to. */
@@ -200,7 +217,7 @@ export class Blip implements VisionLanguageModel {
       memory,
     );
     const tensor = await this.#text(this.#textEncoder, this.#weights.textEncoder, walk, rows);
-    return { tensor, keyValues: new Map() };
+    return { tensor, keyValues: undefined };
   }
 
   /** Decoder rows to logits of their last positions. */

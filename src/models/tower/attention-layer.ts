@@ -103,12 +103,10 @@ export async function crossAttention(
   const { query, keyValue } = weights;
   const projected = new Projected(matmul(gpu, input, query.weight, { bias: query.bias }));
   await passOwn(walk, prefix, projected, { hook: 'hook_q', of: 'queries', first: 0, heads, headSize });
-  let made = memory.keyValues.get(layer);
-  if (!made) {
-    made = matmul(gpu, memory.tensor, keyValue.weight, { bias: keyValue.bias });
-    memory.keyValues.set(layer, made);
-  }
-  const memorised = new Projected(made, true);
+  const made =
+    memory.keyValues?.get(layer) ?? matmul(gpu, memory.tensor, keyValue.weight, { bias: keyValue.bias });
+  memory.keyValues?.set(layer, made);
+  const memorised = new Projected(made, memory.keyValues !== undefined);
   const key: Part = { hook: 'hook_k', of: 'keys', first: 0, heads: keyHeads, headSize };
   await passMemory(walk, prefix, memorised, key);
   await passMemory(walk, prefix, memorised, { ...key, hook: 'hook_v', first: keyHeads * headSize });

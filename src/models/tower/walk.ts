@@ -8,8 +8,11 @@ import type { Run } from './run.ts';
 /** What a walk attends to in another tower: that tower's output and runs. */
 export interface Memory {
   readonly tensor: Tensor;
-  /** Keys and values that cross-attention made of it, by layer, to be used again by later walks. */
-  readonly keyValues: Map<number, Tensor>;
+  /**
+   * Keys and values that cross-attention makes of it, by layer, where other walks will use them again; absent where
+   * each layer's are used once.
+   */
+  readonly keyValues: Map<number, Tensor> | undefined;
 }
 
 /** Keys and values of earlier positions, for generation token by token. */

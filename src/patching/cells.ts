@@ -1,0 +1,119 @@
+// The cells of a sweep: every patch that is measured, as data.
+
+import { NoticeError } from '../errors.ts';
+import type { Sample, VisionLanguageModel } from '../models/index.ts';
+import { type CompatSwitch, compatHook } from './compat-switches.ts';
+import { blockCount, parseSite } from './names.ts';
+
+/** A clean and a corrupt prompt that differ in what the patches are to restore. */
+export interface PatchPair {
+  /** Pairs that hold the same object share its run. */
+  readonly clean: Sample;
+  /** As many tokens as `clean`. Shares what it can with the clean run where it has the same image object. */
+  readonly corrupt: Sample;
+  /** First answer tokens. */
+  readonly correct: number;
+  readonly incorrect: number;
+}
+
+/** Where to patch: one site in every block. */
+export interface SweepSite {
+  /** Hook name without the block, for example `text_encoder.cross_attn.hook_z`. */
+  readonly site: string;
+  /** Patch each head by itself; default all heads together. */
+  readonly heads?: boolean;
+  /** Positions one by one, or groups of positions patched together; default every position. */
+  readonly positions?: readonly (number | readonly number[])[];
+  /** Blocks; default all. */
+  readonly layers?: readonly number[];
+}
+
+/** One pair and where to patch it. */
+export interface SweepJob extends PatchPair {
+  readonly sites: readonly SweepSite[];
+}
+
+/** One patch of one pair. */
+export interface Cell {
+  readonly pair: number;
+  /** Index of the site among those asked for. */
+  readonly site: number;
+  readonly tower: string;
+  readonly hook: string;
+  readonly layer: number;
+  /** Undefined: all heads. */
+  readonly head: number | undefined;
+  readonly positions: readonly number[];
+}
+
+/** A site of a pair with what its results are arranged by. */
+export interface SiteLayout {
+  readonly site: string;
+  readonly layers: readonly number[];
+  /** Heads, or undefined where they are patched together. */
+  readonly heads: number | undefined;
+  readonly positions: readonly (readonly number[])[];
+}
+
+/**
+ * All cells of a pair, in the order [layer, head, position] of the results.
+ *
+ * @throws NoticeError('hook') for an unknown site, heads where there are none, a block or position that does not exist
+ */
+export function siteCells(
+  model: VisionLanguageModel,
+  pair: PatchPair,
+  pairIndex: number,
+  site: SweepSite,
+  siteIndex: number,
+  compat: readonly CompatSwitch[] = [],
+): { layout: SiteLayout; cells: Cell[] } {
+  const { tower, hook } = parseSite(model, site.site);
+  const count = blockCount(model, tower);
+  const layers = site.layers ?? Array.from({ length: count }, (_, l) => l);
+  const noLayer = layers.find((layer) => !(Number.isInteger(layer) && layer >= 0 && layer < count));
+  if (noLayer !== undefined)
+    throw new NoticeError('hook', `${site.site}: block ${noLayer} does not exist, ${tower} has ${count}`);
+  const heads = site.heads ? headCount(model, tower, hook, site.site) : undefined;
+  const length = positionCount(model, pair, tower, hook);
+  const positions = (site.positions ?? Array.from({ length }, (_, p) => p)).map((group) => [group].flat());
+  for (const p of positions.flat()) {
+    if (!(Number.isInteger(p) && p >= 0 && p < length))
+      throw new NoticeError('hook', `${site.site}: position ${p} does not exist, there are ${length}`);
+  }
+  const cells: Cell[] = [];
+  for (const layer of layers) {
+    for (const head of heads === undefined ? [undefined] : Array.from({ length: heads }, (_, h) => h)) {
+      for (const group of positions) {
+        cells.push({
+          pair: pairIndex,
+          site: siteIndex,
+          tower,
+          hook: compatHook(model, `${tower}.blocks.${layer}.${hook}`, compat),
+          layer,
+          head,
+          positions: group,
+        });
+      }
+    }
+  }
+  return { layout: { site: `${tower}.${hook}`, layers, heads, positions }, cells };
+}
+
+function headCount(model: VisionLanguageModel, tower: string, hook: string, site: string): number {
+  const config = model.configs.find(({ name }) => name === tower);
+  if (!config || !/attn\.hook_/.test(hook))
+    throw new NoticeError(
+      'hook',
+      `${site} has no heads; only hook points inside attention can be patched by head`,
+    );
+  return /hook_(rot_)?[kv]$/.test(hook) ? config.keyHeads : config.heads;
+}
+
+/** Positions that a tower (for keys and values of cross-attention: its memory) has for a pair. */
+function positionCount(model: VisionLanguageModel, pair: PatchPair, tower: string, hook: string): number {
+  if (tower === 'vision') return model.imagePositions;
+  if (tower === model.promptTower)
+    return /cross_attn\.hook_[kv]$/.test(hook) ? model.imagePositions : pair.clean.ids.length;
+  return /cross_attn\.hook_[kv]$/.test(hook) ? pair.clean.ids.length : 1;
+}

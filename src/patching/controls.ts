@@ -1,0 +1,103 @@
+// What a sweep checks of itself while it runs.
+
+import { NoticeError } from '../errors.ts';
+import type { ModelRun, VisionLanguageModel } from '../models/index.ts';
+import type { Batch } from './batch.ts';
+import type { Cell, SweepJob } from './cells.ts';
+import { type Intervention, replace, scale } from './intervention.ts';
+
+export interface Controls {
+  /** Patches of the corrupt run with its own values: their effect, exactly 0. */
+  readonly nullPatches: number;
+  /** Everything the answer depends on replaced by the clean run's: gives the clean logits. */
+  readonly fullRestoration: true;
+  /**
+   * Change of the logit difference when the prompt's embeddings are scaled by 1 + 2⁻²³, one unit in the last place:
+   * smaller effects cannot be told from rounding.
+   */
+  readonly noiseFloor: number;
+}
+
+/** A run of a control. */
+export interface Check {
+  readonly kind: 'null' | 'restoration' | 'rounding';
+  readonly pair: number;
+  readonly run: ModelRun;
+  readonly interventions: readonly Intervention[];
+}
+
+/** Adds the control runs of every pair of a walk to its batch. */
+export function controlRuns(
+  model: VisionLanguageModel,
+  jobs: readonly SweepJob[],
+  cells: readonly Cell[],
+  batch: Batch,
+): Check[] {
+  const tower = model.promptTower;
+  const [firstHook, lastHook] = [model.promptEmbedding, model.promptOutput];
+  return [...new Set(cells.map(({ pair }) => pair))].flatMap((pair) => {
+    const own = cells.filter((cell) => cell.pair === pair);
+    const { clean, corrupt } = batch.bases(pair);
+    const length = (jobs[pair] as SweepJob).clean.ids.length;
+    const all = Array.from({ length }, (_, p) => p);
+    // One null patch per site, at a cell in the middle.
+    const sites = [...new Set(own.map(({ site }) => site))];
+    const nulls = sites.map((site): Check => {
+      const of = own.filter((cell) => cell.site === site);
+      const { hook, tower: at, positions, head } = of[Math.floor(of.length / 2)] as Cell;
+      const run = batch.derive(pair, at);
+      const target = { hook, run, positions, ...(head === undefined ? {} : { heads: [head] }) };
+      return { kind: 'null', pair, run, interventions: [replace(target, { run: corrupt })] };
+    });
+    const restored = batch.derive(pair, tower);
+    const rounded = batch.derive(pair, tower);
+    return [
+      ...nulls,
+      {
+        kind: 'restoration',
+        pair,
+        run: restored,
+        interventions: [replace({ hook: lastHook, run: restored, positions: all }, { run: clean })],
+      },
+      {
+        kind: 'rounding',
+        pair,
+        run: rounded,
+        interventions: [scale({ hook: firstHook, run: rounded, positions: all }, 1 + 2 ** -23)],
+      },
+    ];
+  });
+}
+
+/**
+ * @param checks a pair's control runs with their effects and logits
+ * @throws NoticeError('control')
+ */
+export function checkControls(
+  checks: readonly (Check & { readonly effect: Float32Array; readonly logits: Float32Array })[],
+  clean: Float32Array,
+): Controls {
+  let nullPatches = 0;
+  let noiseFloor = 0;
+  for (const { kind, effect, logits, interventions, pair } of checks) {
+    const [, pEffect = 0, ldEffect = 0] = effect;
+    if (kind === 'rounding') noiseFloor = Math.abs(ldEffect);
+    if (kind === 'null') {
+      nullPatches++;
+      if (pEffect !== 0 || ldEffect !== 0)
+        throw new NoticeError(
+          'control',
+          `pair ${pair}: a null patch at ${interventions[0]?.hook} changed the logit difference by ${ldEffect} instead of 0`,
+        );
+    }
+    if (kind === 'restoration') {
+      const at = logits.findIndex((value, i) => value !== clean[i]);
+      if (at >= 0)
+        throw new NoticeError(
+          'control',
+          `pair ${pair}: full restoration gives logit ${logits[at]} for token ${at}, the clean run ${clean[at]}`,
+        );
+    }
+  }
+  return { nullPatches, fullRestoration: true, noiseFloor };
+}

@@ -1,0 +1,178 @@
+// Activation patching of many cells at once: the corrupt run with one activation at a time replaced by the clean run's.
+//
+// In a wavefront all runs climb together. A patched run costs nothing below its patch, only the patched rows inside the
+// block, and above it only the rows that can see them; everything else is read from the corrupt run. One by one, every
+// cell is a full forward pass of clean, corrupt and patched run, images included, as the paper's code does it. Both
+// give the same bits, since a row's arithmetic does not depend on the rows beside it.
+
+import { NoticeError } from '../errors.ts';
+import type { ImageFeatures, VisionLanguageModel } from '../models/index.ts';
+import type { SweepMode } from './batch.ts';
+import { type Cell, type SiteLayout, type SweepJob, siteCells } from './cells.ts';
+import { layerOutputs } from './compat.ts';
+import type { CompatSwitch } from './compat-switches.ts';
+import type { Controls } from './controls.ts';
+import { splitCells } from './split.ts';
+import { type Baseline, type BaseNumbers, walkCells } from './walk-cells.ts';
+
+export interface SweepOptions {
+  readonly mode?: SweepMode;
+  /** Differences of the paper's released code to reproduce. */
+  readonly compat?: readonly CompatSwitch[];
+  /** Cells computed in one walk at most; default what the memory budget allows. Does not change any result. */
+  readonly cellsPerWalk?: number;
+  /** Null patch, full restoration, rounding noise and repeated cells with every wavefront; default true. */
+  readonly controls?: boolean;
+  /** Cells of the whole sweep that are repeated one by one as a control; default 1. */
+  readonly repeat?: number;
+  readonly onProgress?: (cellsDone: number, cells: number) => void;
+}
+
+/** The four numbers of a cell: P'(correct), P'(correct) − P*(correct), LD' − LD*, (LD' − LD*) / (LD − LD*). */
+export const METRICS = ['p', 'p_effect', 'ld_effect', 'normalized'] as const;
+
+export interface SiteResult extends SiteLayout {
+  /** [layer, position, 4], or with heads [layer, head, position, 4] */
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+export interface SweepResult {
+  readonly sites: readonly SiteResult[];
+  readonly baseline: Baseline;
+  /** Of the answer's first position, [vocabulary]. */
+  readonly logits: { readonly clean: Float32Array; readonly corrupt: Float32Array };
+  /** Absent if they were not asked for, and one by one. */
+  readonly controls: Controls | undefined;
+}
+
+/**
+ * Patches every cell of every job.
+ *
+ * @returns one result per job
+ * @throws NoticeError('unfired') if a patch did not happen exactly as asked, ('control') if a self-check fails,
+ *   ('text') if clean and corrupt prompt have different lengths
+ */
+export async function sweep(
+  model: VisionLanguageModel,
+  jobs: readonly SweepJob[],
+  options: SweepOptions = {},
+): Promise<SweepResult[]> {
+  const { mode = 'wavefront', controls = true, compat = [], repeat = 1, onProgress } = options;
+  const prepared = jobs.map((job, pair) => prepareJob(model, job, pair, compat));
+  const cells = prepared.flatMap((job) => job.cells);
+  const numbers = new Map<Cell, Float32Array>();
+  const bases = new Map<number, BaseNumbers>();
+  const outputs = await layerOutputs(model, jobs, cells, compat);
+  const walk = async (part: readonly Cell[], features?: ImageFeatures) => {
+    const found = await walkCells(model, jobs, part, {
+      mode,
+      features,
+      controls,
+      sourceOf: outputs?.sourceOf,
+    });
+    part.forEach((cell, i) => {
+      numbers.set(cell, found.cells.subarray(4 * i, 4 * i + 4));
+    });
+    for (const [pair, base] of found.bases) bases.set(pair, base);
+    onProgress?.(numbers.size, cells.length);
+  };
+  try {
+    if (mode === 'one-by-one') {
+      for (const cell of cells) await walk([cell]);
+    } else {
+      for (const group of await splitCells(model, jobs, cells, options)) {
+        const features =
+          group.length > 1 ? await model.encodeImages(imagesOf(jobs, group.flat())) : undefined;
+        try {
+          for (const part of group) await walk(part, features);
+        } finally {
+          features?.release();
+        }
+      }
+      for (const cell of controls ? spread(cells, repeat) : []) {
+        const again = await walkCells(model, jobs, [cell], {
+          mode: 'one-by-one',
+          controls: false,
+          sourceOf: outputs?.sourceOf,
+        });
+        checkRepeated(cell, numbers.get(cell) as Float32Array, again.cells);
+      }
+    }
+  } finally {
+    outputs?.release();
+  }
+  return prepared.map((job, pair) => {
+    const { baseline, logits, controls: found } = bases.get(pair) as BaseNumbers;
+    const sites = job.layouts.map((layout, site) =>
+      arrange(
+        layout,
+        job.cells.filter((cell) => cell.site === site),
+        numbers,
+      ),
+    );
+    return { baseline, logits, controls: found, sites };
+  });
+}
+
+/**
+ * The cells of a job.
+ *
+ * @throws as {@link sweep}
+ */
+export function prepareJob(
+  model: VisionLanguageModel,
+  job: SweepJob,
+  pair: number,
+  compat: readonly CompatSwitch[] = [],
+): { layouts: SiteLayout[]; cells: Cell[] } {
+  const { clean, corrupt, sites } = job;
+  if (clean.ids.length !== corrupt.ids.length)
+    throw new NoticeError(
+      'text',
+      `pair ${pair}: the clean prompt has ${clean.ids.length} tokens, the corrupt one ${corrupt.ids.length}; ` +
+        'patching goes position by position. Choose a replacement of the same token length.',
+    );
+  const parts = sites.map((site, i) => siteCells(model, job, pair, site, i, compat));
+  if (parts.every((part) => part.cells.length === 0))
+    throw new NoticeError('usage', `pair ${pair}: no cells to patch`);
+  return { layouts: parts.map(({ layout }) => layout), cells: parts.flatMap((part) => part.cells) };
+}
+
+/** Some items, spread over the list by the golden ratio. */
+function spread<T>(items: readonly T[], count: number): T[] {
+  const picks = Array.from({ length: count }, (_, i) =>
+    Math.floor(((0.5 + i * 0.618034) % 1) * items.length),
+  );
+  return [...new Set(picks)].map((pick) => items[pick] as T);
+}
+
+function checkRepeated(cell: Cell, wavefront: Float32Array, oneByOne: Float32Array): void {
+  for (let i = 0; i < 4; i++) {
+    if (Object.is(wavefront[i], oneByOne[i])) continue;
+    throw new NoticeError(
+      'control',
+      `the patch at ${cell.hook}, position ${cell.positions.join(', ')}, gives ${METRICS[i]} = ${wavefront[i]} in the ` +
+        `sweep and ${oneByOne[i]} by itself`,
+    );
+  }
+}
+
+function imagesOf(jobs: readonly SweepJob[], cells: readonly Cell[]) {
+  const pairs = [...new Set(cells.map(({ pair }) => pair))].map((pair) => jobs[pair] as SweepJob);
+  return [...new Set(pairs.flatMap(({ clean, corrupt }) => [clean.image, corrupt.image]))];
+}
+
+function arrange(
+  layout: SiteLayout,
+  cells: readonly Cell[],
+  numbers: ReadonlyMap<Cell, Float32Array>,
+): SiteResult {
+  const data = new Float32Array(4 * cells.length);
+  cells.forEach((cell, i) => {
+    data.set(numbers.get(cell) as Float32Array, 4 * i);
+  });
+  const { layers, heads, positions } = layout;
+  const shape = [layers.length, ...(heads === undefined ? [] : [heads]), positions.length, 4];
+  return { ...layout, shape, data };
+}

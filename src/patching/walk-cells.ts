@@ -1,0 +1,128 @@
+// Some cells in one walk.
+
+import { logSumExp, restoration } from '../kernels/index.ts';
+import type { ImageFeatures, ModelRun, VisionLanguageModel } from '../models/index.ts';
+import { Batch, type SweepMode } from './batch.ts';
+import type { Cell, SweepJob } from './cells.ts';
+import { type Controls, checkControls, controlRuns } from './controls.ts';
+import { EditSet } from './edits.ts';
+import { type Intervention, type PatchSource, replace } from './intervention.ts';
+import { PatchProbe } from './probe.ts';
+
+/** What the runs answer that patches are compared with. */
+export interface Baseline {
+  readonly pClean: number;
+  readonly pCorrupt: number;
+  readonly ldClean: number;
+  readonly ldCorrupt: number;
+}
+
+/** What a walk gives besides its cells, per pair. */
+export interface BaseNumbers {
+  readonly baseline: Baseline;
+  /** [vocabulary] */
+  readonly logits: { readonly clean: Float32Array; readonly corrupt: Float32Array };
+  readonly controls: Controls | undefined;
+}
+
+export interface WalkOptions {
+  readonly mode: SweepMode;
+  readonly controls: boolean;
+  readonly features?: ImageFeatures | undefined;
+  /** Where a cell's value comes from; default the clean run at the same place. */
+  readonly sourceOf?: ((cell: Cell) => PatchSource | undefined) | undefined;
+  /** Nothing is computed, so nothing can be checked. */
+  readonly estimate?: boolean;
+}
+
+/**
+ * Computes cells.
+ *
+ * @returns four numbers per cell, and what the pairs' own runs give
+ */
+export async function walkCells(
+  model: VisionLanguageModel,
+  jobs: readonly SweepJob[],
+  cells: readonly Cell[],
+  { mode, features, controls, sourceOf, estimate = false }: WalkOptions,
+): Promise<{ cells: Float32Array; bases: Map<number, BaseNumbers> }> {
+  const { gpu } = model;
+  const batch = new Batch(jobs, mode);
+  const pairs = [...new Set(cells.map(({ pair }) => pair))];
+  const bases = new Map(pairs.map((pair) => [pair, batch.bases(pair)]));
+  const patched = cells.map((cell) => {
+    const { pair, tower, hook, head, positions } = cell;
+    const run = batch.derive(pair, tower);
+    const target = { hook, run, positions, ...(head === undefined ? {} : { heads: [head] }) };
+    return {
+      pair,
+      run,
+      interventions: [replace(target, sourceOf?.(cell) ?? { run: batch.bases(pair).clean })],
+    };
+  });
+  const checks = controls && mode === 'wavefront' ? controlRuns(model, jobs, cells, batch) : [];
+  const measured = [...patched, ...checks];
+  const interventions: Intervention[] = measured.flatMap((run) => run.interventions);
+  return gpu.scope(async () => {
+    const edits = new EditSet(gpu, batch.runs, interventions);
+    const probe = new PatchProbe(gpu, { edits, runs: batch.runs });
+    const logits = await model.forward(batch.runs, { probe, ...(features ? { features } : {}) });
+    const scored: { pair: number; run: ModelRun }[] = [
+      ...[...bases].flatMap(([pair, { clean, corrupt }]) => [
+        { pair, run: clean },
+        { pair, run: corrupt },
+      ]),
+      ...measured,
+    ];
+    const scores = logSumExp(
+      gpu,
+      logits.tensor,
+      scored.map(({ pair }) => [(jobs[pair] as SweepJob).correct, (jobs[pair] as SweepJob).incorrect]),
+      scored.map(({ run }) => logits.rowOf(run)),
+    );
+    const baseRow = new Map(pairs.map((pair, i) => [pair, 2 * i]));
+    const effects = restoration(
+      gpu,
+      scores,
+      measured.map(({ pair }, i) => {
+        const clean = baseRow.get(pair) as number;
+        return { patched: 2 * pairs.length + i, corrupt: clean + 1, clean };
+      }),
+    );
+    const [values, scoreValues, allLogits] = await gpu.read(effects, scores, logits.tensor);
+    if (!estimate) await edits.verify();
+    const logitsOf = (run: ModelRun) => {
+      const first = logits.rowOf(run) * logits.tensor.columns;
+      return (allLogits as Float32Array).slice(first, first + logits.tensor.columns);
+    };
+    const numbers = values as Float32Array;
+    const checked = checks.map((check, i) => ({
+      ...check,
+      effect: numbers.subarray(4 * (cells.length + i), 4 * (cells.length + i + 1)),
+      logits: logitsOf(check.run),
+    }));
+    const found = new Map<number, BaseNumbers>();
+    for (const [pair, { clean, corrupt }] of bases) {
+      const [pClean, ldClean] = scoreOf(scoreValues as Float32Array, baseRow.get(pair) as number);
+      const [pCorrupt, ldCorrupt] = scoreOf(scoreValues as Float32Array, (baseRow.get(pair) as number) + 1);
+      const own = checked.filter((check) => check.pair === pair);
+      const cleanLogits = logitsOf(clean);
+      found.set(pair, {
+        baseline: { pClean, pCorrupt, ldClean, ldCorrupt },
+        logits: { clean: cleanLogits, corrupt: logitsOf(corrupt) },
+        controls: own.length > 0 ? checkControls(own, cleanLogits) : undefined,
+      });
+    }
+    return { cells: numbers.slice(0, 4 * cells.length), bases: found };
+  });
+}
+
+/** Probability of the correct answer and logit difference. */
+function scoreOf(scores: Float32Array, row: number): [p: number, logitDifference: number] {
+  const [lse, correct, incorrect] = scores.subarray(3 * row, 3 * row + 3) as unknown as [
+    number,
+    number,
+    number,
+  ];
+  return [Math.exp(correct - lse), Math.fround(correct - incorrect)];
+}

@@ -1,0 +1,64 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { VisionLanguageModel } from '../../src/models/index.ts';
+import { type SweepJob, type SweepMode, type SweepSite, sweep } from '../../src/patching/index.ts';
+import { expectClose } from '../support/close.ts';
+import { GOLDEN, Golden, loadFixtureModel } from '../support/golden.ts';
+
+/** The fixtures' kinds of patches and the sites that they are. */
+const KINDS: Record<string, SweepSite> = {
+  output: { site: 'text_encoder.hook_normalized_resid_post' },
+  mlp_out: { site: 'text_encoder.hook_mlp_out' },
+  attention_block: { site: 'text_encoder.attn.hook_z' },
+  crossattention_block: { site: 'text_encoder.cross_attn.hook_z' },
+  attention_block_heads: { site: 'text_encoder.attn.hook_z', heads: true },
+  crossattention_block_heads: { site: 'text_encoder.cross_attn.hook_z', heads: true },
+};
+
+let golden: Golden;
+let model: VisionLanguageModel;
+beforeAll(async () => {
+  golden = await Golden.open('blip-tiny');
+  model = await loadFixtureModel('blip-tiny');
+});
+
+function job(id: string, sites: readonly SweepSite[]): SweepJob {
+  const found = golden.cases.find((c) => c.id === id);
+  if (!found) throw new Error(id);
+  const clean = golden.sample(id, 'clean');
+  const corrupt = golden.sample(id, 'corrupt');
+  return {
+    clean,
+    corrupt: found.mode === 'text' ? { ...corrupt, image: clean.image } : corrupt,
+    correct: found.correct_token,
+    incorrect: found.incorrect_token,
+    sites,
+  };
+}
+
+describe.each(['case0', 'case1', 'case2', 'case3'])('%s against Hugging Face', (id) => {
+  test('all kinds of patches in one wavefront', async () => {
+    const [result] = await sweep(model, [job(id, Object.values(KINDS))]);
+    if (!result) throw new Error('no result');
+    const { pClean, pCorrupt, ldClean, ldCorrupt } = result.baseline;
+    expectClose([pClean, pCorrupt, ldClean, ldCorrupt], golden.get(`${id}/patch/baseline`).data, { ofMax: GOLDEN });
+    Object.keys(KINDS).forEach((kind, i) => {
+      const { shape, data } = golden.get(`${id}/patch/${kind}`);
+      expect(result.sites[i]?.shape).toEqual(shape);
+      expectClose(result.sites[i]?.data ?? [], data, { ofMax: GOLDEN, name: kind, shape });
+    });
+    expect(result.controls).toMatchObject({ nullPatches: 6, fullRestoration: true });
+  });
+});
+
+test.each(['case0', 'case2'])('one by one gives the same bits (%s)', async (id) => {
+  const sites: SweepSite[] = [
+    { site: 'text_encoder.cross_attn.hook_z', heads: true, positions: [3, [4, 5]], layers: [0, 2] },
+    { site: 'text_encoder.hook_mlp_out', positions: [0], layers: [1] },
+  ];
+  const results: Record<SweepMode, unknown> = { wavefront: 0, 'one-by-one': 0 };
+  for (const mode of ['wavefront', 'one-by-one'] as const) {
+    const [result] = await sweep(model, [job(id, sites)], { mode });
+    results[mode] = result?.sites.map(({ data }) => data);
+  }
+  expect(results.wavefront).toEqual(results['one-by-one']);
+});
