@@ -96,8 +96,13 @@ export interface VisionLanguageModel {
   readonly hooks: readonly HookInfo[];
   /** Bytes of weights in GPU memory. */
   readonly weightBytes: number;
-  /** Token ids of a prompt as the tokenizer gives them → as the tower sees them (image token expanded). */
-  expand(ids: readonly number[]): readonly number[];
+  /**
+   * Token ids as the tokenizer gives them to what the prompt's tower sees: the image token once for every feature.
+   *
+   * @returns ids, and for every token given its position there
+   * @throws NoticeError('text') if there are too many, or the image token is missing
+   */
+  expand(ids: readonly number[]): { readonly ids: readonly number[]; readonly positions: readonly number[] };
   /** Computes what several walks on the same images share; pass it to them and release it when done. */
   encodeImages(images: readonly PixelValues[]): Promise<ImageFeatures>;
   /**

@@ -1,6 +1,7 @@
 // The cells of a sweep: every patch that is measured, as data.
 
 import { NoticeError } from '../errors.ts';
+import type { PixelValues } from '../inputs/index.ts';
 import type { Sample, VisionLanguageModel } from '../models/index.ts';
 import { type CompatSwitch, compatHook } from './compat-switches.ts';
 import { blockCount, parseSite } from './names.ts';
@@ -116,4 +117,10 @@ function positionCount(model: VisionLanguageModel, pair: PatchPair, tower: strin
   if (tower === model.promptTower)
     return /cross_attn\.hook_[kv]$/.test(hook) ? model.imagePositions : pair.clean.ids.length;
   return /cross_attn\.hook_[kv]$/.test(hook) ? pair.clean.ids.length : 1;
+}
+
+/** The images of the pairs that cells belong to. */
+export function imagesOf(jobs: readonly SweepJob[], cells: readonly Cell[]): PixelValues[] {
+  const pairs = [...new Set(cells.map(({ pair }) => pair))].map((pair) => jobs[pair] as SweepJob);
+  return [...new Set(pairs.flatMap(({ clean, corrupt }) => [clean.image, corrupt.image]))];
 }

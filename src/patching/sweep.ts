@@ -8,7 +8,7 @@
 import { NoticeError } from '../errors.ts';
 import type { ImageFeatures, VisionLanguageModel } from '../models/index.ts';
 import type { SweepMode } from './batch.ts';
-import { type Cell, type SiteLayout, type SweepJob, siteCells } from './cells.ts';
+import { type Cell, imagesOf, type SiteLayout, type SweepJob, siteCells } from './cells.ts';
 import { layerOutputs } from './compat.ts';
 import type { CompatSwitch } from './compat-switches.ts';
 import type { Controls } from './controls.ts';
@@ -156,11 +156,6 @@ function checkRepeated(cell: Cell, wavefront: Float32Array, oneByOne: Float32Arr
         `sweep and ${oneByOne[i]} by itself`,
     );
   }
-}
-
-function imagesOf(jobs: readonly SweepJob[], cells: readonly Cell[]) {
-  const pairs = [...new Set(cells.map(({ pair }) => pair))].map((pair) => jobs[pair] as SweepJob);
-  return [...new Set(pairs.flatMap(({ clean, corrupt }) => [clean.image, corrupt.image]))];
 }
 
 function arrange(

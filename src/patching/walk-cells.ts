@@ -1,7 +1,7 @@
 // Some cells in one walk.
 
 import { logSumExp, restoration } from '../kernels/index.ts';
-import type { ImageFeatures, ModelRun, VisionLanguageModel } from '../models/index.ts';
+import type { ImageFeatures, ModelRun, Probe, VisionLanguageModel } from '../models/index.ts';
 import { Batch, type SweepMode } from './batch.ts';
 import type { Cell, SweepJob } from './cells.ts';
 import { type Controls, checkControls, controlRuns } from './controls.ts';
@@ -33,6 +33,8 @@ export interface WalkOptions {
   readonly sourceOf?: ((cell: Cell) => PatchSource | undefined) | undefined;
   /** Nothing is computed, so nothing can be checked. */
   readonly estimate?: boolean;
+  /** Told how many rows the residual stream has at the end of every block. */
+  readonly onRows?: ((hook: string, rows: number) => void) | undefined;
 }
 
 /**
@@ -44,7 +46,7 @@ export async function walkCells(
   model: VisionLanguageModel,
   jobs: readonly SweepJob[],
   cells: readonly Cell[],
-  { mode, features, controls, sourceOf, estimate = false }: WalkOptions,
+  { mode, features, controls, sourceOf, estimate = false, onRows }: WalkOptions,
 ): Promise<{ cells: Float32Array; bases: Map<number, BaseNumbers> }> {
   const { gpu } = model;
   const batch = new Batch(jobs, mode);
@@ -65,7 +67,8 @@ export async function walkCells(
   const interventions: Intervention[] = measured.flatMap((run) => run.interventions);
   return gpu.scope(async () => {
     const edits = new EditSet(gpu, batch.runs, interventions);
-    const probe = new PatchProbe(gpu, { edits, runs: batch.runs });
+    const patches = new PatchProbe(gpu, { edits, runs: batch.runs });
+    const probe = onRows ? countingRows(patches, onRows) : patches;
     const logits = await model.forward(batch.runs, { probe, ...(features ? { features } : {}) });
     const scored: { pair: number; run: ModelRun }[] = [
       ...[...bases].flatMap(([pair, { clean, corrupt }]) => [
@@ -125,4 +128,17 @@ function scoreOf(scores: Float32Array, row: number): [p: number, logitDifference
     number,
   ];
   return [Math.exp(correct - lse), Math.fround(correct - incorrect)];
+}
+
+/** Also looks at the end of every block. */
+function countingRows(probe: Probe, onRows: (hook: string, rows: number) => void): Probe {
+  const ends = /hook_resid_post$/;
+  return {
+    wants: (name) => ends.test(name) || probe.wants(name),
+    forks: (name) => probe.forks(name),
+    visit: async (activation) => {
+      if (probe.wants(activation.name)) await probe.visit(activation);
+      if (ends.test(activation.name)) onRows(activation.name, activation.tensor.rows);
+    },
+  };
 }

@@ -71,7 +71,11 @@ test('generates what Hugging Face generates', async () => {
     const text = expected.at(-1) === 6 ? expected.slice(0, -1) : expected;
     expect(answer.ids).toEqual(text);
     const { data } = golden.get(`${runs[i]?.id}/clean/generate_logits`);
-    expectClose(answer.logits.flatMap((row) => [...row]), data, { ofMax: GOLDEN, name: 'generate_logits' });
+    expectClose(
+      answer.logits.flatMap((row) => [...row]),
+      data,
+      { ofMax: GOLDEN, name: 'generate_logits' },
+    );
   });
 });
 

@@ -40,7 +40,9 @@ describe.each(['case0', 'case1', 'case2', 'case3'])('%s against Hugging Face', (
     const [result] = await sweep(model, [job(id, Object.values(KINDS))]);
     if (!result) throw new Error('no result');
     const { pClean, pCorrupt, ldClean, ldCorrupt } = result.baseline;
-    expectClose([pClean, pCorrupt, ldClean, ldCorrupt], golden.get(`${id}/patch/baseline`).data, { ofMax: GOLDEN });
+    expectClose([pClean, pCorrupt, ldClean, ldCorrupt], golden.get(`${id}/patch/baseline`).data, {
+      ofMax: GOLDEN,
+    });
     Object.keys(KINDS).forEach((kind, i) => {
       const { shape, data } = golden.get(`${id}/patch/${kind}`);
       expect(result.sites[i]?.shape).toEqual(shape);

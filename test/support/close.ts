@@ -56,9 +56,6 @@ export function expectClose(
   );
 }
 
-/** Golden tensors of the reference implementation: its own f32 is up to 4e-5 of a tensor's largest value off f64. */
-export const GOLDEN: Tolerance = { ofMax: 1e-4 };
-
 /** Fails unless both hold the same f32 values bit for bit (so 0 differs from −0). */
 export function expectSameBits(
   actual: Float32Array,

@@ -46,7 +46,10 @@ export class Golden {
   readonly cases: readonly GoldenCase[];
   readonly #tensors: Map<string, { shape: readonly number[]; data: Float32Array }>;
 
-  private constructor(cases: readonly GoldenCase[], tensors: Golden['#tensors']) {
+  private constructor(
+    cases: readonly GoldenCase[],
+    tensors: Map<string, { shape: readonly number[]; data: Float32Array }>,
+  ) {
     this.cases = cases;
     this.#tensors = tensors;
   }

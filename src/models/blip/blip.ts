@@ -85,14 +85,14 @@ export class Blip implements VisionLanguageModel {
     return this.#weights.positions.rows;
   }
 
-  expand(ids: readonly number[]): readonly number[] {
+  expand(ids: readonly number[]): { ids: readonly number[]; positions: readonly number[] } {
     const { maxPositions } = this.config;
     if (ids.length > maxPositions)
       throw new NoticeError(
         'text',
         `the prompt has ${ids.length} tokens, this model reads at most ${maxPositions}`,
       );
-    return ids;
+    return { ids, positions: ids.map((_, p) => p) };
   }
 
   /** Computes what all walks on these images share. Release it when done. */

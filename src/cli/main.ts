@@ -1,0 +1,51 @@
+// The command line. Every command is a file in commands/; errors end here.
+
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { NoticeError } from '../errors.ts';
+import { generateCommand } from './commands/generate.ts';
+import { hooksCommand } from './commands/hooks.ts';
+import { sweepCommand } from './commands/sweep.ts';
+import { traceCommand } from './commands/trace.ts';
+
+/** Exit status of a mistake in the command line itself, as usual in Unix. */
+const USAGE_STATUS = 2;
+
+export function program(): Command {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  const command = new Command('notice')
+    .description('Activation patching for vision-language models on WebGPU.')
+    .version(version)
+    .option('--debug', 'show the stack trace of an error')
+    .showHelpAfterError('(see --help)')
+    .exitOverride();
+  for (const add of [traceCommand, sweepCommand, generateCommand, hooksCommand]) add(command);
+  for (const child of command.commands) child.exitOverride();
+  return command;
+}
+
+/** Runs a command line; sets the process's exit status. */
+export async function run(argv: readonly string[]): Promise<void> {
+  const command = program();
+  try {
+    await command.parseAsync([...argv]);
+    // Dawn keeps the event loop alive while its device exists.
+    process.exitCode ??= 0;
+  } catch (error) {
+    process.exitCode = report(error, argv.includes('--debug'));
+  }
+}
+
+function report(error: unknown, debug: boolean): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_STATUS;
+  const known = error instanceof NoticeError;
+  if (debug) console.error(error);
+  else if (known) console.error(`notice: ${error.message}`);
+  else {
+    const message = error instanceof Error ? error.message : String(error);
+    console.error(`notice: ${message}\nThis is unexpected; --debug shows where it comes from.`);
+  }
+  return known && error.code === 'usage' ? USAGE_STATUS : 1;
+}

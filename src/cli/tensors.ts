@@ -1,0 +1,122 @@
+// Samples from tensor files, tensors to files.
+
+import { writeFile } from 'node:fs/promises';
+import { NoticeError } from '../errors.ts';
+import type { Sample } from '../models/index.ts';
+import { fileSource } from '../platform/node/files.ts';
+import {
+  asFloat32,
+  type HostTensor,
+  readTensors,
+  safetensorsChunks,
+  type TensorEntry,
+} from '../weights/index.ts';
+
+/** Samples of a file with the padding that they were in. */
+export interface PaddedSamples {
+  readonly samples: Sample[];
+  /** Positions with padding. */
+  readonly length: number;
+}
+
+export async function readInputs(path: string): Promise<Map<string, HostTensor>> {
+  const source = await fileSource(path);
+  try {
+    return await readTensors(source);
+  } finally {
+    await source.close();
+  }
+}
+
+/**
+ * `pixel_values` [batch, 3, height, width], `input_ids` [batch, position], optional `attention_mask`, under a prefix.
+ *
+ * @param expand from token ids of the file to those of the model
+ * @throws NoticeError('shape') naming the tensor, what was expected and what was found
+ */
+export function samplesFrom(
+  tensors: ReadonlyMap<string, HostTensor>,
+  path: string,
+  prefix: string,
+  expand: (ids: readonly number[]) => { readonly ids: readonly number[] },
+): PaddedSamples {
+  const get = (name: string, rank: number) => {
+    const tensor = tensors.get(prefix + name);
+    if (!tensor)
+      throw new NoticeError(
+        'shape',
+        `${path}: tensor "${prefix + name}" is missing; it holds ${[...tensors.keys()].join(', ') || 'nothing'}`,
+      );
+    if (tensor.shape.length !== rank)
+      throw new NoticeError(
+        'shape',
+        `${path}: "${prefix + name}" is [${tensor.shape.join(', ')}], expected ${rank} dimensions, batch first`,
+      );
+    return tensor;
+  };
+  const pixels = get('pixel_values', 4);
+  const [batch, channels, height, width] = pixels.shape as [number, number, number, number];
+  const values = asFloat32(pixels, `${prefix}pixel_values`);
+  const ids = get('input_ids', 2);
+  const [rows, length] = ids.shape as [number, number];
+  const mask = tensors.has(`${prefix}attention_mask`) ? get('attention_mask', 2) : undefined;
+  const fits = rows === batch && (!mask || mask.shape.join() === ids.shape.join());
+  if (channels !== 3 || !fits)
+    throw new NoticeError(
+      'shape',
+      `${path}: expected "${prefix}pixel_values" [batch, 3, height, width] and "${prefix}input_ids" [batch, position] ` +
+        `(and a mask of its shape), found [${pixels.shape.join(', ')}], [${ids.shape.join(', ')}]` +
+        (mask ? ` and [${mask.shape.join(', ')}]` : ''),
+    );
+  const integers = integersOf(ids, `${path}: "${prefix}input_ids"`);
+  const kept = mask && integersOf(mask, `${path}: "${prefix}attention_mask"`);
+  const size = channels * height * width;
+  const samples = Array.from({ length: batch }, (_, row): Sample => {
+    const image = { data: values.subarray(row * size, (row + 1) * size), height, width };
+    const own = integers.slice(row * length, (row + 1) * length);
+    if (!kept) return { image, ids: expand(own).ids };
+    const places = own.map((_, p) => p).filter((p) => kept[row * length + p] !== 0);
+    return { image, ids: expand(places.map((p) => own[p] as number)).ids, places };
+  });
+  return { samples, length };
+}
+
+function integersOf(tensor: HostTensor, name: string): number[] {
+  if (!/^[IU]/.test(tensor.dtype) && tensor.dtype !== 'BOOL')
+    throw new NoticeError('shape', `${name} is ${tensor.dtype}, expected integers (I32 or I64)`);
+  return Array.from(tensor.data as ArrayLike<number | bigint>, Number);
+}
+
+/** A tensor to write; its values are asked for when its turn comes. */
+export interface TensorOutput {
+  readonly name: string;
+  /** Default F32. */
+  readonly dtype?: 'F32' | 'I32';
+  readonly shape: readonly number[];
+  data(): Float32Array | Int32Array | Promise<Float32Array>;
+}
+
+export async function writeTensors(path: string, outputs: readonly TensorOutput[]): Promise<void> {
+  const entries = outputs.map((output) => ({ dtype: 'F32', ...output }) as TensorEntry);
+  await writeFile(path, safetensorsChunks(entries));
+}
+
+/**
+ * `count` integers of a one-dimensional tensor.
+ *
+ * @throws NoticeError('shape')
+ */
+export function integersIn(
+  tensors: ReadonlyMap<string, HostTensor>,
+  path: string,
+  name: string,
+  count: number,
+): number[] {
+  const tensor = tensors.get(name);
+  if (tensor?.data.length !== count)
+    throw new NoticeError(
+      'shape',
+      `${path}: expected "${name}" [${count}], found ${tensor ? `[${tensor.shape.join(', ')}]` : 'no such tensor'}`,
+    );
+  return integersOf(tensor, `${path}: "${name}"`);
+}

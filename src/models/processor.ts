@@ -1,0 +1,102 @@
+// Pictures and prompts to samples of a model: the processor of a model folder.
+
+import { NoticeError } from '../errors.ts';
+import { type EncodedText, formatPrompt, ImageProcessor, type RgbImage, Tokenizer } from '../inputs/index.ts';
+import { type ModelSource, readJson, readText } from '../weights/index.ts';
+import type { Sample, VisionLanguageModel } from './model.ts';
+
+/** A prompt as the model reads it. */
+export interface PreparedPrompt {
+  /** Tokens before the image token is expanded. */
+  readonly encoded: EncodedText;
+  /** As the prompt's tower sees them. */
+  readonly ids: readonly number[];
+  /** Position in `ids` of each token of `encoded`; for the image token that of its first feature. */
+  readonly positions: readonly number[];
+}
+
+export class Processor {
+  readonly images: ImageProcessor;
+  readonly tokenizer: Tokenizer;
+  /** Name or text of the prompt template. */
+  readonly template: string;
+  readonly #model: VisionLanguageModel;
+
+  private constructor(
+    model: VisionLanguageModel,
+    images: ImageProcessor,
+    tokenizer: Tokenizer,
+    template: string,
+  ) {
+    this.#model = model;
+    this.images = images;
+    this.tokenizer = tokenizer;
+    this.template = template;
+  }
+
+  /**
+   * Reads preprocessor_config.json, tokenizer.json and tokenizer_config.json.
+   *
+   * @param template name or text of the prompt template; default the question as it is (BLIP), or the model card's (LLaVA)
+   * @throws NoticeError('config'), ModelFileError
+   */
+  static async load(
+    model: VisionLanguageModel,
+    source: ModelSource,
+    template: string = model.family === 'llava' ? 'llava' : 'question',
+  ): Promise<Processor> {
+    const images = ImageProcessor.from(await readJson(source, 'preprocessor_config.json'));
+    const text = async (file: string) => ((await exists(source, file)) ? readText(source, file) : undefined);
+    const tokenizer = Tokenizer.load({
+      tokenizer: await text('tokenizer.json'),
+      config: await text('tokenizer_config.json'),
+    });
+    return new Processor(model, images, tokenizer, template);
+  }
+
+  /**
+   * A question in the model's template (a text that holds the image token is a whole prompt).
+   *
+   * @throws NoticeError('text') if it has too many tokens, or not one image token where the model needs one
+   */
+  prompt(question: string): PreparedPrompt {
+    const encoded = this.tokenizer.encodeWithRanges(formatPrompt(question, this.template));
+    const { ids, positions } = this.#model.expand(encoded.ids);
+    return { encoded, ids, positions };
+  }
+
+  /** A picture and a question. */
+  sample(image: RgbImage, question: string, name?: string): Sample {
+    return { image: this.images.process(image, name).pixelValues, ids: this.prompt(question).ids };
+  }
+
+  /** The text of generated tokens, without special tokens and surrounding space. */
+  answer(ids: readonly number[]): string {
+    return this.tokenizer.decode([...ids]).trim();
+  }
+
+  /**
+   * The end of the prompt that an answer continues: what follows the question in the template, whose last word decides
+   * how the answer's first token is cut.
+   */
+  get answerContext(): string {
+    const pattern = formatPrompt('\u0000', this.template);
+    return this.#model.family === 'llava' ? (pattern.split('\u0000').at(-1) ?? '').trim() : '';
+  }
+}
+
+async function exists(source: ModelSource, file: string): Promise<boolean> {
+  const bytes = await source.open(file);
+  await bytes?.close();
+  return bytes !== undefined;
+}
+
+/** @throws NoticeError('text') if the prompts differ in length: patching goes position by position */
+export function checkSameLength(clean: PreparedPrompt, corrupt: PreparedPrompt): void {
+  if (clean.ids.length === corrupt.ids.length) return;
+  throw new NoticeError(
+    'text',
+    `"${clean.encoded.text}" has ${clean.ids.length} tokens and "${corrupt.encoded.text}" ${corrupt.ids.length}; ` +
+      'symmetric token replacement needs options of the same token length',
+  );
+}

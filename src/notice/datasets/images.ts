@@ -1,0 +1,136 @@
+// Image files of a folder, each one decoded once: what does not decode is reported here and not in the middle of a run.
+
+import { readdir } from 'node:fs/promises';
+import { extname, join, relative, sep } from 'node:path';
+import sharp from 'sharp';
+import { mapConcurrent } from './concurrent.ts';
+import { DataError } from './errors.ts';
+import type { Drop } from './report.ts';
+
+/** What sharp decodes, but for SVG, which is a program to draw an image. AVIF is a kind of HEIF. */
+const RASTER = ['jpeg', 'png', 'webp', 'gif', 'tiff', 'heif'];
+const EXTENSIONS = /^\.(jpe?g|jfif|png|webp|gif|tiff?|avif)$/i;
+const AT_ONCE = 4;
+
+/** An image file beneath a folder. */
+export interface FolderImage {
+  /** Absolute path. */
+  readonly file: string;
+  /** Path from the folder, with "/": "ripe apple/3.jpg". */
+  readonly path: string;
+}
+
+export interface DecodedImage {
+  /** As sharp names it: "jpeg", "png" … */
+  readonly format: string;
+  readonly width: number;
+  readonly height: number;
+}
+
+/**
+ * Decodes all of an image file.
+ * @returns its format and size in pixels, or in `problem` what is wrong with it
+ */
+export async function decodeImage(file: string): Promise<DecodedImage | { problem: string }> {
+  try {
+    const image = sharp(file, { failOn: 'error' });
+    const { format, width, height } = await image.metadata();
+    if (!RASTER.includes(format)) return { problem: `it is ${format}, not a raster image` };
+    await image.raw().toBuffer();
+    return { format, width, height };
+  } catch (error) {
+    return { problem: `it does not decode as an image: ${(error as Error).message.trim()}` };
+  }
+}
+
+/**
+ * All images beneath a folder, in the order of their paths. Drops: "not-an-image" (by extension), "bad-image" (does not
+ * decode).
+ * @throws DataError the folder cannot be read
+ */
+export async function listImages(folder: string): Promise<{ images: FolderImage[]; drops: Drop[] }> {
+  const drops: Drop[] = [];
+  const candidates: (FolderImage & { source: string })[] = [];
+  for (const file of await listFiles(folder)) {
+    const path = relative(folder, file).split(sep).join('/');
+    if (EXTENSIONS.test(extname(file))) candidates.push({ file, path, source: path });
+    else drops.push({ source: path, reason: 'not-an-image', detail: extname(file) || 'no extension' });
+  }
+  const images = await soundImages(candidates, drops);
+  return { images: images.map(({ file, path }) => ({ file, path })), drops };
+}
+
+/** Those that decode; the others are added to `drops` as "bad-image". */
+export async function soundImages<T extends { readonly file: string; readonly source: string }>(
+  candidates: readonly T[],
+  drops: Drop[],
+): Promise<T[]> {
+  const decoded = await mapConcurrent(candidates, AT_ONCE, ({ file }) => decodeImage(file));
+  return candidates.filter(({ file, source }, index) => {
+    const result = decoded[index] as DecodedImage | { problem: string };
+    if (!('problem' in result)) return true;
+    drops.push({ source, reason: 'bad-image', detail: `${file}: ${result.problem}` });
+    return false;
+  });
+}
+
+/** Images by file name without extension; a name that two images share is dropped: "ambiguous-name". */
+export function imagesByStem(images: readonly FolderImage[]): {
+  byStem: Map<string, FolderImage>;
+  drops: Drop[];
+} {
+  const byStem = new Map<string, FolderImage>();
+  const shared = new Set<string>();
+  for (const image of images) {
+    const name = stem(image.path);
+    if (byStem.has(name)) shared.add(name);
+    byStem.set(name, image);
+  }
+  for (const name of shared) byStem.delete(name);
+  const drops = images
+    .filter(({ path }) => shared.has(stem(path)))
+    .map(({ path }) => ({
+      source: path,
+      reason: 'ambiguous-name',
+      detail: `several images are named ${stem(path)}`,
+    }));
+  return { byStem, drops };
+}
+
+/** A file's name without folder and extension. */
+export function stem(path: string): string {
+  const name = path.slice(Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\')) + 1);
+  return name.slice(0, name.length - extname(name).length);
+}
+
+/** A text as a file name: what is neither letter nor number becomes "-". */
+export function fileName(text: string): string {
+  return text.replace(/[^\p{L}\p{N}._]+/gu, '-');
+}
+
+/**
+ * Ids for images from their paths, fit for file names: "ripe apple/3.jpg" → "ripe-apple-3". Where two would be the same,
+ * the later one gets "-2" and so on.
+ */
+export function imageIds(images: readonly FolderImage[]): string[] {
+  const taken = new Set<string>();
+  return images.map(({ path }) => {
+    const base = fileName(path.slice(0, path.length - extname(path).length));
+    let id = base;
+    for (let n = 2; taken.has(id); n++) id = `${base}-${n}`;
+    taken.add(id);
+    return id;
+  });
+}
+
+async function listFiles(folder: string): Promise<string[]> {
+  try {
+    const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+    return entries
+      .filter((entry) => !entry.isDirectory())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .sort();
+  } catch (error) {
+    throw new DataError(`${folder} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}

@@ -1,0 +1,124 @@
+// Manifests on disk. In memory a pair's image paths are absolute, so that they can be opened as they are.
+
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { DataError } from './errors.ts';
+import { formatManifest, formatMetadata, parseManifest, parseMetadata } from './manifest.ts';
+import type { Pair, PairMetadata } from './pair.ts';
+import { type BuildReport, type Drop, listDrops } from './report.ts';
+
+export interface ReadManifestOptions {
+  /**
+   * JSON lines of metadata. Default: the CSV's neighbour with the same stem, or the folder's only .jsonl if it has a
+   * line for one of the rows; else none.
+   */
+  readonly metadata?: string;
+  /** Unusable rows end the reading, or are left out and reported. Default "error". */
+  readonly invalid?: 'error' | 'drop';
+}
+
+/**
+ * Reads a manifest and its metadata, and checks that every image file is there.
+ * @throws DataError naming file and row, with all `problems`: see `parseManifest`, and "image-missing"
+ */
+export async function readManifest(
+  file: string,
+  options: ReadManifestOptions = {},
+): Promise<{ pairs: Pair[]; report: BuildReport }> {
+  const folder = dirname(resolve(file));
+  const text = await readText(file);
+  const { rows, problems } = parseManifest(text, file, await findMetadata(file, text, options.metadata));
+  const images = rows.flatMap(({ pair }) => [pair.cleanImage, pair.corruptImage]);
+  const missing = await missingFiles(folder, images);
+  const drops: Drop[] = [...problems];
+  const pairs: Pair[] = [];
+  for (const { source, pair } of rows) {
+    const absent = [pair.cleanImage, pair.corruptImage].find((image) => missing.has(image));
+    if (absent) {
+      drops.push({
+        source,
+        reason: 'image-missing',
+        detail: `there is no image file "${absent}" in ${folder}`,
+      });
+    } else {
+      const { cleanImage, corruptImage } = pair;
+      pairs.push({
+        ...pair,
+        cleanImage: join(folder, cleanImage),
+        corruptImage: join(folder, corruptImage),
+      });
+    }
+  }
+  if (drops.length > 0 && options.invalid !== 'drop') {
+    const rowsAre = drops.length === 1 ? 'a row that cannot' : `${drops.length} rows that cannot`;
+    throw new DataError(`${file} has ${rowsAre} be used:\n${listDrops(drops)}`, { problems: drops });
+  }
+  return { pairs, report: { read: rows.length + problems.length, kept: pairs.length, drops } };
+}
+
+/**
+ * Writes the CSV and its metadata (same stem, .jsonl), making the folder if need be.
+ * @throws DataError two pairs with one id, or an image outside the manifest's folder
+ */
+export async function writeManifest(file: string, pairs: readonly Pair[]): Promise<void> {
+  const folder = dirname(resolve(file));
+  const ids = new Set<string>();
+  const written = pairs.map((pair) => {
+    if (ids.has(pair.id)) throw new DataError(`Two pairs have the id "${pair.id}": ${file} was not written.`);
+    ids.add(pair.id);
+    return {
+      ...pair,
+      cleanImage: pathInside(folder, pair.cleanImage),
+      corruptImage: pathInside(folder, pair.corruptImage),
+    };
+  });
+  await mkdir(folder, { recursive: true });
+  await writeFile(file, formatManifest(written));
+  await writeFile(metadataFile(file), formatMetadata(written));
+}
+
+const metadataFile = (csv: string): string => `${csv.replace(/\.csv$/i, '')}.jsonl`;
+
+function pathInside(folder: string, image: string): string {
+  const path = relative(folder, resolve(image)).split(sep).join('/');
+  if (path.startsWith('../') || path === resolve(image)) {
+    throw new DataError(`The image ${image} lies outside ${folder}. Write the manifest above its images.`);
+  }
+  return path;
+}
+
+async function findMetadata(
+  file: string,
+  text: string,
+  given: string | undefined,
+): Promise<Map<string, PairMetadata> | undefined> {
+  if (given !== undefined) return parseMetadata(await readText(given), given);
+  const folder = dirname(resolve(file));
+  const candidates = (await readdir(folder)).filter((name) => name.endsWith('.jsonl'));
+  const own = basename(metadataFile(file));
+  if (candidates.includes(own)) return parseMetadata(await readText(join(folder, own)), join(folder, own));
+  if (candidates.length !== 1) return undefined;
+  const shared = join(folder, candidates[0] as string);
+  const lines = await readText(shared);
+  if (!/^\s*\{\s*"id"\s*:/.test(lines)) return undefined; // a log, not metadata
+  const metadata = parseMetadata(lines, shared);
+  const { rows } = parseManifest(text, file);
+  return rows.some(({ pair }) => metadata.has(pair.id)) ? metadata : undefined;
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new DataError(`${file} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+async function missingFiles(folder: string, images: readonly string[]): Promise<Set<string>> {
+  const missing = new Set<string>();
+  for (const image of new Set(images)) {
+    const info = await stat(join(folder, image)).catch(() => undefined);
+    if (!info?.isFile()) missing.add(image);
+  }
+  return missing;
+}

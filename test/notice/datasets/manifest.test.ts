@@ -1,0 +1,191 @@
+import { readFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import {
+  DataError,
+  imageBoxes,
+  type Pair,
+  parseManifest,
+  parseMetadata,
+  readManifest,
+  writeManifest,
+} from '../../../src/notice/datasets/index.ts';
+import { freshFolder, reasons, writeImage, writeText } from './support.ts';
+
+const data = fileURLToPath(new URL('../../../data/', import.meta.url));
+const HEADER =
+  'clean_image_path,corrupt_image_path,clean_prompt,corrupt_prompt,correct_answer,incorrect_answer,category';
+const ROW = 'a.png,b.png,is it red or blue?,is it old or new?,red,blue,color';
+
+async function folderWith(csv: string, images = ['a.png', 'b.png']): Promise<string> {
+  const folder = await freshFolder();
+  for (const image of images) await writeImage(join(folder, image));
+  return await writeText(join(folder, 'set.csv'), csv);
+}
+
+describe('the embedded data', () => {
+  test.each(['scenes', 'states', 'faces'])('%s: 120 pairs with their metadata', async (name) => {
+    const { pairs, report } = await readManifest(join(data, `${name}.csv`));
+    expect(report).toEqual({ read: 120, kept: 120, drops: [] });
+    expect(pairs[7]?.id).toBe(`${name}-007`);
+    for (const pair of pairs) {
+      expect(pair.metadata?.task).toBe(name);
+      expect(imageBoxes(pair.metadata?.clean).length).toBeGreaterThan(0);
+      expect(imageBoxes(pair.metadata?.corrupt).length).toBeGreaterThan(0);
+    }
+  });
+
+  test('a row and its boxes', async () => {
+    const { pairs } = await readManifest(join(data, 'scenes.csv'));
+    const { cleanImage, metadata, ...rest } = pairs[0] as Pair;
+    expect(relative(data, cleanImage)).toBe(join('scenes', '000_clean.png'));
+    expect(rest).toMatchObject({
+      cleanPrompt: 'is a star or cross inside the circle?',
+      corruptPrompt: 'is a square or heart inside the circle?',
+      correct: 'star',
+      incorrect: 'cross',
+      category: 'subject',
+    });
+    expect(metadata?.str_options).toEqual(['square', 'heart']);
+    expect(imageBoxes(metadata?.clean)[1]).toEqual({ name: 'subject', box: [17.5, 12.5, 31.5, 25.75] });
+  });
+});
+
+describe('reading', () => {
+  test('BOM, CRLF, quoted commas, quotes, line breaks and non-ASCII text are kept', async () => {
+    const file = await folderWith(
+      `\uFEFF${HEADER},id\r\nä b.png,"b,c.png","is it ""red"", or\r\nblau?",是红色还是蓝色？,"""red""",blau,Größe,x\r\n`,
+      ['ä b.png', 'b,c.png'],
+    );
+    const { pairs } = await readManifest(file);
+    expect(pairs[0]).toMatchObject({
+      id: 'x',
+      cleanPrompt: 'is it "red", or\r\nblau?',
+      corruptPrompt: '是红色还是蓝色？',
+      correct: '"red"',
+      category: 'Größe',
+    });
+    expect(pairs[0]?.corruptImage.endsWith('b,c.png')).toBe(true);
+  });
+
+  test.each([
+    ['no header', '', /set\.csv is empty/],
+    ['no rows', `${HEADER}\n`, /has a header and no rows/],
+    ['a missing column', `${HEADER.replace(',category', '')}\nx\n`, /lacks the column category/],
+    ['a column twice', `${HEADER},category\nx\n`, /two columns named "category"/],
+    ['an open quote', `${HEADER}\n"${ROW}\n`, /not sound CSV/],
+  ])('%s is an error', async (_, csv, message) => {
+    await expect(readManifest(await folderWith(csv))).rejects.toThrow(message);
+  });
+
+  test('a file that is not there is an error that names it', async () => {
+    await expect(readManifest('/nowhere/set.csv')).rejects.toThrow(/\/nowhere\/set\.csv cannot be read/);
+  });
+
+  const broken = [
+    'a.png,b.png,is it red or blue?', // cells
+    'a.png,b.png,is it red or blue?,,red,blue,color', // empty
+    'a.png,b.png,is it red or blue?,is it old or new?,red ,blue,color', // space
+    'a.png,b.png,is it red or blue?,is it old or new?,red,red,color', // same options
+    'a.png,a.png,is it red or blue?,is it old or new?,red,blue,color', // same images
+    '../a.png,b.png,is it red or blue?,is it old or new?,red,blue,color', // outside
+    '/etc/passwd,b.png,is it red or blue?,is it old or new?,red,blue,color', // outside
+    'c.png,b.png,is it red or blue?,is it old or new?,red,blue,color', // missing
+    ROW,
+    ROW, // twice
+  ];
+
+  test('every broken row is named in one error', async () => {
+    const error = await readManifest(await folderWith([HEADER, ...broken].join('\n'))).catch((e) => e);
+    expect(error).toBeInstanceOf(DataError);
+    expect(error.message).toMatch(/9 rows that cannot be used/);
+    expect(error.message).toMatch(/set\.csv row 2 \(line 3\): corrupt_prompt is empty/);
+    expect(error.message).toMatch(/row 8 \(line 9\): there is no image file "c\.png"/);
+    expect(error.message).toMatch(/row 10 \(line 11\): the same as .* row 9/);
+    expect(reasons(error.problems)).toEqual(
+      [
+        'cell-count',
+        'duplicate-row',
+        'empty-field',
+        'image-missing',
+        'image-outside',
+        'image-outside',
+        'same-images',
+        'same-options',
+        'surrounding-space',
+      ].sort(),
+    );
+  });
+
+  test('or left out and counted', async () => {
+    const file = await folderWith([HEADER, ...broken].join('\n'));
+    const { pairs, report } = await readManifest(file, { invalid: 'drop' });
+    expect(pairs.map(({ id }) => id)).toEqual(['set-008']);
+    expect(report).toMatchObject({ read: 10, kept: 1 });
+    expect(report.drops).toHaveLength(9);
+  });
+
+  test('an id twice is a problem', () => {
+    const { problems } = parseManifest(`${HEADER},id\n${ROW},x\n${ROW.replace('old', 'tall')},x\n`, 's.csv');
+    expect(problems).toMatchObject([{ reason: 'duplicate-id', source: 's.csv row 2 (line 3)' }]);
+  });
+});
+
+describe('metadata', () => {
+  test('a row without its line, or at odds with it, is a problem', async () => {
+    const file = await folderWith(`${HEADER},id\n${ROW},x\n${ROW.replace('old', 'tall')},y\n`);
+    await writeText(file.replace('.csv', '.jsonl'), '{"id":"x","correct":"blue"}\n');
+    const error = await readManifest(file).catch((e) => e);
+    expect(reasons(error.problems)).toEqual(['metadata-mismatch', 'metadata-missing']);
+  });
+
+  test.each([
+    ['{"id":"x"', /m\.jsonl line 1 is not JSON/],
+    ['[1]', /line 1 is not a JSON object/],
+    ['{"name":"x"}', /line 1 has no "id"/],
+    ['{"id":"x"}\n{"id":"x"}', /line 2 repeats the id "x"/],
+    [
+      '{"id":"x","clean":{"objects":[{"box":[1,2,0,4]}]}}',
+      /line 1, clean: a box must be .* found \[1,2,0,4\]/,
+    ],
+    ['{"id":"x","corrupt":{"face":{"boxes":{"mouth":[1,2,3]}}}}', /line 1, corrupt: a box must be/],
+  ])('%s is an error', (text, message) => {
+    expect(() => parseMetadata(text, 'm.jsonl')).toThrow(message);
+  });
+
+  test('another JSON lines file beside the manifest is not taken for metadata', async () => {
+    const file = await folderWith(`${HEADER}\n${ROW}\n`);
+    await writeText(join(file, '..', 'downloads.jsonl'), '{"name":"x","status":"failed"}\n');
+    expect((await readManifest(file)).pairs[0]?.metadata).toBeUndefined();
+  });
+});
+
+describe('writing', () => {
+  test('what is written is read back the same', async () => {
+    const folder = await freshFolder();
+    const pair: Pair = {
+      id: 'é-1',
+      cleanImage: await writeImage(join(folder, 'images', 'ä, "b".png')),
+      corruptImage: await writeImage(join(folder, 'images', 'c\nd.png')),
+      cleanPrompt: 'Is this "thing",\nred or blue?',
+      corruptPrompt: '=cmd|x or 青い?',
+      correct: 'red',
+      incorrect: 'blue',
+      category: 'colour, mostly',
+      metadata: { clean: { objects: [{ role: 'subject', box: [0, 0, 4.5, 8] }] }, note: 'ünïcode' },
+    };
+    const file = join(folder, 'out.csv');
+    await writeManifest(file, [pair]);
+    expect((await readManifest(file)).pairs).toEqual([pair]);
+    expect((await readFile(file, 'utf8')).split('\n')[0]).toBe(`${HEADER},id`);
+  });
+
+  test('an image above the manifest and an id twice are errors', async () => {
+    const { pairs } = await readManifest(join(data, 'scenes.csv'));
+    const folder = await freshFolder();
+    await expect(writeManifest(join(folder, 'x.csv'), pairs)).rejects.toThrow(/lies outside/);
+    const pair = pairs[0] as Pair;
+    await expect(writeManifest(join(data, 'x.csv'), [pair, pair])).rejects.toThrow(/Two pairs have the id/);
+  });
+});
