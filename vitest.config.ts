@@ -22,7 +22,7 @@ export default defineConfig({
       {
         extends: true,
         // Prepared before the tests start: the server reloads the page when it meets a package in the middle of one.
-        optimizeDeps: { include: ['@huggingface/tokenizers'] },
+        optimizeDeps: { include: ['@huggingface/tokenizers', 'picomatch'] },
         test: {
           include: ['test/browser/**/*.test.ts'],
           globalSetup: ['test/support/browser.ts'],

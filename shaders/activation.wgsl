@@ -1,6 +1,6 @@
 // Y[i] = act(X[i]) or, with HAS_GATE, act(X[i]) · G[i]: the activation of an MLP where a hook needs it apart from its product.
 //
-// X, G, Y: `count` f32 values each. Constants: WG, HAS_GATE, ACTIVATION (0 none, 1 GELU with erf, 2 quick-GELU, 3 SiLU).
+// X, G, Y: `count` f32 values each. Constants: WG, HAS_GATE. The prelude defines act as `activate`.
 // One thread computes one value; threads beyond the widest grid take further values in steps of the grid.
 
 struct Params { count: u32, threads: u32 }

@@ -1,7 +1,7 @@
 // C[m, n] = act( Σ_k A[m, k] · W[n, k] + bias[n] ) + R[m, n] without subgroups and without workgroup memory.
 //
 // Operands, epilogue and order of summation as in matmul_subgroup.wgsl.
-// Constants: WG threads of a workgroup, MR rows and NR columns of one thread's tile, HAS_BIAS, HAS_RESIDUAL, ACTIVATION.
+// Constants: WG threads of a workgroup, MR rows and NR columns of one thread's tile, HAS_BIAS, HAS_RESIDUAL.
 //
 // One workgroup computes MR × (WG · NR) values; thread t owns columns n0 + t, n0 + WG + t, …. All threads read the
 // same elements of A at the same time.

@@ -4,8 +4,8 @@
 // W [N, K] in PyTorch's order (out features × in features), f32, f16 or bf16; rows padded with zeros to `wStride`
 //   elements, a multiple of 4. Bound are the rows of one part; `nFirst` is the part's first row.
 // bias [N], R [M, N] (rows of `rStride`), C [M, N] (rows of `cStride`).
-// Constants: SG lanes of a subgroup, MR rows of A and NR columns per lane of a tile, HAS_BIAS, HAS_RESIDUAL,
-//   ACTIVATION (0 none, 1 GELU with erf, 2 quick-GELU).
+// Constants: SG lanes of a subgroup, QUADS = SG / 4, MR rows of A and NR columns per lane of a tile, HAS_BIAS,
+//   HAS_RESIDUAL. The prelude defines act as `activate`.
 //
 // One workgroup is one subgroup and computes MR × (SG · NR) values: lane l owns columns n0 + l, n0 + SG + l, … and
 // reads their weights as vec4 along k. Each of the MR rows of A is loaded once per SG steps of k, lane l taking

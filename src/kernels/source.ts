@@ -51,7 +51,8 @@ export function conditionals(text: string, constants: Constants): string {
       const value = constants[mark[2] as string];
       if (value === undefined) throw new Error(`//@if: no value for ${mark[2]}`);
       keep.push(value !== 0);
-    } else if (mark?.[1] === 'else') keep.push(!keep.pop());
+    } else if (mark && keep.length === 0) throw new Error(`//@${mark[1]} without //@if`);
+    else if (mark?.[1] === 'else') keep.push(!keep.pop());
     else if (mark) keep.pop();
     return !mark && keep.every(Boolean);
   });

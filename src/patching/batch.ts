@@ -2,12 +2,16 @@
 
 import { ModelRun, type Sample } from '../models/index.ts';
 import type { SweepJob } from './cells.ts';
+import { add, type Intervention } from './intervention.ts';
+import { towerOf } from './names.ts';
 
 export type SweepMode = 'wavefront' | 'one-by-one';
 
 /** The runs of a walk. */
 export class Batch {
   readonly runs: ModelRun[] = [];
+  /** What makes runs corrupt beside their samples. */
+  readonly corruptions: Intervention[] = [];
   readonly #jobs: readonly SweepJob[];
   readonly #mode: SweepMode;
   readonly #roots = new Map<Sample, ModelRun>();
@@ -22,11 +26,17 @@ export class Batch {
   bases(pair: number): { clean: ModelRun; corrupt: ModelRun } {
     let bases = this.#bases.get(pair);
     if (!bases) {
-      const { clean, corrupt } = this.#jobs[pair] as SweepJob;
+      const { clean, corrupt, noise } = this.#jobs[pair] as SweepJob;
       const cleanRun = this.#root(clean);
       // Where only the text is corrupt, the runs share everything before it.
       const shares = this.#mode === 'wavefront' && corrupt.image === clean.image;
-      const corruptRun = shares ? this.#add(new ModelRun(corrupt, cleanRun)) : this.#root(corrupt);
+      const departs = new Set(noise ? [towerOf(noise.hook)] : []);
+      const corruptRun = shares
+        ? this.#add(new ModelRun(corrupt, cleanRun, departs))
+        : noise
+          ? this.#own(corrupt)
+          : this.#root(corrupt);
+      this.#corrupt(pair, corruptRun);
       bases = { clean: cleanRun, corrupt: corruptRun };
       this.#bases.set(pair, bases);
     }
@@ -37,7 +47,9 @@ export class Batch {
   derive(pair: number, tower: string): ModelRun {
     const { corrupt } = this.bases(pair);
     if (this.#mode === 'wavefront') return this.#add(new ModelRun(corrupt.sample, corrupt, new Set([tower])));
-    return this.#add(new ModelRun({ ...corrupt.sample, image: { ...corrupt.sample.image } }));
+    const run = this.#own(corrupt.sample);
+    this.#corrupt(pair, run);
+    return run;
   }
 
   #root(sample: Sample): ModelRun {
@@ -49,6 +61,17 @@ export class Batch {
       this.#roots.set(sample, run);
     }
     return run;
+  }
+
+  /** A run that shares nothing. */
+  #own(sample: Sample): ModelRun {
+    return this.#add(new ModelRun({ ...sample, image: { ...sample.image } }));
+  }
+
+  /** Adds the pair's noise to a run that does not inherit it. */
+  #corrupt(pair: number, run: ModelRun): void {
+    const { noise } = this.#jobs[pair] as SweepJob;
+    if (noise) this.corruptions.push(add({ hook: noise.hook, run }, { values: noise.values }));
   }
 
   #add(run: ModelRun): ModelRun {

@@ -12,6 +12,11 @@ export interface PatchPair {
   readonly clean: Sample;
   /** As many tokens as `clean`. Shares what it can with the clean run where it has the same image object. */
   readonly corrupt: Sample;
+  /**
+   * What is added to the corrupt run at a hook point, [positions, width] or [width]: Gaussian noise on image embeddings
+   * (Meng et al. 2022; Palit et al. 2023) as the corruption.
+   */
+  readonly noise?: { readonly hook: string; readonly values: Float32Array };
   /** First answer tokens. */
   readonly correct: number;
   readonly incorrect: number;

@@ -64,7 +64,10 @@ export async function walkCells(
   });
   const checks = controls && mode === 'wavefront' ? controlRuns(model, jobs, cells, batch) : [];
   const measured = [...patched, ...checks];
-  const interventions: Intervention[] = measured.flatMap((run) => run.interventions);
+  const interventions: Intervention[] = [
+    ...batch.corruptions,
+    ...measured.flatMap((run) => run.interventions),
+  ];
   return gpu.scope(async () => {
     const edits = new EditSet(gpu, batch.runs, interventions);
     const patches = new PatchProbe(gpu, { edits, runs: batch.runs });

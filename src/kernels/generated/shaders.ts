@@ -2,7 +2,7 @@
 export const SHADERS = {
   activation: `// Y[i] = act(X[i]) or, with HAS_GATE, act(X[i]) · G[i]: the activation of an MLP where a hook needs it apart from its product.
 //
-// X, G, Y: \`count\` f32 values each. Constants: WG, HAS_GATE, ACTIVATION (0 none, 1 GELU with erf, 2 quick-GELU, 3 SiLU).
+// X, G, Y: \`count\` f32 values each. Constants: WG, HAS_GATE. The prelude defines act as \`activate\`.
 // One thread computes one value; threads beyond the widest grid take further values in steps of the grid.
 
 struct Params { count: u32, threads: u32 }
@@ -185,8 +185,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 //
 // P [entries, H, pitch], 0 for keys that an entry does not see; V [*, G, D], rows of any stride; Z [*, H, D];
 // entries, tiles, keys and g as in attention_scores.wgsl (o_e is an entry's output row).
-// Constants: SG, MR, VEC4, SUBGROUPS (else lanes are threads, each reading for itself) One workgroup is one subgroup and computes MR entries × (4 · SG) features of
-// one head: lane l owns features d0 + 4 l to d0 + 4 l + 3; a row of P is loaded once per SG keys and spread by broadcast.
+// Constants: SG, MR, STEP keys at a time, SUBGROUPS (else lanes are threads, each reading for itself), VEC4.
+//
+// One workgroup is one subgroup and computes MR entries × (4 · SG) features of one head: lane l owns features
+// d0 + 4 l to d0 + 4 l + 3; a row of P is loaded once per SG keys and spread by broadcast.
 // Every Z is one chain of fma over ascending j; the zeros of unseen keys at its end change nothing.
 
 struct Params {
@@ -594,7 +596,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   matmul_portable: `// C[m, n] = act( Σ_k A[m, k] · W[n, k] + bias[n] ) + R[m, n] without subgroups and without workgroup memory.
 //
 // Operands, epilogue and order of summation as in matmul_subgroup.wgsl.
-// Constants: WG threads of a workgroup, MR rows and NR columns of one thread's tile, HAS_BIAS, HAS_RESIDUAL, ACTIVATION.
+// Constants: WG threads of a workgroup, MR rows and NR columns of one thread's tile, HAS_BIAS, HAS_RESIDUAL.
 //
 // One workgroup computes MR × (WG · NR) values; thread t owns columns n0 + t, n0 + WG + t, …. All threads read the
 // same elements of A at the same time.
@@ -676,8 +678,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 // W [N, K] in PyTorch's order (out features × in features), f32, f16 or bf16; rows padded with zeros to \`wStride\`
 //   elements, a multiple of 4. Bound are the rows of one part; \`nFirst\` is the part's first row.
 // bias [N], R [M, N] (rows of \`rStride\`), C [M, N] (rows of \`cStride\`).
-// Constants: SG lanes of a subgroup, MR rows of A and NR columns per lane of a tile, HAS_BIAS, HAS_RESIDUAL,
-//   ACTIVATION (0 none, 1 GELU with erf, 2 quick-GELU).
+// Constants: SG lanes of a subgroup, QUADS = SG / 4, MR rows of A and NR columns per lane of a tile, HAS_BIAS,
+//   HAS_RESIDUAL. The prelude defines act as \`activate\`.
 //
 // One workgroup is one subgroup and computes MR × (SG · NR) values: lane l owns columns n0 + l, n0 + SG + l, … and
 // reads their weights as vec4 along k. Each of the MR rows of A is loaded once per SG steps of k, lane l taking

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { averageHead, headPatches, imageAttention } from '../../../src/notice/analysis/image-attention.ts';
 import { attentionOverlay, upsample } from '../../../src/notice/analysis/overlay.ts';
 import { boxCoverage } from '../../../src/notice/analysis/patch-grid.ts';
-import { imageBoxes, parseMetadata } from '../../../src/notice/datasets/index.ts';
+import { type ImageMetadata, imageBoxes } from '../../../src/notice/datasets/pair.ts';
 
 describe('imageAttention', () => {
   // 2 layers × 2 heads × 3 queries × 5 keys; every value says where it comes from.
@@ -103,9 +103,10 @@ describe('boxCoverage', () => {
   const grid = { rows: 8, columns: 8 };
 
   it('equals counting quarter pixels, for every box of the shapes data', () => {
-    const metadata = parseMetadata(readFileSync('data/scenes.jsonl', 'utf8'), 'scenes.jsonl');
+    const lines = readFileSync('data/scenes.jsonl', 'utf8').trimEnd().split('\n');
     let boxes = 0;
-    for (const { clean, corrupt } of metadata.values()) {
+    for (const line of lines) {
+      const { clean, corrupt } = JSON.parse(line) as Record<'clean' | 'corrupt', ImageMetadata>;
       for (const { box } of [...imageBoxes(clean), ...imageBoxes(corrupt)]) {
         if (!box.every((edge) => Number.isInteger(4 * edge))) continue; // the faces' boxes are finer
         boxes++;

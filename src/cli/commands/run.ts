@@ -1,0 +1,175 @@
+import { readFileSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { NoticeError } from '../../errors.ts';
+import type { Corruption } from '../../notice/analysis/cell.ts';
+import { analyse } from '../../notice/experiment/analyse.ts';
+import { writeFigures } from '../../notice/experiment/figures.ts';
+import { newRecord, ResultsFolder } from '../../notice/experiment/results.ts';
+import { runExperiment } from '../../notice/experiment/run.ts';
+import { defaultSites, type ExperimentSettings } from '../../notice/experiment/settings.ts';
+import { printSummary } from '../../notice/experiment/summary.ts';
+import { writeTables } from '../../notice/experiment/tables.ts';
+import { parseCompat } from '../../patching/index.ts';
+import { addModelOptions, list, type ModelOptions, positiveInteger, withModel } from '../options.ts';
+import { duration } from '../plan.ts';
+import { progressBar } from '../progress.ts';
+
+interface RunCommandOptions extends ModelOptions {
+  readonly data: string[];
+  readonly out: string;
+  readonly samples: number;
+  readonly select: 'balanced' | 'first';
+  readonly corruptions: Corruption[];
+  readonly sites?: string[];
+  readonly headSite?: string;
+  readonly statistic: 'absolute' | 'signed';
+  readonly compat: string[];
+  readonly seed: number;
+  readonly noiseDraws: number;
+  readonly shard?: { index: number; count: number };
+}
+
+/** The embedded model and data, found beside this package whatever the working directory is. */
+const PACKAGE = new URL('../../../', import.meta.url).pathname;
+const CORRUPTIONS: readonly Corruption[] = ['sip', 'str', 'noise', 'generated'];
+
+export function runCommand(program: Command): void {
+  const command = program
+    .command('run')
+    .description(
+      "The paper's experiment: evaluate, select, corrupt, patch, analyse. Continues where it stopped.",
+    );
+  addModelOptions(command, `${PACKAGE}weights/blip-shapes`)
+    .option(
+      '--data <list>',
+      'manifests (CSV), one per task',
+      list,
+      ['scenes', 'states', 'faces'].map((name) => `${PACKAGE}data/${name}.csv`),
+    )
+    .option('--out <folder>', 'results folder', 'results')
+    .option('--samples <n>', 'samples of each task', positiveInteger, 60)
+    .addOption(
+      new Option('--select <how>', 'which of the correctly answered pairs')
+        .choices(['balanced', 'first'])
+        .default('balanced'),
+    )
+    .option('--corruptions <list>', `which of ${CORRUPTIONS.join(', ')}`, corruptions, ['sip', 'str'])
+    .option('--sites <list>', 'hook names without the block, patched at every token', list)
+    .option('--head-site <name>', 'hook name without the block, patched head by head at the answer')
+    .addOption(
+      new Option('--statistic <kind>', 'how heads are ranked: mean of |LD′ − LD*|, or of its signed value')
+        .choices(['absolute', 'signed'])
+        .default('absolute'),
+    )
+    .option('--compat <list>', "do as the paper's released code (switches, or all)", list, [])
+    .option('--template <name>', 'prompt template: a name, or a text with {question}')
+    .option('--seed <n>', 'seed of selection, noise and resampling', Number, 0)
+    .option('--noise-draws <n>', 'draws of noise per sample', positiveInteger, 3)
+    .option('--shard <i/n>', 'do part i of n of the measurements', shard)
+    .action((options: RunCommandOptions) => run(options));
+}
+
+async function run(options: RunCommandOptions): Promise<void> {
+  const started = performance.now();
+  const data = options.data.map((path) => resolve(path));
+  await withModel(options, async ({ gpu, model, processor }) => {
+    const sites = defaultSites(model);
+    const settings: ExperimentSettings = {
+      model: resolve(options.model),
+      data,
+      samples: options.samples,
+      select: options.select,
+      corruptions: options.corruptions,
+      moduleSites: options.sites ?? sites.moduleSites,
+      headSite: options.headSite ?? sites.headSite,
+      statistic: options.statistic,
+      compat: parseCompat(options.compat),
+      seed: options.seed,
+      noiseDraws: options.noiseDraws,
+      noiseScale: 3,
+      template: options.template,
+    };
+    const { folder, record } = await ResultsFolder.open(options.out, () =>
+      newRecord(settings, {
+        version: (JSON.parse(readFileSync(`${PACKAGE}package.json`, 'utf8')) as { version: string }).version,
+        model: { family: model.family, weightBytes: model.weightBytes, towers: model.towers },
+        adapter: gpu.capabilities.description,
+      }),
+    );
+    console.log(`${basename(settings.model)} on ${gpu.capabilities.description}`);
+    const bars = new StepBars();
+    const complete = await runExperiment(settings, folder, record, {
+      model,
+      processor: await processor(),
+      ...(options.shard ? { shard: options.shard } : {}),
+      onProgress: bars.update,
+    });
+    bars.stop();
+    if (!complete) {
+      console.log(`This shard is done. When all are, \`notice merge\` joins their folders.`);
+      return;
+    }
+    const analysis = await analyse(folder, record);
+    const tables = await writeTables(folder, analysis);
+    const figures = await writeFigures(folder, analysis);
+    console.log(printSummary(analysis));
+    console.log(
+      `\n${tables.length} tables and ${figures.length} figures in ${options.out}, after ${duration((performance.now() - started) / 1000)}`,
+    );
+  });
+}
+
+/** One progress bar at a time, a new one for every step and task; without a terminal a line for each. */
+class StepBars {
+  #name = '';
+  #bar = progressBar('');
+
+  readonly update = (step: string, task: string, done: number, total: number): void => {
+    const name = `${step} ${task}`;
+    if (name !== this.#name) {
+      this.stop();
+      this.#name = name;
+      if (!process.stderr.isTTY) console.log(`${name} …`);
+      this.#bar = progressBar(name);
+    }
+    this.#bar.update(done, total);
+  };
+
+  stop(): void {
+    this.#bar.stop();
+  }
+}
+
+function corruptions(text: string): Corruption[] {
+  const names = list(text);
+  const unknown = names.find((name) => !CORRUPTIONS.includes(name as Corruption));
+  if (unknown) throw new InvalidArgumentError(`"${unknown}" is none of ${CORRUPTIONS.join(', ')}.`);
+  return names as Corruption[];
+}
+
+function shard(text: string): { index: number; count: number } {
+  const [, index, count] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
+  const found = { index: Number(index), count: Number(count) };
+  if (!(found.index >= 1 && found.index <= found.count))
+    throw new InvalidArgumentError(`expected i/n with i from 1 to n, found "${text}".`);
+  return found;
+}
+
+/** Joins the results folders of shards into the first. */
+export function mergeCommand(program: Command): void {
+  program
+    .command('merge <folders...>')
+    .description('Joins the results folders of shards and analyses them as one.')
+    .requiredOption('--out <folder>', 'results folder to write')
+    .action(async (folders: string[], { out }: { out: string }) => {
+      if (folders.length === 0) throw new NoticeError('usage', 'merge needs the folders of the shards');
+      const { mergeResults } = await import('../../notice/experiment/merge.ts');
+      const { folder, record } = await mergeResults(folders, out);
+      const analysis = await analyse(folder, record);
+      await writeTables(folder, analysis);
+      const figures = await writeFigures(folder, analysis);
+      console.log(printSummary(analysis));
+      console.log(`\n${folders.length} shards joined; ${figures.length} figures in ${out}`);
+    });
+}

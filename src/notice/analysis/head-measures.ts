@@ -1,0 +1,105 @@
+// What one sample says of where each head looks; head-functions.ts says what the measures mean and draws conclusions.
+
+import { averageHead, type ImageAttention } from './image-attention.ts';
+import { mean, standardDeviation } from './statistics.ts';
+
+/** The measures of one head, one number per sample in which it looks at the image at all. */
+export class HeadTally {
+  /** Share of the attention on the image that lies inside the box; of this head, of the average head, by chance. */
+  readonly inside: number[] = [];
+  readonly averageInside: number[] = [];
+  readonly chance: number[] = [];
+  /** Only of samples with outlier patches. */
+  readonly outlierShare: number[] = [];
+  readonly averageOutlierShare: number[] = [];
+  readonly entropy: number[] = [];
+  /** Attention on the image before scaling. */
+  readonly imageMass: number[] = [];
+}
+
+/**
+ * Adds a sample to the tallies of its heads, [layer · head].
+ * @returns whether the sample has outlier patches
+ */
+export function tallySample(
+  tallies: readonly HeadTally[],
+  attention: ImageAttention,
+  coverage: Float32Array,
+): boolean {
+  const { patches, data } = attention;
+  const masses = tallies.map((_, i) => sum(data.subarray(i * patches, (i + 1) * patches)));
+  // A head that does not look at the image at all stays 0, and out of its own tally.
+  const scaled = data.map((value, i) => value / (masses[Math.floor(i / patches)] || 1));
+  const average = toUnitSum(averageHead({ ...attention, data: scaled }));
+  const outliers = outlierPatches(average, coverage);
+  const averageInside = dot(average, coverage);
+  const averageShare = outlierShare(average, coverage, outliers);
+  const chance = mean(coverage);
+
+  tallies.forEach((tally, i) => {
+    if (masses[i] === 0) return;
+    const a = scaled.subarray(i * patches, (i + 1) * patches);
+    tally.inside.push(dot(a, coverage));
+    tally.averageInside.push(averageInside);
+    tally.chance.push(chance);
+    tally.entropy.push(entropy(a));
+    tally.imageMass.push(masses[i]!);
+    const share = outlierShare(a, coverage, outliers);
+    if (share !== undefined && averageShare !== undefined) {
+      tally.outlierShare.push(share);
+      tally.averageOutlierShare.push(averageShare);
+    }
+  });
+  return outliers.length > 0;
+}
+
+/**
+ * Patches that the box does not touch where the average head's attention is at or above the mean + 2 sd (ddof 0) of
+ * such patches; none if they are all equal.
+ */
+export function outlierPatches(average: ArrayLike<number>, coverage: Float32Array): number[] {
+  const outside = [...coverage.keys()].filter((p) => coverage[p] === 0);
+  const values = outside.map((p) => average[p]!);
+  const threshold = mean(values) + 2 * standardDeviation(values, 0);
+  const lowest = Math.min(...values);
+  return outside.filter((p) => average[p]! >= threshold && average[p]! > lowest);
+}
+
+/**
+ * Share of the attention on patches that the box does not touch that falls on outlier patches. Undefined if there are no
+ * outlier patches, or no such attention.
+ */
+function outlierShare(
+  a: ArrayLike<number>,
+  coverage: Float32Array,
+  outliers: readonly number[],
+): number | undefined {
+  let outside = 0;
+  for (let p = 0; p < a.length; p++) if (coverage[p] === 0) outside += a[p]!;
+  if (outliers.length === 0 || outside === 0) return undefined;
+  return outliers.reduce((total, p) => total + a[p]!, 0) / outside;
+}
+
+/** −Σ a ln a / ln patches. */
+function entropy(a: Float32Array): number {
+  let total = 0;
+  for (const share of a) if (share > 0) total -= share * Math.log(share);
+  return total / Math.log(a.length);
+}
+
+function toUnitSum(values: Float64Array): Float64Array {
+  const total = sum(values) || 1;
+  return values.map((value) => value / total);
+}
+
+function sum(values: Float32Array | Float64Array): number {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}
+
+function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let total = 0;
+  for (let i = 0; i < a.length; i++) total += a[i]! * b[i]!;
+  return total;
+}

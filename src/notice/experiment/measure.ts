@@ -1,0 +1,151 @@
+// Sweeps of prepared pairs, and their results as rows of the per-cell table.
+
+import type { Processor, VisionLanguageModel } from '../../models/index.ts';
+import {
+  type SiteResult,
+  type SweepJob,
+  type SweepResult,
+  type SweepSite,
+  sweep,
+} from '../../patching/index.ts';
+import type { CellRow, Corruption } from '../analysis/cell.ts';
+import { drawNoise, NOISE_HOOK } from './noise.ts';
+import type { PreparedPair } from './prepare.ts';
+import { CORRUPTION_MODALITY, type ExperimentSettings } from './settings.ts';
+
+/** One sweep of one pair. */
+export interface Measurement {
+  readonly prepared: PreparedPair;
+  readonly task: string;
+  readonly corruption: Corruption;
+  readonly draw: number;
+  readonly job: SweepJob;
+}
+
+/** What a walk's self-checks found. */
+export interface MeasuredControls {
+  readonly sample: string;
+  readonly corruption: Corruption;
+  readonly noiseFloor: number;
+  readonly nullPatches: number;
+}
+
+/**
+ * The sweeps that settings ask for. Those of a pair share its clean run.
+ *
+ * @param deviation standard deviation of the image embeddings, for noise
+ */
+export function measurements(
+  model: VisionLanguageModel,
+  settings: ExperimentSettings,
+  task: string,
+  prepared: PreparedPair,
+  deviation: number,
+): Measurement[] {
+  const { clean, corruptImage, corruptText, correct, incorrect, tokens, answerPositions, pair } = prepared;
+  const sites: SweepSite[] = [
+    ...settings.moduleSites.map((site) => ({ site, positions: tokens.map(({ position }) => position) })),
+    { site: settings.headSite, heads: true, positions: headPositions(settings, prepared) },
+  ];
+  return settings.corruptions.flatMap((corruption): Measurement[] => {
+    const of = (job: Omit<SweepJob, 'clean' | 'correct' | 'incorrect' | 'sites'>, draw = 0): Measurement => ({
+      prepared,
+      task,
+      corruption,
+      draw,
+      job: { clean, correct, incorrect, sites, ...job },
+    });
+    if (corruption === 'str') return corruptText ? [of({ corrupt: corruptText })] : [];
+    if (corruption !== 'noise') return [of({ corrupt: corruptImage })];
+    return Array.from({ length: settings.noiseDraws }, (_, draw) => {
+      const values = drawNoise(
+        model,
+        settings.noiseScale * deviation,
+        `${settings.seed}/noise/${pair.id}/${draw}`,
+      );
+      return of({ corrupt: clean, noise: { hook: NOISE_HOOK, values } }, draw);
+    });
+  });
+
+  function headPositions({ headSite }: ExperimentSettings, { prompt }: PreparedPair): number[][] {
+    const answer = [...answerPositions];
+    // A causal decoder answers at its last position, so the paper looks at its heads there too (Appendix G).
+    return headSite.startsWith('language.') ? [answer, [prompt.ids.length - 1]] : [answer];
+  }
+}
+
+/** Runs sweeps in as few walks as memory allows. */
+export async function measure(
+  model: VisionLanguageModel,
+  settings: ExperimentSettings,
+  list: readonly Measurement[],
+  repeat: number,
+): Promise<{ rows: CellRow[]; controls: MeasuredControls[] }> {
+  const results = await sweep(
+    model,
+    list.map(({ job }) => job),
+    { compat: settings.compat, repeat },
+  );
+  const rows = list.flatMap((measurement, i) => cellRows(measurement, results[i] as SweepResult));
+  const controls = list.flatMap(({ prepared, corruption }, i) => {
+    const found = results[i]?.controls;
+    if (!found) return [];
+    const { noiseFloor, nullPatches } = found;
+    return [{ sample: prepared.pair.id, corruption, noiseFloor, nullPatches }];
+  });
+  return { rows, controls };
+}
+
+function cellRows(measurement: Measurement, result: SweepResult): CellRow[] {
+  return result.sites.flatMap((site, i) =>
+    siteRows(measurement, measurement.job.sites[i] as SweepSite, site, result),
+  );
+}
+
+function siteRows(
+  { prepared, task, corruption, draw }: Measurement,
+  { site: name }: SweepSite,
+  { layers, heads, positions, data }: SiteResult,
+  { baseline }: SweepResult,
+): CellRow[] {
+  const { pair, tokens, answerPositions, prompt } = prepared;
+  const rows: CellRow[] = [];
+  let at = 0;
+  for (const layer of layers) {
+    for (const head of heads === undefined ? [null] : Array.from({ length: heads }, (_, h) => h)) {
+      for (const group of positions) {
+        const [position = 0] = group;
+        const token = tokens.find((candidate) => candidate.position === position);
+        const [p = 0, pEffect = 0, ldEffect = 0, normalized = 0] = data.subarray(at, at + 4);
+        at += 4;
+        rows.push({
+          sample: pair.id,
+          task,
+          category: pair.category,
+          modality: CORRUPTION_MODALITY[corruption],
+          corruption,
+          draw,
+          site: name,
+          layer,
+          head,
+          position,
+          positions: group.length,
+          role:
+            head !== null && position === prompt.ids.length - 1 && !answerPositions.includes(position)
+              ? 'last'
+              : (token?.role ?? 'rest'),
+          token: token?.text ?? '',
+          p_patched: p,
+          p_effect: pEffect,
+          ld_effect: ldEffect,
+          normalized: Number.isFinite(normalized) ? normalized : null,
+          p_clean: baseline.pClean,
+          p_corrupt: baseline.pCorrupt,
+          ld_clean: baseline.ldClean,
+          ld_corrupt: baseline.ldCorrupt,
+        });
+      }
+    }
+  }
+  return rows;
+}

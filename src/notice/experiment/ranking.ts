@@ -1,0 +1,17 @@
+import type { HeadEffects } from '../analysis/effects.ts';
+import { type Head, type HeadStatistic, headScore } from '../analysis/universal-heads.ts';
+
+/** All heads, the strongest first. */
+export function rankedHeads({ values }: HeadEffects, statistic: HeadStatistic): (Head & { mean: number })[] {
+  return values
+    .flatMap((heads, layer) =>
+      heads.map((effects, head) => ({
+        layer,
+        head,
+        score: headScore(effects, statistic),
+        mean: headScore(effects, 'signed'),
+      })),
+    )
+    .sort((a, b) => b.score - a.score)
+    .map(({ layer, head, mean }) => ({ layer, head, mean }));
+}

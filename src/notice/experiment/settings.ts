@@ -1,0 +1,76 @@
+// What an experiment is: model × data sets × corruptions × sites.
+
+import { NoticeError } from '../../errors.ts';
+import type { VisionLanguageModel } from '../../models/index.ts';
+import type { CompatSwitch } from '../../patching/index.ts';
+import type { Corruption, Modality } from '../analysis/cell.ts';
+import type { HeadStatistic } from '../analysis/universal-heads.ts';
+
+export interface ExperimentSettings {
+  /** Model folder as the user named it. */
+  readonly model: string;
+  /** Manifests (CSV); the file's stem is the task's name. */
+  readonly data: readonly string[];
+  /** Samples of each task. */
+  readonly samples: number;
+  /** `balanced`: as many that name the correct option first as second, drawn by the seed. `first`: in the file's order. */
+  readonly select: 'balanced' | 'first';
+  readonly corruptions: readonly Corruption[];
+  /** Hook names without the block that are patched at every token as a whole. */
+  readonly moduleSites: readonly string[];
+  /** Hook name without the block whose heads are patched one by one at the answer's tokens. */
+  readonly headSite: string;
+  readonly statistic: HeadStatistic;
+  readonly compat: readonly CompatSwitch[];
+  readonly seed: number;
+  /** Draws of noise per sample. */
+  readonly noiseDraws: number;
+  /** Noise in standard deviations of the image embeddings (3 in causal tracing). */
+  readonly noiseScale: number;
+  /** Prompt template by name or text; default the model's. */
+  readonly template: string | undefined;
+}
+
+/** Which input a corruption changes. */
+export const CORRUPTION_MODALITY: Readonly<Record<Corruption, Modality>> = {
+  sip: 'image',
+  generated: 'image',
+  noise: 'image',
+  str: 'text',
+};
+
+/** The paper's sites (section 4): self-attention, cross-attention, MLP; heads of the attention that sees the image. */
+export function defaultSites(model: VisionLanguageModel): { moduleSites: string[]; headSite: string } {
+  return model.family === 'blip'
+    ? {
+        moduleSites: [
+          'text_encoder.attn.hook_z',
+          'text_encoder.cross_attn.hook_z',
+          'text_encoder.hook_mlp_out',
+        ],
+        headSite: 'text_encoder.cross_attn.hook_z',
+      }
+    : {
+        moduleSites: ['language.attn.hook_z', 'language.hook_mlp_out'],
+        headSite: 'language.attn.hook_z',
+      };
+}
+
+/** The settings that decide results: a results folder of others is not continued. */
+export function fingerprint(settings: ExperimentSettings): string {
+  const { statistic: _, ...deciding } = settings;
+  return JSON.stringify(deciding);
+}
+
+/** The task's name of a manifest. */
+export function taskName(path: string): string {
+  return path.replace(/^.*[/\\]/, '').replace(/\.csv$/i, '');
+}
+
+/** @throws NoticeError('usage') if two manifests have the same name */
+export function checkTasks(data: readonly string[]): void {
+  const names = data.map(taskName);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice)
+    throw new NoticeError('usage', `two data files are named "${twice}"; tasks need different names`);
+}

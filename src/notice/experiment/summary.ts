@@ -1,0 +1,45 @@
+// An analysis in a few lines of text.
+
+import { describeUniversalHeads, headLabel } from '../analysis/universal-heads.ts';
+import { formatNumber } from '../tables/format.ts';
+import { markdownTable } from '../tables/table.ts';
+import type { Analysis } from './analyse.ts';
+import { rankedHeads } from './ranking.ts';
+
+/** Accuracy, the strongest heads of every task, universal heads, self-checks. */
+export function printSummary(analysis: Analysis): string {
+  const { accuracy, heads, universal, controls, noiseFloor, record } = analysis;
+  const overall = accuracy.filter(({ category }) => category === 'all');
+  const lines = [
+    '',
+    markdownTable(overall, [
+      { name: 'task', value: ({ task }) => task },
+      { name: 'pairs', value: ({ n }) => n },
+      { name: 'exact match', value: (row) => row.accuracy },
+      { name: '95 % interval', value: ({ low, high }) => `${formatNumber(low)} to ${formatNumber(high)}` },
+      { name: 'flipped by the counterpart image', value: ({ flipped }) => flipped },
+      {
+        name: 'samples',
+        value: ({ task }) => record.tasks.find((found) => found.task === task)?.selected.length,
+      },
+    ]),
+    'Strongest heads, mean LD′ − LD* in logits:',
+    ...heads.map((effects) => {
+      const { task, corruption, samples } = effects;
+      const ranked = rankedHeads(effects, record.settings.statistic)
+        .slice(0, 4)
+        .map((head) => `${headLabel(head)} ${formatNumber(head.mean, 2)}`);
+      return `  ${task}, ${corruption} (n = ${samples.length}): ${ranked.join(', ')}`;
+    }),
+    '',
+    ...(universal
+      ? (['image', 'text'] as const).map((modality) => describeUniversalHeads(universal, modality))
+      : []),
+  ];
+  const nulls = controls.reduce((sum, { nullPatches }) => sum + nullPatches, 0);
+  lines.push(
+    `Self-checks: ${nulls} null patches exactly 0, ${controls.length} full restorations exact; ` +
+      `rounding moves a logit difference by at most ${noiseFloor.toExponential(1)}.`,
+  );
+  return lines.join('\n');
+}

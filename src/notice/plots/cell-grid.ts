@@ -1,0 +1,113 @@
+// A panel of coloured cells: token roles × layers, or layers × heads.
+
+import * as Plot from '@observablehq/plot';
+import { formatNumber } from '../tables/format.ts';
+import { type EffectScale, labelColor } from './colors.ts';
+import { type Block, plotBlock } from './svg.ts';
+import { fitText, textWidth } from './text.ts';
+import { BELOW_NOISE, FONT_SIZE, INK } from './theme.ts';
+
+export interface CellGrid {
+  readonly title: string;
+  readonly rows: readonly string[];
+  readonly columns: readonly string[];
+  /** [row][column]; undefined where there is no data. */
+  readonly values: readonly (readonly (number | undefined)[])[];
+  readonly rowLabel: string;
+  readonly columnLabel: string;
+  readonly scale: EffectScale;
+  readonly cellWidth: number;
+  readonly cellHeight: number;
+  /** Write the value into each cell. */
+  readonly labelled?: boolean;
+  readonly noiseFloor?: number;
+  /** Drawn over the cells; x and y are names of columns and rows. */
+  readonly marks?: readonly Plot.Markish[];
+}
+
+/** Missing cells stay empty with a thin frame, those below the noise floor are grey. */
+export function cellGrid(grid: CellGrid): Block {
+  const { rows, columns, values, scale, cellWidth, cellHeight, noiseFloor = 0 } = grid;
+  const names = rows.map((row) => fitText(row, 150, FONT_SIZE));
+  const marginLeft = Math.ceil(Math.max(...names.map((name) => textWidth(name, FONT_SIZE)))) + 26;
+  const marginTop = 26;
+  const marginBottom = 38;
+  const marginRight = 6;
+  const width = marginLeft + columns.length * cellWidth + marginRight;
+
+  const cells = values.flatMap((row, r) =>
+    row.map((value, c) => ({ row: rows[r]!, column: columns[c]!, value })),
+  );
+  const known = cells.flatMap(({ value, ...cell }) => (value === undefined ? [] : [{ ...cell, value }]));
+  const fill = ({ value }: { value: number }) =>
+    Math.abs(value) < noiseFloor ? BELOW_NOISE : scale.color(value);
+
+  return plotBlock({
+    width,
+    height: marginTop + rows.length * cellHeight + marginBottom,
+    marginLeft,
+    marginTop,
+    marginBottom,
+    marginRight,
+    x: {
+      type: 'band',
+      domain: columns,
+      padding: 0,
+      label: grid.columnLabel,
+      labelAnchor: 'center',
+      labelArrow: 'none',
+      tickSize: 3,
+      ticks: everyFew(columns, cellWidth, (name) => textWidth(name, FONT_SIZE) + 6),
+    },
+    y: {
+      type: 'band',
+      domain: rows,
+      padding: 0,
+      label: grid.rowLabel,
+      labelAnchor: 'center',
+      labelArrow: 'none',
+      tickSize: 3,
+      tickFormat: (row: string) => names[rows.indexOf(row)] ?? row,
+      ticks: everyFew(rows, cellHeight, () => FONT_SIZE + 1),
+    },
+    color: { type: 'identity' },
+    marks: [
+      Plot.cell(cells, {
+        x: 'column',
+        y: 'row',
+        fill: 'white',
+        stroke: '#e5e5e5',
+        strokeWidth: 0.5,
+        inset: 0.25,
+      }),
+      Plot.cell(known, { x: 'column', y: 'row', fill, inset: 0.5 }),
+      ...(grid.labelled
+        ? [
+            Plot.text(known, {
+              x: 'column',
+              y: 'row',
+              text: ({ value }: { value: number }) => formatNumber(value, 2),
+              fill: ({ value }: { value: number }) =>
+                Math.abs(value) < noiseFloor ? 'black' : labelColor(value, scale),
+              fontSize: 9,
+            }),
+          ]
+        : []),
+      ...(grid.marks ?? []),
+      Plot.text([fitText(grid.title, width - marginRight - marginLeft, FONT_SIZE)], {
+        frameAnchor: 'top-left',
+        dy: -18,
+        fontSize: FONT_SIZE,
+        fontWeight: 'bold',
+        fill: INK,
+      }),
+    ],
+  });
+}
+
+/** The names that can be written without touching each other: all, or every second, fifth, tenth … */
+function everyFew(names: readonly string[], space: number, size: (name: string) => number): string[] {
+  const needed = Math.max(...names.map(size));
+  const step = [1, 2, 5, 10, 20, 50].find((step) => step * space >= needed) ?? 100;
+  return names.filter((_, i) => i % step === 0);
+}

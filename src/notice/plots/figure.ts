@@ -1,0 +1,144 @@
+// The frame of every figure: title, legend, panels, caption.
+
+import { formatNumber } from '../tables/format.ts';
+import type { EffectScale } from './colors.ts';
+import { type Block, placed, serialize, svgElement } from './svg.ts';
+import { textWidth, wrapText } from './text.ts';
+import { FONT_FAMILY, FONT_SIZE, INK, QUIET_INK, TITLE_SIZE } from './theme.ts';
+
+/** What is written around the panels. */
+export interface FigureText {
+  readonly title: string;
+  /** Model, site, settings. */
+  readonly subtitle?: string;
+  /** What is to be seen; sample count and noise floor are added to it. */
+  readonly caption?: string;
+  /** Number of samples behind the figure; in words where panels differ. */
+  readonly n: number | string;
+  /** Largest effect that is nothing but rounding, in the figure's unit, if it was measured. */
+  readonly noiseFloor?: number;
+}
+
+const MARGIN = 16;
+const GAP = 12;
+const LINE = 1.35;
+
+/** Stacks title, legends, panels and caption; the figure is as wide as its widest panel row. */
+export function composeFigure(
+  text: FigureText,
+  legends: readonly Block[],
+  panels: Block,
+  notes: readonly string[] = [],
+): string {
+  const inner = Math.max(panels.width, 420, ...legends.map(({ width }) => width));
+  const width = inner + 2 * MARGIN;
+  const parts: SVGElement[] = [];
+  let y = MARGIN;
+  const write = (content: string, size: number, fill: string, weight = 'normal') => {
+    // Bold letters are about a tenth wider than the estimate.
+    for (const line of wrapText(content, inner / (weight === 'bold' ? 1.1 : 1), size)) {
+      y += size * LINE;
+      parts.push(
+        svgElement(
+          'text',
+          { x: MARGIN, y: y - 0.3 * size, 'font-size': size, 'font-weight': weight, fill },
+          line,
+        ),
+      );
+    }
+  };
+
+  write(text.title, TITLE_SIZE, INK, 'bold');
+  if (text.subtitle) write(text.subtitle, FONT_SIZE + 1, QUIET_INK);
+  y += GAP;
+  for (const legend of legends) {
+    parts.push(placed(legend, MARGIN, y));
+    y += legend.height + GAP / 2;
+  }
+  parts.push(placed(panels, MARGIN, y));
+  y += panels.height + GAP / 2;
+  const floor = text.noiseFloor === undefined ? [] : [`Noise floor: ${formatNumber(text.noiseFloor)}.`];
+  write([text.caption, ...notes, `n = ${text.n}.`, ...floor].filter(Boolean).join(' '), FONT_SIZE, QUIET_INK);
+
+  const height = Math.ceil(y + MARGIN);
+  return serialize(
+    svgElement(
+      'svg',
+      {
+        xmlns: 'http://www.w3.org/2000/svg',
+        viewBox: `0 0 ${width} ${height}`,
+        width,
+        height,
+        'font-family': FONT_FAMILY,
+        role: 'img',
+      },
+      svgElement('title', {}, text.title),
+      svgElement('rect', { width, height, fill: 'white' }),
+      ...parts,
+    ),
+  );
+}
+
+/** Blocks side by side and below each other; columns are as wide, rows as high as their largest block. */
+export function blockGrid(rows: readonly (readonly (Block | undefined)[])[], gap = GAP): Block {
+  const columns = Math.max(...rows.map((row) => row.length));
+  const widths = Array.from({ length: columns }, (_, c) =>
+    Math.max(...rows.map((row) => row[c]?.width ?? 0)),
+  );
+  const heights = rows.map((row) => Math.max(...row.map((block) => block?.height ?? 0)));
+  const before = (sizes: readonly number[], index: number) =>
+    sizes.slice(0, index).reduce((sum, size) => sum + size + gap, 0);
+  const parts = rows.flatMap((row, r) =>
+    row.flatMap((block, c) => (block ? [placed(block, before(widths, c), before(heights, r))] : [])),
+  );
+  const width = before(widths, columns) - gap;
+  const height = before(heights, rows.length) - gap;
+  return { element: svgElement('svg', { width, height }, ...parts), width, height };
+}
+
+/** A horizontal colour bar with its quantity and unit, ends and zero. */
+export function colorBar(scale: EffectScale, label: string): Block {
+  const barWidth = 220;
+  const barHeight = 12;
+  const labelWidth = textWidth(label, FONT_SIZE) + GAP;
+  const steps = 44;
+  const valueAt = (share: number) => scale.low + share * (scale.high - scale.low);
+  const ticks = scale.low < 0 ? [scale.low, 0, scale.high] : [0, scale.high];
+  const width = labelWidth + barWidth + 40;
+  const height = barHeight + 18;
+  const element = svgElement(
+    'svg',
+    { width, height, 'font-family': FONT_FAMILY, 'font-size': FONT_SIZE, fill: INK },
+    svgElement('text', { x: 0, y: barHeight - 2 }, label),
+    ...Array.from({ length: steps }, (_, i) =>
+      svgElement('rect', {
+        x: labelWidth + (i * barWidth) / steps,
+        y: 0,
+        width: barWidth / steps + 0.5, // no seams between the steps
+        height: barHeight,
+        fill: scale.color(valueAt(i / (steps - 1))),
+      }),
+    ),
+    ...ticks.map((tick) => {
+      const x = labelWidth + ((tick - scale.low) / (scale.high - scale.low)) * barWidth;
+      return svgElement('text', { x, y: height - 4, 'text-anchor': 'middle' }, formatNumber(tick));
+    }),
+  );
+  return { element, width, height };
+}
+
+/** Names beside swatches, in one row. */
+export function legend(entries: readonly { name: string; swatch: SVGElement }[]): Block {
+  const height = 18;
+  let x = 0;
+  const parts = entries.flatMap(({ name, swatch }) => {
+    const at = x;
+    x += 26 + textWidth(name, FONT_SIZE) + GAP;
+    return [
+      svgElement('g', { transform: `translate(${at + 9}, ${height / 2})` }, swatch),
+      svgElement('text', { x: at + 24, y: height / 2 + 4 }, name),
+    ];
+  });
+  const attributes = { width: x, height, 'font-family': FONT_FAMILY, 'font-size': FONT_SIZE, fill: INK };
+  return { element: svgElement('svg', attributes, ...parts), width: x, height };
+}

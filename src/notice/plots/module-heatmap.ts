@@ -1,0 +1,59 @@
+// Module heatmaps: token roles × layers (paper, Figures 3 and 11-16).
+
+import { cellGrid } from './cell-grid.ts';
+import { effectScale } from './colors.ts';
+import { blockGrid, colorBar, composeFigure, type FigureText } from './figure.ts';
+
+export interface ModuleHeatmapPanel {
+  /** Panels with the same row and column names stand in line; the title says both. */
+  readonly row: string;
+  readonly column: string;
+  readonly roles: readonly string[];
+  /** [role][layer]: mean effects; undefined where no sample has the role. */
+  readonly values: readonly (readonly (number | undefined)[])[];
+}
+
+export interface ModuleHeatmap extends FigureText {
+  readonly panels: readonly ModuleHeatmapPanel[];
+  /** Quantity and unit, as in `METRIC_LABELS`. */
+  readonly label: string;
+  /** Whether effects can be negative; false for P′. */
+  readonly signed?: boolean;
+  /** Write the value into each cell. */
+  readonly labelled?: boolean;
+}
+
+/** All panels share one colour scale. @returns SVG */
+export function moduleHeatmap(figure: ModuleHeatmap): string {
+  const { panels, labelled = false, signed = true } = figure;
+  const scale = effectScale(
+    panels.flatMap(({ values }) => values.flat().filter((value) => value !== undefined)),
+    signed,
+  );
+  const layers = Math.max(...panels.map(({ values }) => values[0]?.length ?? 0));
+  const cellWidth = labelled ? 40 : Math.min(34, Math.max(12, Math.round(400 / layers)));
+  const rowNames = [...new Set(panels.map(({ row }) => row))];
+  const columnNames = [...new Set(panels.map(({ column }) => column))];
+
+  const grid = rowNames.map((row) =>
+    columnNames.map((column) => {
+      const panel = panels.find((panel) => panel.row === row && panel.column === column);
+      if (!panel) return undefined;
+      return cellGrid({
+        title: [row, column].filter(Boolean).join(' · '),
+        rows: panel.roles,
+        columns: Array.from({ length: layers }, (_, layer) => String(layer)),
+        values: panel.values,
+        rowLabel: 'token',
+        columnLabel: 'layer',
+        scale,
+        cellWidth,
+        cellHeight: 24,
+        labelled,
+        noiseFloor: figure.noiseFloor,
+      });
+    }),
+  );
+  const notes = figure.noiseFloor === undefined ? [] : ['Grey cells are below the noise floor.'];
+  return composeFigure(figure, [colorBar(scale, figure.label)], blockGrid(grid), notes);
+}

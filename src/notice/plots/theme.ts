@@ -1,0 +1,14 @@
+// What all figures have in common: type, sizes and colours.
+
+/** DejaVu Sans is what the PNG files use; Verdana has nearly the same widths where a page lacks it. */
+export const FONT_FAMILY = 'DejaVu Sans, Verdana, sans-serif';
+export const FONT_SIZE = 11;
+export const TITLE_SIZE = 15;
+
+export const INK = '#222222';
+export const QUIET_INK = '#555555';
+/** Effects below the noise floor, and places without data. */
+export const BELOW_NOISE = '#d9d9d9';
+
+/** Okabe and Ito's palette: different for people with any common colour blindness. In the order of use. */
+export const SERIES_COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000'];

@@ -1,0 +1,85 @@
+// The columns of a file of cells, and what may stand in them.
+
+import type { SchemaElement } from 'hyparquet';
+import { NoticeError } from '../../errors.ts';
+import type { CellRow } from '../analysis/cell.ts';
+
+type Kind = 'text' | 'integer' | 'float' | 'integer or null' | 'float or null';
+
+/** In the order of the file. */
+export const CELL_COLUMNS = {
+  sample: 'text',
+  task: 'text',
+  category: 'text',
+  modality: 'text',
+  corruption: 'text',
+  draw: 'integer',
+  site: 'text',
+  layer: 'integer',
+  head: 'integer or null',
+  position: 'integer',
+  positions: 'integer',
+  role: 'text',
+  token: 'text',
+  p_patched: 'float',
+  p_effect: 'float',
+  ld_effect: 'float',
+  normalized: 'float or null',
+  p_clean: 'float',
+  p_corrupt: 'float',
+  ld_clean: 'float',
+  ld_corrupt: 'float',
+} as const satisfies Record<keyof CellRow, Kind>;
+
+export type CellColumn = keyof typeof CELL_COLUMNS;
+
+export const cellColumns = Object.keys(CELL_COLUMNS) as CellColumn[];
+
+/** The Parquet schema: UTF-8 text, 32-bit integers, 32-bit floats. */
+export const cellSchema: SchemaElement[] = [
+  { name: 'cells', num_children: cellColumns.length },
+  ...cellColumns.map((name): SchemaElement => {
+    const kind: Kind = CELL_COLUMNS[name];
+    const repetition_type = kind.endsWith('null') ? 'OPTIONAL' : 'REQUIRED';
+    if (kind === 'text') return { name, type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type };
+    return { name, type: kind.startsWith('integer') ? 'INT32' : 'FLOAT', repetition_type };
+  }),
+];
+
+/**
+ * A value that has no place in a column would be changed on its way into the file (a Parquet INT32 cuts off what is
+ * after the point) or spoil every mean it enters, so it never gets there.
+ * @throws NoticeError('data') that names the cell and the value
+ */
+export function checkCell(cell: CellRow): CellRow {
+  for (const name of cellColumns) {
+    const value = cell[name];
+    if (!fits(value, CELL_COLUMNS[name])) {
+      throw new NoticeError(
+        'data',
+        `The cell ${describeCell(cell)} has ${name} = ${String(value)}; expected ${CELL_COLUMNS[name]}.`,
+      );
+    }
+  }
+  return cell;
+}
+
+function fits(value: unknown, kind: Kind): boolean {
+  switch (kind) {
+    case 'text':
+      return typeof value === 'string';
+    case 'integer':
+      return Number.isInteger(value) && Math.abs(value as number) < 2 ** 31;
+    case 'float':
+      return Number.isFinite(value);
+    case 'integer or null':
+      return value === null || fits(value, 'integer');
+    case 'float or null':
+      return value === null || fits(value, 'float');
+  }
+}
+
+function describeCell({ sample, corruption, site, layer, head, position }: CellRow): string {
+  const where = head === null ? `layer ${layer}` : `layer ${layer}, head ${head}`;
+  return `(${sample}, ${corruption}, ${site}, ${where}, position ${position})`;
+}

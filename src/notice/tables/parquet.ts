@@ -1,0 +1,145 @@
+// Cells in Parquet files: one part for every few samples while a run goes on, one file when it is done.
+
+import { open, readdir, rename, rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { asyncBufferFromFile, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
+import { fileWriter, parquetWriteRows } from 'hyparquet-writer';
+import { NoticeError } from '../../errors.ts';
+import type { CellRow } from '../analysis/cell.ts';
+import type { Cells } from '../analysis/effects.ts';
+import { type CellColumn, cellColumns, cellSchema, checkCell } from './cell-schema.ts';
+
+/** Rows of a row group, always the same, so that a file's bytes depend on its rows and on nothing else. */
+const ROW_GROUP_ROWS = 50_000;
+
+/**
+ * Writes a file of cells. It appears under its name only when it is complete; a crash leaves `{path}.tmp` behind.
+ * Memory holds one row group, whatever the number of cells.
+ * @returns number of rows
+ * @throws NoticeError('data') for a cell that has no place in the schema, as a NaN; then no file is left
+ */
+export async function writeCells(path: string, cells: Cells): Promise<number> {
+  const temporary = `${path}.tmp`;
+  let rows = 0;
+  const counted = async function* () {
+    for await (const cell of cells) {
+      rows++;
+      yield checkCell(cell);
+    }
+  };
+  try {
+    await parquetWriteRows({
+      writer: fileWriter(temporary),
+      rows: counted(),
+      columns: cellColumns.map((name) => ({ name })),
+      schema: cellSchema,
+      rowGroupSize: ROW_GROUP_ROWS,
+      createdBy: 'notice-webgpu',
+    });
+    const file = await open(temporary, 'r+');
+    await file.sync(); // the name must not outlive the contents in a power cut
+    await file.close();
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  return rows;
+}
+
+/**
+ * Reads a file of cells, one row group at a time.
+ * @param columns only these, which is much faster than all of them
+ * @throws NoticeError('data') for a file that is missing, damaged, or not one of cells
+ */
+export async function* readCells<Name extends CellColumn = CellColumn>(
+  path: string,
+  columns: readonly Name[] = cellColumns as Name[],
+): AsyncGenerator<Pick<CellRow, Name>> {
+  const fail = (cause: unknown): never => {
+    if (cause instanceof NoticeError) throw cause;
+    throw new NoticeError('data', `${path} cannot be read as Parquet: ${(cause as Error).message}`, {
+      cause,
+    });
+  };
+  const file = await asyncBufferFromFile(path).catch(fail);
+  const metadata = await parquetMetadataAsync(file).catch(fail);
+  checkSchema(path, metadata);
+  let rowStart = 0;
+  for (const group of metadata.row_groups) {
+    const rowEnd = rowStart + Number(group.num_rows);
+    yield* (await parquetReadObjects({
+      file,
+      metadata,
+      columns: [...columns],
+      rowStart,
+      rowEnd,
+    }).catch(fail)) as unknown as Pick<CellRow, Name>[];
+    rowStart = rowEnd;
+  }
+}
+
+/**
+ * Joins parts into one file, in the order given. The result is, byte for byte, what writing all cells at once gives.
+ * @returns number of rows
+ * @throws NoticeError('data') if two parts hold cells of the same sample, task, corruption, draw and site: they would
+ *   count twice
+ */
+export async function mergeCells(parts: readonly string[], path: string): Promise<number> {
+  const owners = new Map<string, string>();
+  const joined = async function* () {
+    for (const part of parts) {
+      for await (const cell of readCells(part)) {
+        const { task, sample, modality, corruption, draw, site } = cell;
+        const key = JSON.stringify([task, sample, modality, corruption, draw, site]);
+        const owner = owners.get(key) ?? part;
+        if (owner !== part) {
+          throw new NoticeError(
+            'data',
+            `Sample ${sample} (${task}, ${corruption}, ${site}) is in both ${owner} and ${part}. Merge only one of the two.`,
+          );
+        }
+        owners.set(key, part);
+        yield cell;
+      }
+    }
+  };
+  return writeCells(path, joined());
+}
+
+/**
+ * File name of a part, such that names stand in the order of the run.
+ * @param place the part's place in the whole run from 0; a shard uses the places of the whole
+ */
+export function partName(place: number): string {
+  return `cells-${String(place).padStart(7, '0')}.parquet`;
+}
+
+/** The complete parts of a run's folder, or of all its shards', in the order of the run; what a crash left is not among them. */
+export async function listParts(...folders: string[]): Promise<string[]> {
+  const paths = await Promise.all(
+    folders.map(async (folder) => (await readdir(folder)).map((name) => join(folder, name))),
+  );
+  return paths
+    .flat()
+    .filter((path) => /^cells-\d{7,}\.parquet$/.test(basename(path)))
+    .sort((a, b) => partPlace(a) - partPlace(b));
+}
+
+function partPlace(path: string): number {
+  return Number(/\d+/.exec(basename(path))?.[0]);
+}
+
+function checkSchema(path: string, { schema }: FileMetaData): void {
+  const describe = ({ name, type, repetition_type }: FileMetaData['schema'][number]) =>
+    `${name} ${type} ${repetition_type}`;
+  const found = schema.slice(1).map(describe);
+  const expected = cellSchema.slice(1).map(describe);
+  const missing = expected.filter((column) => !found.includes(column));
+  if (missing.length > 0) {
+    throw new NoticeError(
+      'data',
+      `${path} is not a file of cells: expected the columns ${missing.join(', ')}; found ${found.join(', ')}.`,
+    );
+  }
+}

@@ -1,0 +1,1 @@
+export { type BrowserGpuOptions, openGpu } from './adapter.ts';

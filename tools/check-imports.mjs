@@ -1,0 +1,44 @@
+// Checks that imports in src/ point one way, and that what runs in browsers imports nothing of Node.
+//
+//   errors ← gpu ← kernels ← models ← patching ← notice ← cli, web; weights and inputs stand beside kernels,
+//   platform brings what differs between Node and browsers.
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const src = join(dirname(fileURLToPath(import.meta.url)), '..', 'src');
+
+/** What each folder may import, besides itself and the files directly in src/. */
+const ALLOWED = {
+  gpu: [],
+  kernels: ['gpu'],
+  weights: ['gpu', 'kernels'],
+  inputs: [],
+  models: ['gpu', 'kernels', 'weights', 'inputs'],
+  patching: ['gpu', 'kernels', 'weights', 'inputs', 'models'],
+  platform: ['gpu', 'kernels', 'weights', 'inputs'],
+  notice: ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'platform'],
+  cli: ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'platform', 'notice'],
+  web: ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'platform', 'notice'],
+};
+/** Folders that run unchanged in browsers. */
+const PORTABLE = ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'web'];
+
+const problems = [];
+for (const file of readdirSync(src, { recursive: true, encoding: 'utf8' })) {
+  if (!file.endsWith('.ts') || !file.includes(sep)) continue;
+  const [folder] = file.split(sep);
+  if (!(folder in ALLOWED)) problems.push(`src/${folder} has no place in the order of imports`);
+  const text = readFileSync(join(src, file), 'utf8');
+  for (const [, target] of text.matchAll(/(?:from|import\()\s*'([^']+)'/g)) {
+    if (target.startsWith('.')) {
+      const [to, ...rest] = relative(src, resolve(join(src, dirname(file)), target)).split(sep);
+      if (rest.length > 0 && to !== folder && !ALLOWED[folder]?.includes(to))
+        problems.push(`src/${file} imports ${target}: ${folder} must not depend on ${to}`);
+    } else if (target.startsWith('node:') && PORTABLE.includes(folder)) {
+      problems.push(`src/${file} imports ${target}, but src/${folder} also runs in browsers`);
+    }
+  }
+}
+for (const problem of problems) console.error(problem);
+process.exitCode = problems.length > 0 ? 1 : 0;
