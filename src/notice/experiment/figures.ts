@@ -9,11 +9,12 @@ import { attentionOverlay } from '../analysis/overlay.ts';
 import { mean } from '../analysis/statistics.ts';
 import { headLabel } from '../analysis/universal-heads.ts';
 import type { Box, Pair } from '../datasets/index.ts';
+import { barChart } from '../plots/bar-chart.ts';
 import { headMap } from '../plots/head-map.ts';
+import { layerProfiles } from '../plots/layer-profiles.ts';
 import { moduleHeatmap } from '../plots/module-heatmap.ts';
 import { overlayFigure } from '../plots/overlay.ts';
 import { renderPng } from '../plots/png.ts';
-import { barChart, layerProfiles } from '../plots/series.ts';
 import type { Analysis } from './analyse.ts';
 import { questionBox } from './boxes.ts';
 import { rankedHeads } from './ranking.ts';
@@ -26,6 +27,19 @@ export const CORRUPTION_NAMES = {
   noise: 'Gaussian noise on image embeddings',
   generated: 'generated counterpart image',
 } as const;
+
+/** Short names of the usual sites, for titles; any other is named by its hook. */
+const SITE_NAMES: Readonly<Record<string, string>> = {
+  'text_encoder.attn.hook_z': 'self-attention',
+  'text_encoder.cross_attn.hook_z': 'cross-attention',
+  'text_encoder.hook_mlp_out': 'MLP',
+  'language.attn.hook_z': 'attention',
+  'language.hook_mlp_out': 'MLP',
+};
+
+function siteName(site: string): string {
+  return SITE_NAMES[site] ?? site;
+}
 
 /** Samples and heads of an overlay figure. */
 const OVERLAY_SAMPLES = 3;
@@ -84,11 +98,10 @@ function accuracyFigure(analysis: Analysis): string {
     subtitle: modelName(analysis),
     n: overall.reduce((sum, { n }) => sum + n, 0),
     groups: accuracy.map((row) => ({
-      name: row.category === 'all' ? row.task : row.category,
-      series: { [row.task]: { mean: row.accuracy, low: row.low, high: row.high } },
+      name: row.category === 'all' ? `all ${row.task}` : row.category,
+      series: { 'exact match': { mean: row.accuracy, low: row.low, high: row.high } },
     })),
     label: 'answers equal to the correct option',
-    domain: [0, 1],
     percent: true,
   });
 }
@@ -108,7 +121,7 @@ function moduleFigures({ modules, metric, noiseFloor, record }: Analysis): Figur
           n: Math.max(...own.map(({ samples }) => samples.length)),
           panels: own.map(({ task, site, roles, values }) => ({
             row: task,
-            column: site,
+            column: siteName(site),
             roles,
             values: values.map((layers) =>
               layers.map((effects) => (effects.length > 0 ? mean(effects) : undefined)),
@@ -140,7 +153,7 @@ function profileFigures({ modules, metric, noiseFloor, record }: Analysis): Figu
           noiseFloor,
           label: METRIC_LABELS[metric],
           panels: sites.map((site) => ({
-            title: site,
+            title: siteName(site),
             series: Object.fromEntries(
               own
                 .filter((entry) => entry.site === site)
@@ -177,7 +190,7 @@ async function overlays(analysis: Analysis, task: string): Promise<string | unde
   if (rows.length === 0) return undefined;
   return overlayFigure({
     title: `${task}: where the strongest heads look`,
-    subtitle: `${basename(record.settings.model)}, attention of "${'correct option'}" to the image`,
+    subtitle: `${basename(record.settings.model)}, attention from the correct option to the image`,
     caption:
       'Attention at the correct option in the prompt minus the mean over all heads of all layers; the image class token is left out.',
     n: rows.length,

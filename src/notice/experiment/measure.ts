@@ -1,6 +1,6 @@
 // Sweeps of prepared pairs, and their results as rows of the per-cell table.
 
-import type { Processor, VisionLanguageModel } from '../../models/index.ts';
+import type { VisionLanguageModel } from '../../models/index.ts';
 import {
   type SiteResult,
   type SweepJob,

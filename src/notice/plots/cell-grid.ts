@@ -1,11 +1,10 @@
 // A panel of coloured cells: token roles × layers, or layers × heads.
 
 import * as Plot from '@observablehq/plot';
-import { formatNumber } from '../tables/format.ts';
 import { type EffectScale, labelColor } from './colors.ts';
 import { type Block, plotBlock } from './svg.ts';
 import { fitText, textWidth } from './text.ts';
-import { BELOW_NOISE, FONT_SIZE, INK } from './theme.ts';
+import { BELOW_NOISE, BOLD_WIDTH, FONT_SIZE, INK, QUIET_INK } from './theme.ts';
 
 export interface CellGrid {
   readonly title: string;
@@ -25,20 +24,25 @@ export interface CellGrid {
   readonly marks?: readonly Plot.Markish[];
 }
 
-/** Missing cells stay empty with a thin frame, those below the noise floor are grey. */
+/** Missing cells hold a dash, those below the noise floor are grey. */
 export function cellGrid(grid: CellGrid): Block {
   const { rows, columns, values, scale, cellWidth, cellHeight, noiseFloor = 0 } = grid;
   const names = rows.map((row) => fitText(row, 150, FONT_SIZE));
   const marginLeft = Math.ceil(Math.max(...names.map((name) => textWidth(name, FONT_SIZE)))) + 26;
   const marginTop = 26;
   const marginBottom = 38;
-  const marginRight = 6;
-  const width = marginLeft + columns.length * cellWidth + marginRight;
+  // The title starts at the panel's left edge and may be wider than the cells.
+  const title = fitText(grid.title, 360, BOLD_WIDTH * FONT_SIZE);
+  const contentWidth = marginLeft + columns.length * cellWidth;
+  const marginRight = Math.max(6, Math.ceil(textWidth(title, BOLD_WIDTH * FONT_SIZE) - contentWidth));
+  const width = contentWidth + marginRight;
 
   const cells = values.flatMap((row, r) =>
     row.map((value, c) => ({ row: rows[r]!, column: columns[c]!, value })),
   );
   const known = cells.flatMap(({ value, ...cell }) => (value === undefined ? [] : [{ ...cell, value }]));
+  const missing = cells.filter(({ value }) => value === undefined);
+  const decimals = Math.min(Math.max(1 - Math.floor(Math.log10(scale.high)), 0), 5);
   const fill = ({ value }: { value: number }) =>
     Math.abs(value) < noiseFloor ? BELOW_NOISE : scale.color(value);
 
@@ -72,21 +76,14 @@ export function cellGrid(grid: CellGrid): Block {
     },
     color: { type: 'identity' },
     marks: [
-      Plot.cell(cells, {
-        x: 'column',
-        y: 'row',
-        fill: 'white',
-        stroke: '#e5e5e5',
-        strokeWidth: 0.5,
-        inset: 0.25,
-      }),
+      Plot.text(missing, { x: 'column', y: 'row', text: () => '–', fill: QUIET_INK, fontSize: 9 }),
       Plot.cell(known, { x: 'column', y: 'row', fill, inset: 0.5 }),
       ...(grid.labelled
         ? [
             Plot.text(known, {
               x: 'column',
               y: 'row',
-              text: ({ value }: { value: number }) => formatNumber(value, 2),
+              text: ({ value }: { value: number }) => fixed(value, decimals),
               fill: ({ value }: { value: number }) =>
                 Math.abs(value) < noiseFloor ? 'black' : labelColor(value, scale),
               fontSize: 9,
@@ -94,8 +91,9 @@ export function cellGrid(grid: CellGrid): Block {
           ]
         : []),
       ...(grid.marks ?? []),
-      Plot.text([fitText(grid.title, width - marginRight - marginLeft, FONT_SIZE)], {
+      Plot.text([title], {
         frameAnchor: 'top-left',
+        dx: -marginLeft,
         dy: -18,
         fontSize: FONT_SIZE,
         fontWeight: 'bold',
@@ -103,6 +101,12 @@ export function cellGrid(grid: CellGrid): Block {
       }),
     ],
   });
+}
+
+/** As many decimals as two digits of the figure's largest value need, so that small ones show as small. */
+function fixed(value: number, decimals: number): string {
+  const text = value.toFixed(decimals);
+  return Number(text) === 0 ? text.replace('-', '') : text.replace('-', '−');
 }
 
 /** The names that can be written without touching each other: all, or every second, fifth, tenth … */

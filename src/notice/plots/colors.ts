@@ -1,29 +1,56 @@
-// Colours of effects and of attention, both with white at zero.
+// Colours of effects and of attention, both neutral at zero.
 
-import * as Plot from '@observablehq/plot';
+type Color = readonly [red: number, green: number, blue: number];
 
 /** A colour scale around zero. */
 export interface EffectScale {
-  /** Ends of the colour bar; −high, or 0 where there are no negative values to show. */
+  /** Ends of the colour bar; low is −high, or 0 where there are no negative values to show. */
   readonly low: number;
   readonly high: number;
   /** CSS colour. */
   color(value: number): string;
 }
 
+/** ColorBrewer's RdBu with eleven colours, from blue to red: safe for colour blindness. */
+const BLUE_TO_RED: readonly Color[] = [
+  [5, 48, 97],
+  [33, 102, 172],
+  [67, 147, 195],
+  [146, 197, 222],
+  [209, 229, 240],
+  [247, 247, 247],
+  [253, 219, 199],
+  [244, 165, 130],
+  [214, 96, 77],
+  [178, 24, 43],
+  [103, 0, 31],
+];
+
+/** Matplotlib's "seismic", which the paper's overlays use. */
+const SEISMIC: readonly Color[] = [
+  [0, 0, 76.5],
+  [0, 0, 255],
+  [255, 255, 255],
+  [255, 0, 0],
+  [127.5, 0, 0],
+];
+
 /**
- * Blue, white, red (ColorBrewer's RdBu, safe for colour blindness) with white at 0 and the same length both ways, so that
- * equal sizes look equally strong; all panels of a figure share one.
+ * Blue, near-white, red with near-white at 0 and the same length both ways, so that equal sizes look equally strong;
+ * all panels of a figure share one.
  * @param signed whether negative values can occur
  */
 export function effectScale(values: Iterable<number>, signed: boolean): EffectScale {
   let limit = 0;
   for (const value of values) limit = Math.max(limit, Math.abs(value));
   const high = limit || 1;
-  const scale = Plot.scale({
-    color: { type: 'diverging', scheme: 'RdBu', reverse: true, domain: [-high, high] },
-  });
-  return { low: signed ? -high : 0, high, color: (value) => String(scale.apply(value)) };
+  return { low: signed ? -high : 0, high, color: (value) => css(mix(BLUE_TO_RED, value / high)) };
+}
+
+/** The scale of attention overlays, laid over an image; white at 0. */
+export function attentionScale(high: number): EffectScale & { rgb(value: number): Color } {
+  const rgb = (value: number) => mix(SEISMIC, value / high);
+  return { low: -high, high, rgb, color: (value) => css(rgb(value)) };
 }
 
 /** Black or white, whichever reads better on an effect's colour. */
@@ -31,21 +58,16 @@ export function labelColor(value: number, { high }: EffectScale): string {
   return Math.abs(value) > 0.6 * high ? 'white' : 'black';
 }
 
-/** Matplotlib's "seismic", which the paper's overlays use: dark blue, blue, white, red, dark red at −1, −½, 0, ½, 1. */
-const SEISMIC = [
-  [0, 0, 76.5],
-  [0, 0, 255],
-  [255, 255, 255],
-  [255, 0, 0],
-  [127.5, 0, 0],
-] as const;
+/** Linear between equally spaced colours from −1 to 1; beyond, the ends' colours. */
+function mix(colors: readonly Color[], value: number): Color {
+  const last = colors.length - 1;
+  const place = ((Math.min(Math.max(value, -1), 1) + 1) / 2) * last;
+  const index = Math.min(Math.floor(place), last - 1);
+  const [low, high] = [colors[index]!, colors[index + 1]!];
+  const channel = (c: 0 | 1 | 2) => low[c] + (place - index) * (high[c] - low[c]);
+  return [channel(0), channel(1), channel(2)];
+}
 
-/** @param value −1 … 1; beyond, the ends' colours */
-export function seismic(value: number): [red: number, green: number, blue: number] {
-  const place = (Math.min(Math.max(value, -1), 1) + 1) * 2;
-  const index = Math.min(Math.floor(place), 3);
-  const low = SEISMIC[index]!;
-  const high = SEISMIC[index + 1]!;
-  const mix = (channel: 0 | 1 | 2) => low[channel] + (place - index) * (high[channel] - low[channel]);
-  return [mix(0), mix(1), mix(2)];
+function css(color: Color): string {
+  return `rgb(${color.map(Math.round).join(', ')})`;
 }

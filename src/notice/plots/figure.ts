@@ -4,7 +4,7 @@ import { formatNumber } from '../tables/format.ts';
 import type { EffectScale } from './colors.ts';
 import { type Block, placed, serialize, svgElement } from './svg.ts';
 import { textWidth, wrapText } from './text.ts';
-import { FONT_FAMILY, FONT_SIZE, INK, QUIET_INK, TITLE_SIZE } from './theme.ts';
+import { BOLD_WIDTH, FONT_FAMILY, FONT_SIZE, INK, QUIET_INK, TITLE_SIZE } from './theme.ts';
 
 /** What is written around the panels. */
 export interface FigureText {
@@ -21,7 +21,7 @@ export interface FigureText {
 
 const MARGIN = 16;
 const GAP = 12;
-const LINE = 1.35;
+const LINE_HEIGHT = 1.35;
 
 /** Stacks title, legends, panels and caption; the figure is as wide as its widest panel row. */
 export function composeFigure(
@@ -34,21 +34,16 @@ export function composeFigure(
   const width = inner + 2 * MARGIN;
   const parts: SVGElement[] = [];
   let y = MARGIN;
-  const write = (content: string, size: number, fill: string, weight = 'normal') => {
-    // Bold letters are about a tenth wider than the estimate.
-    for (const line of wrapText(content, inner / (weight === 'bold' ? 1.1 : 1), size)) {
-      y += size * LINE;
-      parts.push(
-        svgElement(
-          'text',
-          { x: MARGIN, y: y - 0.3 * size, 'font-size': size, 'font-weight': weight, fill },
-          line,
-        ),
-      );
+  const write = (content: string, size: number, fill: string, bold = false) => {
+    for (const line of wrapText(content, inner, bold ? BOLD_WIDTH * size : size)) {
+      y += size * LINE_HEIGHT;
+      const weight = bold ? 'bold' : 'normal';
+      const attributes = { x: MARGIN, y: y - 0.3 * size, 'font-size': size, 'font-weight': weight, fill };
+      parts.push(svgElement('text', attributes, line));
     }
   };
 
-  write(text.title, TITLE_SIZE, INK, 'bold');
+  write(text.title, TITLE_SIZE, INK, true);
   if (text.subtitle) write(text.subtitle, FONT_SIZE + 1, QUIET_INK);
   y += GAP;
   for (const legend of legends) {

@@ -39,7 +39,7 @@ export function headMap(figure: HeadMap): string {
   const tasks = [...new Set(selections.map(({ task }) => task))];
   const modalities = [...new Set(selections.map(({ modality }) => modality))];
   const columns = Math.max(...selections.map(({ scores }) => scores[0]?.length ?? 0));
-  const cell = labelled ? 40 : Math.min(34, Math.max(14, Math.round(300 / columns)));
+  const cell = labelled ? 42 : Math.min(34, Math.max(14, Math.round(300 / columns)));
   const cellHeight = Math.min(cell, 28);
 
   const grid = tasks.map((task) =>

@@ -31,7 +31,7 @@ export function moduleHeatmap(figure: ModuleHeatmap): string {
     signed,
   );
   const layers = Math.max(...panels.map(({ values }) => values[0]?.length ?? 0));
-  const cellWidth = labelled ? 40 : Math.min(34, Math.max(12, Math.round(400 / layers)));
+  const cellWidth = labelled ? 42 : Math.min(34, Math.max(12, Math.round(400 / layers)));
   const rowNames = [...new Set(panels.map(({ row }) => row))];
   const columnNames = [...new Set(panels.map(({ column }) => column))];
 
@@ -54,6 +54,10 @@ export function moduleHeatmap(figure: ModuleHeatmap): string {
       });
     }),
   );
-  const notes = figure.noiseFloor === undefined ? [] : ['Grey cells are below the noise floor.'];
+  const isMissing = panels.some(({ values }) => values.some((row) => row.includes(undefined)));
+  const notes = [
+    ...(isMissing ? ['–: no such token.'] : []),
+    ...(figure.noiseFloor === undefined ? [] : ['Grey cells are below the noise floor.']),
+  ];
   return composeFigure(figure, [colorBar(scale, figure.label)], blockGrid(grid), notes);
 }

@@ -4,7 +4,7 @@ import sharp from 'sharp';
 import type { RgbImage } from '../../inputs/image.ts';
 import { type Grid, upsample } from '../analysis/overlay.ts';
 import type { Box } from '../datasets/pair.ts';
-import { seismic } from './colors.ts';
+import { attentionScale } from './colors.ts';
 import { blockGrid, colorBar, composeFigure, type FigureText } from './figure.ts';
 import { type Block, svgElement } from './svg.ts';
 import { fitText, wrapText } from './text.ts';
@@ -40,7 +40,7 @@ export async function overlayFigure(figure: OverlayFigure): Promise<string> {
   for (const { grid } of rows.flatMap(({ overlays }) => overlays)) {
     for (const value of grid.data) limit = Math.max(limit, Math.abs(value));
   }
-  const high = limit || 1;
+  const scale = attentionScale(limit || 1);
   const blocks = await Promise.all(
     rows.map(async ({ image, label, box, overlays }) => {
       const pixels = await resizeImage(image, size);
@@ -48,20 +48,14 @@ export async function overlayFigure(figure: OverlayFigure): Promise<string> {
       return Promise.all([
         picture(pixels, size, label, frame),
         ...overlays.map(({ title, grid }) =>
-          picture(blend(pixels, upsample(grid, size, size), high), size, title, frame),
+          picture(blend(pixels, upsample(grid, size, size), scale.rgb), size, title, frame),
         ),
       ]);
     }),
   );
-  const color = (value: number) =>
-    `rgb(${seismic(value / high)
-      .map(Math.round)
-      .join(', ')})`;
-  return composeFigure(
-    figure,
-    [colorBar({ low: -high, high, color }, 'attention − average head')],
-    blockGrid(blocks),
-  );
+  return composeFigure(figure, [colorBar(scale, 'attention − average head')], blockGrid(blocks), [
+    'The colours lie over the image at half strength.',
+  ]);
 }
 
 /** [size, size, 3] */
@@ -73,10 +67,10 @@ async function resizeImage({ width, height, data }: RgbImage, size: number): Pro
 }
 
 /** The colours of the map laid over the image. */
-function blend(pixels: Uint8Array, { data }: Grid, high: number): Uint8Array {
+function blend(pixels: Uint8Array, { data }: Grid, rgb: (value: number) => readonly number[]): Uint8Array {
   const out = new Uint8Array(pixels.length);
   data.forEach((value, i) => {
-    seismic(value / high).forEach((channel, c) => {
+    rgb(value).forEach((channel, c) => {
       out[3 * i + c] = Math.round((1 - ALPHA) * pixels[3 * i + c]! + ALPHA * channel);
     });
   });

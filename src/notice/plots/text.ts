@@ -1,6 +1,6 @@
 // Where text goes in a figure. Widths are estimates for DejaVu Sans, on the generous side, so that nothing is cut off.
 
-/** Width in pixels of a line of text. */
+/** Width in pixels of a line of text; bold text is a good tenth wider. */
 export function textWidth(text: string, fontSize: number): number {
   let ems = 0;
   for (const character of text) {
@@ -11,7 +11,7 @@ export function textWidth(text: string, fontSize: number): number {
     )
       ems += 1;
     else if (/[iljtfr.,:;'|!()[\] ]/.test(character)) ems += 0.4;
-    else if (/[A-Zmw%@—→′]/.test(character)) ems += 0.8;
+    else if (/[A-Zmw%@—→<>+=~#−]/.test(character)) ems += 0.8;
     else ems += 0.62;
   }
   return ems * fontSize;

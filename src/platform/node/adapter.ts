@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { Gpu, type GpuOptions, NoAdapterError } from '../../gpu/index.ts';
+import { spaceOutPolling } from './polling.ts';
 import { provideSwiftShader } from './swiftshader.ts';
 
 export interface NodeGpuOptions extends GpuOptions {
@@ -62,6 +63,7 @@ function systemHasVulkanDriver(): boolean {
 async function createEntry(options: NodeGpuOptions): Promise<GPU> {
   const { create, globals } = await import('webgpu');
   Object.assign(globalThis, globals);
+  spaceOutPolling();
   const features = [
     options.robustness ? '' : 'disable_robustness',
     options.experimental ? 'allow_unsafe_apis' : '',
