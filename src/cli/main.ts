@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { NoticeError } from '../errors.ts';
 import { generateCommand } from './commands/generate.ts';
 import { hooksCommand } from './commands/hooks.ts';
+import { reportCommand } from './commands/report.ts';
 import { mergeCommand, runCommand } from './commands/run.ts';
 import { sweepCommand } from './commands/sweep.ts';
 import { traceCommand } from './commands/trace.ts';
@@ -22,8 +23,16 @@ export function program(): Command {
     .option('--debug', 'show the stack trace of an error')
     .showHelpAfterError('(see --help)')
     .exitOverride();
-  for (const add of [runCommand, mergeCommand, traceCommand, sweepCommand, generateCommand, hooksCommand])
-    add(command);
+  const commands = [
+    runCommand,
+    reportCommand,
+    mergeCommand,
+    traceCommand,
+    sweepCommand,
+    generateCommand,
+    hooksCommand,
+  ];
+  for (const add of commands) add(command);
   for (const child of command.commands) child.exitOverride();
   return command;
 }

@@ -10,6 +10,7 @@ import { runExperiment } from '../../notice/experiment/run.ts';
 import { defaultSites, type ExperimentSettings } from '../../notice/experiment/settings.ts';
 import { printSummary } from '../../notice/experiment/summary.ts';
 import { writeTables } from '../../notice/experiment/tables.ts';
+import { writeReport } from '../../notice/report/report.ts';
 import { parseCompat } from '../../patching/index.ts';
 import { addModelOptions, list, type ModelOptions, positiveInteger, withModel } from '../options.ts';
 import { duration } from '../plan.ts';
@@ -113,9 +114,10 @@ async function run(options: RunCommandOptions): Promise<void> {
     const analysis = await analyse(folder, record);
     const tables = await writeTables(folder, analysis);
     const figures = await writeFigures(folder, analysis);
+    await writeReport(folder, analysis);
     console.log(printSummary(analysis));
     console.log(
-      `\n${tables.length} tables and ${figures.length} figures in ${options.out}, after ${duration((performance.now() - started) / 1000)}`,
+      `\n${tables.length} tables and ${figures.length} figures and report.html in ${options.out}, after ${duration((performance.now() - started) / 1000)}`,
     );
   });
 }
@@ -169,6 +171,7 @@ export function mergeCommand(program: Command): void {
       const analysis = await analyse(folder, record);
       await writeTables(folder, analysis);
       const figures = await writeFigures(folder, analysis);
+      await writeReport(folder, analysis);
       console.log(printSummary(analysis));
       console.log(`\n${folders.length} shards joined; ${figures.length} figures in ${out}`);
     });

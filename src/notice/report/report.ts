@@ -1,0 +1,63 @@
+// One self-contained HTML page for a run: no script, no file beside it.
+
+import { basename } from 'node:path';
+import type { Analysis } from '../experiment/analyse.ts';
+import { drawFigures, type Figure } from '../experiment/figures.ts';
+import type { ResultsFolder } from '../experiment/results.ts';
+import { differencesFromPaper } from './differences.ts';
+import { html, Markup } from './html.ts';
+import {
+  accuracySection,
+  comparisonSection,
+  controlsSection,
+  figuresOf,
+  functionsSection,
+  headsSection,
+  settingsSection,
+  universalSection,
+} from './sections.ts';
+
+const STYLE = `
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1120px; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd; padding-bottom: .2rem; }
+figure { margin: 1rem 0; overflow-x: auto; } figure svg { max-width: 100%; height: auto; }
+table { border-collapse: collapse; margin: 1rem 0; font-size: .9rem; } caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
+th, td { padding: .2rem .7rem; border-bottom: 1px solid #e5e5e5; text-align: left; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; } dt { color: #666; } dd { margin: 0; }
+nav a { margin-right: 1rem; }
+`;
+
+/** Writes report.html. */
+export async function writeReport(
+  folder: ResultsFolder,
+  analysis: Analysis,
+  comparison?: Markup,
+): Promise<void> {
+  await folder.write(['report.html'], reportHtml(analysis, await drawFigures(analysis), comparison));
+}
+
+/** @param figures as drawn for the same analysis */
+export function reportHtml(analysis: Analysis, figures: readonly Figure[], comparison?: Markup): string {
+  const name = basename(analysis.record.settings.model);
+  const sections: [id: string, title: string, content: Markup][] = [
+    ['settings', 'Settings', settingsSection(analysis)],
+    ['accuracy', 'Accuracy', accuracySection(analysis, figures)],
+    ['modules', 'Patching whole modules', html`${figuresOf(figures, 'modules-')}`],
+    ['heads', 'Heads', html`${universalSection(analysis, figures)}${headsSection(analysis)}`],
+    ['corruptions', 'Corruptions compared', comparisonSection(analysis, figures)],
+    ['attention', 'Where heads look', html`${figuresOf(figures, 'overlays-')}`],
+    ['functions', 'Head functions', functionsSection(analysis)],
+    ...(comparison ? [['paper', "Beside the paper's values", comparison] as [string, string, Markup]] : []),
+    ['controls', 'Self-checks', controlsSection(analysis)],
+    ['differences', "Differences from the paper's set-up", differencesFromPaper(analysis)],
+  ];
+  const page = html`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${name}: activation patching</title><style>${new Markup(STYLE)}</style></head><body>
+<h1>${name}</h1><p>Activation patching after "What Do VLMs NOTICE?". Every number here can be traced to tables/*.csv and cells/*.parquet beside this page.</p>
+<nav>${sections.map(([id, title]) => html`<a href="#${id}">${title}</a> `)}</nav>
+${sections.map(([id, title, content]) => html`<section id="${id}-section"><h2 id="${id}">${title}</h2>${content}</section>`)}
+</body></html>
+`;
+  return page.text;
+}

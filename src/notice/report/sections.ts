@@ -1,0 +1,195 @@
+// The sections of a report: the paper's tables and figures for one run.
+
+import { basename } from 'node:path';
+import { HEAD_FUNCTIONS } from '../analysis/head-functions.ts';
+import { spearman } from '../analysis/statistics.ts';
+import { describeUniversalHeads, headLabel, headScore } from '../analysis/universal-heads.ts';
+import type { Analysis } from '../experiment/analyse.ts';
+import { CORRUPTION_NAMES, type Figure } from '../experiment/figures.ts';
+import { rankedHeads } from '../experiment/ranking.ts';
+import { ACCURACY_COLUMNS, universalRows } from '../experiment/tables.ts';
+import { formatNumber } from '../tables/format.ts';
+import type { Column } from '../tables/table.ts';
+import { html, type Markup, svgMarkup } from './html.ts';
+
+/** A table with the caption above it. */
+export function htmlTable<Row>(
+  caption: string,
+  rows: readonly Row[],
+  columns: readonly Column<Row>[],
+): Markup {
+  const cell = (row: Row, { value, digits }: Column<Row>) => {
+    const found = value(row);
+    return typeof found === 'string'
+      ? html`<td>${found}</td>`
+      : html`<td class="number">${formatNumber(found, digits)}</td>`;
+  };
+  return html`<table><caption>${caption}</caption>
+<thead><tr>${columns.map(({ name }) => html`<th>${name.replaceAll('_', ' ')}</th>`)}</tr></thead>
+<tbody>${rows.map((row) => html`<tr>${columns.map((column) => cell(row, column))}</tr>`)}</tbody></table>`;
+}
+
+/** Figures whose names begin with `prefix`, each with its file name. */
+export function figuresOf(figures: readonly Figure[], prefix: string): Markup[] {
+  return figures
+    .filter(({ name }) => name.startsWith(prefix))
+    .map(({ name, svg }) => html`<figure id="${name}">${svgMarkup(svg)}</figure>`);
+}
+
+export function settingsSection({ record }: Analysis): Markup {
+  const { settings, model, adapter, version, started, seconds, tasks } = record;
+  const rows: [string, string][] = [
+    [
+      'Model',
+      `${basename(settings.model)} (${model.family}, ${Math.round(model.weightBytes / 1024 ** 2)} MiB of weights)`,
+    ],
+    ['Tasks', tasks.map(({ task, selected }) => `${task} (${selected.length} samples)`).join(', ')],
+    ['Corruptions', settings.corruptions.map((name) => CORRUPTION_NAMES[name]).join(', ')],
+    ['Modules', settings.moduleSites.join(', ')],
+    ['Heads', settings.headSite],
+    [
+      'Selection',
+      settings.select === 'balanced'
+        ? `balanced by answer order, seed ${settings.seed}`
+        : 'first in the file',
+    ],
+    ['Head statistic', settings.statistic === 'absolute' ? 'mean of |LD′ − LD*|' : 'mean of LD′ − LD*'],
+    ['Compat switches', settings.compat.join(', ') || "none: the paper's definitions"],
+    ['Device', adapter],
+    ['Run', `notice ${version}, begun ${started}, ${Math.round(seconds)} s of measuring`],
+  ];
+  return html`<dl>${rows.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`;
+}
+
+export function accuracySection({ accuracy }: Analysis, figures: readonly Figure[]): Markup {
+  return html`${figuresOf(figures, 'accuracy')}
+${htmlTable('Exact match with 95 % Wilson intervals (Table 2)', accuracy, ACCURACY_COLUMNS)}`;
+}
+
+export function universalSection(analysis: Analysis, figures: readonly Figure[]): Markup {
+  const { universal } = analysis;
+  if (!universal) return html`<p>No semantic corruption was run, so there are no universal heads.</p>`;
+  const rows = universalRows(analysis);
+  return html`${figuresOf(figures, 'heads')}
+<p>${describeUniversalHeads(universal, 'image')} ${describeUniversalHeads(universal, 'text')}</p>
+${
+  rows.length === 0
+    ? html`<p>No head reaches mean + 2 standard deviations in any task.</p>`
+    : htmlTable('Heads at or above mean + 2 standard deviations (Tables 1 and 3)', rows, [
+        { name: 'modality', value: ({ modality }) => modality },
+        { name: 'head', value: ({ head }) => head },
+        { name: 'passes in', value: ({ tasks }) => tasks },
+        { name: 'universal', value: (row) => (row.universal ? 'yes' : 'no') },
+        { name: 'class', value: (row) => row.class || '–' },
+      ])
+}
+${htmlTable('Thresholds', universal.selections, [
+  { name: 'task', value: ({ task }) => task },
+  { name: 'modality', value: ({ modality }) => modality },
+  { name: 'n', value: ({ n }) => n },
+  { name: 'mean', value: (row) => row.mean },
+  { name: 'sd', value: ({ sd }) => sd },
+  { name: 'threshold', value: ({ threshold }) => threshold },
+  { name: 'passing', value: ({ passing }) => passing.map(headLabel).join(', ') || '–' },
+])}`;
+}
+
+/** How similarly two corruptions rank the heads of a task. */
+export function comparisonSection({ heads, record }: Analysis, figures: readonly Figure[]): Markup {
+  const scores = (values: (typeof heads)[number]['values']) =>
+    values.flat().map((effects) => headScore(effects, record.settings.statistic));
+  const rows = record.tasks.flatMap(({ task }) => {
+    const own = heads.filter((entry) => entry.task === task);
+    return own.flatMap((a, i) =>
+      own.slice(i + 1).map((b) => ({
+        task,
+        a: CORRUPTION_NAMES[a.corruption],
+        b: CORRUPTION_NAMES[b.corruption],
+        rho: spearman(scores(a.values), scores(b.values)),
+      })),
+    );
+  });
+  return html`${figuresOf(figures, 'corruptions-')}
+${
+  rows.length > 0
+    ? htmlTable('Rank correlation (Spearman) of head scores between corruptions', rows, [
+        { name: 'task', value: ({ task }) => task },
+        { name: 'corruption', value: ({ a }) => a },
+        { name: 'and', value: ({ b }) => b },
+        { name: 'ρ', value: ({ rho }) => rho },
+      ])
+    : html`<p>Only one corruption was run.</p>`
+}`;
+}
+
+export function headsSection({ heads, lastHeads, record }: Analysis): Markup {
+  const rows = [...heads, ...lastHeads].flatMap((effects) =>
+    rankedHeads(effects, record.settings.statistic)
+      .slice(0, 5)
+      .map((head) => ({ ...effects, head })),
+  );
+  return htmlTable('Strongest heads', rows, [
+    { name: 'task', value: ({ task }) => task },
+    { name: 'corruption', value: ({ corruption }) => CORRUPTION_NAMES[corruption] },
+    { name: 'head', value: ({ head }) => headLabel(head) },
+    { name: 'mean LD′ − LD*', value: ({ head }) => head.mean },
+    { name: 'n', value: ({ samples }) => samples.length },
+  ]);
+}
+
+export function functionsSection({ functions }: Analysis): Markup {
+  const rows = [...functions].flatMap(([task, { heads, samples }]) =>
+    heads.filter((head) => head.class !== 'none').map((head) => ({ task, samples, ...head })),
+  );
+  const without = [...functions].filter(([, { heads }]) => heads.every((head) => head.class === 'none'));
+  return html`<p>A head is an object detector if it puts significantly more of its attention on the box of what is asked about
+than the average head does, an object suppressor if significantly less, an outlier suppressor if it avoids patches that
+the average head stares at although nothing is there. Definitions stand in the documentation of the analysis.</p>
+${without.map(([task]) => html`<p>${task}: no head has any of these functions.</p>`)}
+${
+  rows.length > 0
+    ? htmlTable('Head functions and their evidence', rows, [
+        { name: 'task', value: ({ task }) => task },
+        { name: 'head', value: (row) => headLabel(row) },
+        { name: 'function', value: (row) => row.class },
+        { name: 'attention in box', value: ({ evidence }) => evidence.inside },
+        { name: 'average head', value: ({ evidence }) => evidence.averageInside },
+        { name: 'chance', value: ({ evidence }) => evidence.chance },
+        { name: 'times chance', value: ({ evidence }) => evidence.lift },
+        ...HEAD_FUNCTIONS.map((name) => ({
+          name: `${name}, adjusted p`,
+          value: (row: (typeof rows)[number]) => row.scores[name]?.pAdjusted,
+        })),
+      ])
+    : undefined
+}`;
+}
+
+export function controlsSection({ controls, noiseFloor, record, modules, heads }: Analysis): Markup {
+  const nulls = controls.reduce((sum, { nullPatches }) => sum + nullPatches, 0);
+  const undefinedCells = [...modules, ...heads].reduce((sum, entry) => sum + entry.undefinedCells, 0);
+  const without = record.tasks.flatMap(({ task, withoutText }) =>
+    Object.entries(withoutText).map(([id, reason]) => ({ task, id, reason })),
+  );
+  return html`<ul>
+<li>${nulls} null patches (the corrupt run patched with its own value) had an effect of exactly 0.</li>
+<li>${controls.length} full restorations gave the clean logits, bit for bit.</li>
+<li>Every patch wrote exactly as many elements as it was asked to; a sweep that does not is an error.</li>
+<li>Rounding noise (embeddings changed in the last place) moves a logit difference by at most ${noiseFloor.toExponential(2)}:
+smaller effects are shown as nothing.</li>
+<li>${undefinedCells} cells have no normalised effect, because clean and corrupt run agree.</li>
+</ul>
+${
+  without.length > 0
+    ? htmlTable(
+        'Samples without text corruption: the replaced options have another number of tokens',
+        without,
+        [
+          { name: 'task', value: ({ task }) => task },
+          { name: 'sample', value: ({ id }) => id },
+          { name: 'reason', value: ({ reason }) => reason },
+        ],
+      )
+    : undefined
+}`;
+}
