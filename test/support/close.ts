@@ -77,13 +77,6 @@ export function expectSameBits(
   );
 }
 
-/** The largest |actual − expected|, for tests that state what they measure. */
-export function largestError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  let largest = 0;
-  for (let i = 0; i < expected.length; i++) largest = Math.max(largest, errorOf(actual[i]!, expected[i]!));
-  return largest;
-}
-
 /** Infinite where one is not finite and they are not the same. */
 function errorOf(actual: number, expected: number): number {
   if (actual === expected || (Number.isNaN(actual) && Number.isNaN(expected))) return 0;

@@ -1,0 +1,61 @@
+import { describe, it } from 'vitest';
+import { columnsOf } from '../../src/gpu/index.ts';
+import { activate, add } from '../../src/kernels/index.ts';
+import * as reference from '../reference/index.ts';
+import { flatten } from '../reference/index.ts';
+import { expectClose, expectSameBits } from '../support/close.ts';
+import { testGpu } from '../support/gpu.ts';
+import { Random } from '../support/random.ts';
+import { ACTIVATION_ERROR, DEVICES, expectShapeErrors, read, upload } from './support.ts';
+
+/** −20 to 20 in small steps, with sizes where exp(−x) over- and underflows. */
+const X = [
+  Float32Array.of(
+    ...Array.from({ length: 4001 }, (_, i) => (i - 2000) / 100),
+    ...[1e-30, 50, 88.5, 100, 1000, 1e20].flatMap((x) => [x, -x]),
+  ),
+];
+const SHAPES = [
+  [1, 1],
+  [13, 37],
+  [5, 64],
+  [1, 65],
+  [577, 48],
+] as const;
+
+describe.each(DEVICES)('on %s', (_, device) => {
+  it.each(['none', 'gelu', 'quick_gelu', 'silu'] as const)('%s is as in PyTorch', async (activation) => {
+    const gpu = await testGpu(device);
+    const actual = await read(gpu, activate(gpu, upload(gpu, X), activation));
+    const atol = Array.from(X[0]!, (x) => ACTIVATION_ERROR * Math.abs(x));
+    expectClose(actual, flatten(reference.activate(X, activation)), { atol });
+  });
+
+  it.each(SHAPES)('silu(x) · gate and x + residual of [%i, %i]', async (rows, columns) => {
+    const gpu = await testGpu(device);
+    const random = new Random(rows);
+    const x = random.matrix(rows, columns, { spread: 8 });
+    const y = random.matrix(rows, columns, { spread: 3 });
+    const gated = activate(gpu, upload(gpu, x), 'silu', upload(gpu, y));
+    const total = add(gpu, upload(gpu, x), upload(gpu, y));
+    const atol = flatten(reference.activate(x, 'none', y)).map(
+      (product) => ACTIVATION_ERROR * Math.abs(product),
+    );
+    expectClose(await read(gpu, gated), flatten(reference.activate(x, 'silu', y)), { atol });
+    // A sum of two f32 is rounded once, which f64 rounded to f32 is too.
+    expectSameBits(await read(gpu, total), Float32Array.from(flatten(reference.add(x, y))));
+  });
+});
+
+describe('shapes that do not fit', () => {
+  it('are named', async () => {
+    const gpu = await testGpu();
+    const x = gpu.empty(4, 6, 'x');
+    const y = gpu.empty(4, 5, 'y');
+    expectShapeErrors([
+      [() => add(gpu, x, y), /add: shapes \[4, 6\] and \[4, 5\] differ/],
+      [() => activate(gpu, x, 'silu', y), /activation: shapes \[4, 6\] and \[4, 5\] differ/],
+      [() => activate(gpu, columnsOf(x, 0, 5), 'gelu'), /contiguous rows.*\[4, 5\]/],
+    ]);
+  });
+});

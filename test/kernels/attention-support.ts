@@ -1,0 +1,62 @@
+// Attention of a whole plan, for tests.
+
+import type { Gpu, Tensor } from '../../src/gpu/index.ts';
+import {
+  type AttentionGroup,
+  type AttentionPlan,
+  type AttentionShape,
+  attentionScores,
+  attentionSoftmax,
+  attentionValues,
+  uploadPlan,
+} from '../../src/kernels/index.ts';
+import { read } from './support.ts';
+
+/** 0 to count − 1. */
+export const all = (count: number) => Array.from({ length: count }, (_, i) => i);
+
+/** Query rows, key rows, and how many of these each query sees (default: all). */
+export type GroupRows = readonly [
+  queries: readonly number[],
+  keys: readonly number[],
+  seen?: (query: number) => number,
+];
+
+/** Groups whose results go to rows in reverse order: the first query's to the last. */
+export function layGroups(groups: readonly GroupRows[]): AttentionGroup[] {
+  let out = groups.reduce((sum, [queries]) => sum + queries.length, 0);
+  return groups.map(([queries, keys, seen]) => ({
+    keys: Uint32Array.from(keys),
+    queries: queries.map((query) => ({ query, out: --out, keys: seen ? seen(query) : keys.length })),
+  }));
+}
+
+/**
+ * Runs all chunks of a plan. The scratch memory that scores are written to is filled with NaN before.
+ *
+ * @returns scores and pattern [entries, heads, pitch]; z is written into the tensor given
+ */
+export async function attend(
+  gpu: Gpu,
+  { q, k, v, z }: { q: Tensor; k: Tensor; v: Tensor; z: Tensor },
+  shape: AttentionShape,
+  plan: AttentionPlan,
+): Promise<{ scores: Float32Array; pattern: Float32Array }> {
+  const { heads } = shape;
+  const tables = uploadPlan(gpu, plan);
+  const size = (plan.entries.length / 4) * heads * plan.pitch;
+  const scores = new Float32Array(size);
+  const pattern = new Float32Array(size);
+  for (const chunk of plan.chunks) {
+    const at = chunk.firstEntry * heads * plan.pitch;
+    const poison = new Float32Array(chunk.entries * heads * plan.pitch).fill(Number.NaN);
+    gpu.release(gpu.upload(poison, 1, poison.length, 'poison')); // the pool hands it to the next of its size
+    const tensor = attentionScores(gpu, q, k, shape, tables, chunk);
+    scores.set(await read(gpu, tensor), at);
+    attentionSoftmax(gpu, tensor, heads, tables, chunk);
+    pattern.set(await read(gpu, tensor), at);
+    attentionValues(gpu, tensor, v, z, shape, tables, chunk);
+    gpu.release(tensor);
+  }
+  return { scores, pattern };
+}

@@ -1,0 +1,97 @@
+import { describe, expect, it } from 'vitest';
+import { columnsOf } from '../../src/gpu/index.ts';
+import { embedImage, embedTokens, imagePatches } from '../../src/kernels/index.ts';
+import * as reference from '../reference/index.ts';
+import { flatten } from '../reference/index.ts';
+import { expectSameBits } from '../support/close.ts';
+import { testGpu } from '../support/gpu.ts';
+import { Random } from '../support/random.ts';
+import { DEVICES, expectShapeErrors, read, stored, upload, uploadVector, uploadWeight } from './support.ts';
+
+const TYPES = ['f32', 'f16', 'bf16'] as const;
+/** Tables of these types: widening is exact and a sum of two f32 is rounded once, as f64 rounded to f32 is. */
+const exact = (x: reference.Matrix) => Float32Array.from(flatten(x));
+
+describe.each(DEVICES)('on %s', (_, device) => {
+  it.each(TYPES)('token and position embeddings in %s', async (type) => {
+    const gpu = await testGpu(device);
+    for (const columns of [768, 37, 1]) {
+      const random = new Random(columns);
+      const tokens = stored(random.matrix(101, columns), type);
+      const positions = stored(random.matrix(29, columns), type);
+      const ids = [0, 100, 50, 49, 51, 50, random.integer(101)];
+      const places = [28, 0, 1, 2, 3, 28, 5];
+      const table = uploadWeight(gpu, tokens, type, [50, 1, 50]);
+      const both = embedTokens(gpu, ids, table, places, uploadWeight(gpu, positions, type));
+      expectSameBits(await read(gpu, both), exact(reference.embedTokens(ids, tokens, places, positions)));
+      const alone = embedTokens(gpu, ids, table);
+      expectSameBits(await read(gpu, alone), exact(reference.embedTokens(ids, tokens)));
+    }
+  });
+
+  it.each(TYPES)('class token and position embeddings in %s', async (type) => {
+    const gpu = await testGpu(device);
+    for (const [images, T, columns] of [
+      [2, 577, 40],
+      [3, 5, 771],
+      [1, 2, 1],
+    ] as const) {
+      const random = new Random(columns);
+      const patches = random.matrix(images * (T - 1), columns);
+      const classToken = random.vector(columns);
+      const positions = stored(random.matrix(T, columns), type);
+      const actual = embedImage(
+        gpu,
+        upload(gpu, patches),
+        uploadVector(gpu, classToken),
+        uploadWeight(gpu, positions, type),
+      );
+      expectSameBits(await read(gpu, actual), exact(reference.embedImage(patches, classToken, positions)));
+    }
+  });
+
+  it('the patches of images', async () => {
+    const gpu = await testGpu(device);
+    for (const [images, height, width, size] of [
+      [2, 64, 48, 16],
+      [1, 42, 28, 14],
+      [3, 3, 2, 1],
+    ] as const) {
+      const pixels = new Random(size).matrix(images, 3 * height * width);
+      const actual = imagePatches(gpu, upload(gpu, pixels), height, width, size);
+      expect(actual).toMatchObject({
+        rows: (images * height * width) / size ** 2,
+        columns: 3 * size * size,
+      });
+      expectSameBits(await read(gpu, actual), exact(reference.imagePatches(pixels, height, width, size)));
+    }
+  });
+});
+
+describe('what does not fit', () => {
+  it('is named', async () => {
+    const gpu = await testGpu();
+    const random = new Random(1);
+    const table = { ...uploadWeight(gpu, random.matrix(10, 4)), name: 'word_embeddings' };
+    const places = { ...uploadWeight(gpu, random.matrix(3, 4)), name: 'position_embeddings' };
+    const halves = { ...uploadWeight(gpu, random.matrix(3, 4), 'f16'), name: 'position_embeddings' };
+    const four = uploadVector(gpu, [1, 2, 3, 4]);
+    const three = uploadVector(gpu, [1, 2, 3]);
+    const patches = gpu.empty(4, 4, 'patches');
+    expectShapeErrors([
+      [() => embedTokens(gpu, [1, 10], table), /token id 10 is outside the vocabulary of 10/],
+      [() => embedTokens(gpu, [-1], table), /token id -1 is outside/],
+      [() => embedTokens(gpu, [1, 2], table, [0, 3], places), /position 3 is beyond the 3 of position_emb/],
+      [() => embedTokens(gpu, [1, 2], table, [0], places), /1 positions for 2 token ids/],
+      [() => embedTokens(gpu, [1], table, [0], halves), /position_embeddings does not match word_embeddings/],
+      [() => embedImage(gpu, gpu.empty(3, 4, 'p'), four, places), /\[3, 4\] do not fill images of 2 patches/],
+      [() => embedImage(gpu, columnsOf(gpu.empty(4, 5, 'p'), 0, 4), four, places), /do not fill/],
+      [() => embedImage(gpu, patches, three, places), /vector has 3 values, position_embeddings 4 columns/],
+      [
+        () => imagePatches(gpu, gpu.empty(1, 48, 'x'), 4, 4, 3),
+        /\[1, 48\] is not .* 4 × 4\] in patches of 3/,
+      ],
+      [() => imagePatches(gpu, gpu.empty(1, 47, 'x'), 4, 4, 2), /\[1, 47\] is not/],
+    ]);
+  });
+});

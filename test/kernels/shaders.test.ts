@@ -1,0 +1,149 @@
+// Every shader as its wrapper uses it, read with a WGSL parser: bindings and parameters are as the wrapper says.
+
+import { describe, expect, it } from 'vitest';
+import { WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
+import type { Gpu, KernelSource, Tensor } from '../../src/gpu/index.ts';
+import { SHADERS } from '../../src/kernels/generated/shaders.ts';
+import {
+  activate,
+  add,
+  attentionScores,
+  attentionSoftmax,
+  attentionValues,
+  castDown,
+  castUp,
+  customHook,
+  embedImage,
+  embedTokens,
+  gatherRows,
+  imagePatches,
+  intervene,
+  logSumExp,
+  matmul,
+  meanRows,
+  normalize,
+  planAttention,
+  restoration,
+  rotate,
+  uploadPlan,
+  type Vector,
+  type Weight,
+} from '../../src/kernels/index.ts';
+
+const DEVICES = [
+  { name: 'software with 4 lanes', software: true, subgroupSize: 4 },
+  { name: 'software with 8 lanes', software: true, subgroupSize: 8 },
+  { name: 'no subgroups', software: false, subgroupSize: 0 },
+];
+const TYPES = ['f32', 'f16', 'bf16'] as const;
+const ACTIVATIONS = ['none', 'gelu', 'quick_gelu', 'silu'] as const;
+const OPS = ['replace', 'zero', 'add', 'scale', 'interpolate'] as const;
+
+/** Calls every wrapper in every way that makes a kernel of its own, and collects the kernels. */
+function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelSource[] {
+  const kernels = new Set<KernelSource>();
+  const buffer = { label: 'any' } as GPUBuffer;
+  const tensor = (rows: number, columns: number): Tensor => ({
+    buffer,
+    rows,
+    columns,
+    stride: columns,
+    offset: 0,
+  });
+  const gpu = {
+    capabilities: { ...device, limits: { maxComputeWorkgroupsPerDimension: 65535 } },
+    pool: { release: () => {} },
+    empty: tensor,
+    uploadWords: () => buffer,
+    dispatch: (source: KernelSource, buffers: readonly GPUBuffer[]) => {
+      expect(buffers.length, source.name).toBe(source.bindings.length);
+      kernels.add(source);
+    },
+  } as unknown as Gpu;
+  const vector: Vector = { name: 'vector', length: 8, buffer };
+  const weight = (type: Weight['type']): Weight => {
+    const part = { buffer, firstRow: 0, rows: 8 };
+    return { name: 'weight', type, rows: 8, columns: 8, stride: 8, parts: [part] };
+  };
+  const x = tensor(8, 8);
+
+  for (const rows of [1, 8])
+    for (const bias of [undefined, vector])
+      for (const residual of [undefined, tensor(rows, 8)]) {
+        for (const type of TYPES) matmul(gpu, tensor(rows, 8), weight(type), { bias, residual });
+        for (const activation of ACTIVATIONS)
+          matmul(gpu, tensor(rows, 8), weight('f32'), { bias, residual, activation });
+      }
+  for (const activation of ACTIVATIONS) for (const gate of [undefined, x]) activate(gpu, x, activation, gate);
+  add(gpu, x, x);
+  for (const shift of [undefined, vector]) normalize(gpu, x, { scale: vector, shift, eps: 1e-5 });
+  gatherRows(gpu, x, Uint32Array.of(0), tensor(1, 8));
+  meanRows(gpu, x, [[0]]);
+  rotate(gpu, x, 2, buffer, buffer);
+  for (const type of ['f16', 'bf16'] as const) for (const cast of [castDown, castUp]) cast(gpu, x, type);
+  for (const type of TYPES) {
+    embedTokens(gpu, [0], weight(type));
+    embedTokens(gpu, [0], weight(type), [0], weight(type));
+    embedImage(gpu, tensor(7, 8), vector, weight(type));
+  }
+  imagePatches(gpu, tensor(1, 12), 2, 2, 1);
+  const edit = { row: 0, firstColumn: 0, columns: 1, source: 1, alpha: 1, counter: 0 };
+  for (const op of OPS) for (const source of [undefined, x]) intervene(gpu, x, op, [edit], buffer, source);
+  customHook(gpu, x, 8, [{ row: 0, batch: 0, position: 0 }], 'return value;');
+  for (const count of [1, 4, 6, 8]) // each gets tiles of its own height
+    for (const headSize of [4, 2]) {
+      const queries = Array.from({ length: count }, (_, query) => ({ query, out: query, keys: 1 }));
+      const plan = planAttention([{ keys: Uint32Array.of(0), queries }], 1, 1e9);
+      const tables = uploadPlan(gpu, plan);
+      const rows = tensor(8, headSize);
+      for (const chunk of plan.chunks) {
+        const shape = { heads: 1, keyHeads: 1, headSize };
+        const scores = attentionScores(gpu, rows, rows, shape, tables, chunk);
+        attentionSoftmax(gpu, scores, 1, tables, chunk);
+        attentionValues(gpu, scores, rows, rows, shape, tables, chunk);
+      }
+    }
+  logSumExp(gpu, x, [[0]]);
+  restoration(gpu, tensor(1, 3), [{ patched: 0, corrupt: 0, clean: 0 }]);
+  return [...kernels];
+}
+
+/** The parser knows no expressions in attributes: `@binding(3u + NAME)` is worked out before. */
+function withPlainBindings(code: string): string {
+  return code.replace(/@binding\((\d+)u \+ (\w+)\)/g, (_, first: string, name: string) => {
+    const value = new RegExp(`const ${name}: u32 = (\\d+)u;`).exec(code)?.[1];
+    return `@binding(${Number(first) + Number(value)})`;
+  });
+}
+
+const named = (kernels: readonly KernelSource[]) => kernels.map((kernel) => [kernel.name, kernel] as const);
+
+describe.each(DEVICES)('kernels for $name', (device) => {
+  it.each(named(kernelsOf(device)))('%s', (_, { code, bindings, params }) => {
+    expect(code).not.toMatch(/\/\/@|\{\w\}/); // nothing left to write out
+    const { entry, storage, structs } = new WgslReflect(withPlainBindings(code));
+    expect(entry.compute.map(({ name }) => name)).toEqual(['main']);
+    const inOrder = [...storage].sort((a, b) => a.binding - b.binding);
+    expect(inOrder.map(({ group, binding, access }) => ({ group, binding, access }))).toEqual(
+      bindings.map((access, binding) => ({ group: 0, binding, access })),
+    );
+    const struct = structs.find(({ name }) => name === 'Params');
+    expect(struct?.members.map(({ name, type }) => [name, type.name])).toEqual(Object.entries(params));
+  });
+});
+
+describe('shader files', () => {
+  const kernels = DEVICES.flatMap(kernelsOf);
+
+  it.each(Object.entries(SHADERS))(
+    '%s begins by saying what it computes and names its constants',
+    (_, text) => {
+      const header = text.slice(0, text.search(/^(?!\/\/)/m));
+      expect(header.split('\n').length).toBeGreaterThan(2);
+      const users = kernels.filter(({ code }) => code.includes(header));
+      expect(users.length, 'no wrapper uses it').toBeGreaterThan(0);
+      const constants = users.flatMap(({ code }) => [...code.matchAll(/^const (\w+): u32/gm)]);
+      for (const [, name] of constants) expect(header).toMatch(new RegExp(`\\b${name}\\b`));
+    },
+  );
+});

@@ -1,0 +1,38 @@
+import type { Activation } from '../../src/kernels/index.ts';
+import type { Matrix } from './matrix.ts';
+
+/**
+ * The error function: 2/√π · exp(−x²) · Σ_n 2ⁿ x²ⁿ⁺¹ / (1 · 3 · … · (2n + 1)), Abramowitz and Stegun 7.1.6. All terms
+ * have one sign, so nothing cancels; beyond |x| = 6 it is ±1 to the last digit of f64.
+ */
+export function erf(x: number): number {
+  if (Math.abs(x) > 6) return Math.sign(x);
+  let term = x;
+  let total = x;
+  for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(total); n++) {
+    term *= (2 * x * x) / (2 * n + 1);
+    total += term;
+  }
+  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * total;
+}
+
+const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+
+/** torch.nn.functional.gelu (approximate='none') and silu; transformers.activations.QuickGELUActivation. */
+const ACTIVATIONS: Readonly<Record<Activation, (x: number) => number>> = {
+  none: (x) => x,
+  gelu: (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
+  quick_gelu: (x) => x * sigmoid(1.702 * x),
+  silu: (x) => x * sigmoid(x),
+};
+
+export function activation(name: Activation, x: number): number {
+  return ACTIVATIONS[name](x);
+}
+
+/** act(x), or act(x) · gate as in LlamaMLP: act_fn(gate_proj(h)) · up_proj(h). */
+export function activate(x: Matrix, name: Activation, gate?: Matrix): Matrix {
+  return x.map((row, r) =>
+    Array.from(row, (value, c) => activation(name, value) * (gate ? gate[r]![c]! : 1)),
+  );
+}

@@ -1,0 +1,12 @@
+// The mathematics of every kernel in f64, written to be read: what the kernels are tested against.
+
+export { activate, activation, erf } from './activation.ts';
+export { attention, type HeadResult, type Query, softmax } from './attention.ts';
+export { embedImage, embedTokens, imagePatches } from './embedding.ts';
+export { bf16Value, f16Value, roundToBf16, roundToF16 } from './half.ts';
+export { add, type LinearOptions, linear } from './linear.ts';
+export { dot, flatten, type Matrix, mean, norm, sum, toRows } from './matrix.ts';
+export { logSumExp, restoration } from './metrics.ts';
+export { layerNorm, rmsNorm } from './norm.ts';
+export { rotary } from './rotary.ts';
+export { gatherRows, intervene, meanRows } from './rows.ts';
