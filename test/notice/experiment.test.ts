@@ -1,0 +1,202 @@
+// A small experiment from data to report, on the embedded model.
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parse } from 'csv-parse/sync';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { loadModel, Processor, type VisionLanguageModel } from '../../src/models/index.ts';
+import type { CellRow } from '../../src/notice/analysis/cell.ts';
+import { type Analysis, analyse } from '../../src/notice/experiment/analyse.ts';
+import { drawFigures, writeFigures } from '../../src/notice/experiment/figures.ts';
+import { mergeResults } from '../../src/notice/experiment/merge.ts';
+import { newRecord, ResultsFolder, type RunRecord } from '../../src/notice/experiment/results.ts';
+import { runExperiment } from '../../src/notice/experiment/run.ts';
+import { defaultSites, type ExperimentSettings } from '../../src/notice/experiment/settings.ts';
+import { printSummary } from '../../src/notice/experiment/summary.ts';
+import { writeTables } from '../../src/notice/experiment/tables.ts';
+import { reportHtml } from '../../src/notice/report/report.ts';
+import { readCells } from '../../src/notice/tables/parquet.ts';
+import { nodeFolder } from '../../src/platform/node/files.ts';
+import { testGpu } from '../support/gpu.ts';
+
+const ROOT = new URL('../../', import.meta.url).pathname;
+const HOSTILE = '<script>alert("x")</script>';
+
+let model: VisionLanguageModel;
+let processor: Processor;
+let settings: ExperimentSettings;
+let scratch: string;
+let folder: ResultsFolder;
+let record: RunRecord;
+let analysis: Analysis;
+
+function details(): Pick<RunRecord, 'version' | 'model' | 'adapter'> {
+  return {
+    version: 'test',
+    model: { family: model.family, weightBytes: model.weightBytes, towers: model.towers },
+    adapter: 'test',
+  };
+}
+
+async function cellsOf(results: ResultsFolder): Promise<CellRow[]> {
+  const rows: CellRow[] = [];
+  for (const part of await results.parts()) for await (const row of readCells(part)) rows.push(row);
+  return rows;
+}
+
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'notice-experiment-'));
+  const source = await nodeFolder(`${ROOT}weights/blip-shapes`);
+  model = await loadModel(await testGpu(), source);
+  processor = await Processor.load(model, source);
+  // A dozen pairs of two tasks; one category is an attempt to break out of the report's markup.
+  for (const task of ['scenes', 'states']) {
+    await cp(`${ROOT}data/${task}`, join(scratch, task), { recursive: true });
+    const lines = (await readFile(`${ROOT}data/${task}.csv`, 'utf8')).trim().split('\n').slice(0, 13);
+    const csv = lines.map((line) => line.replace(/,relation$/, `,"${HOSTILE.replaceAll('"', '""')}"`));
+    await writeFile(join(scratch, `${task}.csv`), `${csv.join('\n')}\n`);
+    const metadata = (await readFile(`${ROOT}data/scenes.jsonl`, 'utf8')).split('\n');
+    const own = metadata.filter((line) => line.includes(`"task":"${task}"`)).slice(0, 12);
+    await writeFile(
+      join(scratch, `${task}.jsonl`),
+      own
+        .map((line) => line.replace('"category":"relation"', `"category":${JSON.stringify(HOSTILE)}`))
+        .join('\n'),
+    );
+  }
+  settings = {
+    model: `${ROOT}weights/blip-shapes`,
+    data: ['scenes', 'states'].map((task) => join(scratch, `${task}.csv`)),
+    samples: 7,
+    select: 'first',
+    corruptions: ['sip', 'str', 'noise'],
+    ...defaultSites(model),
+    statistic: 'absolute',
+    compat: [],
+    seed: 3,
+    noiseDraws: 2,
+    noiseScale: 3,
+    template: undefined,
+  };
+  ({ folder, record } = await ResultsFolder.open(join(scratch, 'results'), () =>
+    newRecord(settings, details()),
+  ));
+  expect(await runExperiment(settings, folder, record, { model, processor })).toBe(true);
+  analysis = await analyse(folder, record);
+  await writeTables(folder, analysis);
+  await writeFigures(folder, analysis);
+}, 300_000);
+
+afterAll(() => rm(scratch, { recursive: true, force: true }));
+
+test('measures every corruption, site, layer, token and head of every sample', async () => {
+  const cells = await cellsOf(folder);
+  const { selected } = record.tasks[0] ?? { selected: [] };
+  expect(selected).toHaveLength(7);
+  const sample = selected[0];
+  const of = (corruption: string) =>
+    cells.filter((cell) => cell.sample === sample && cell.corruption === corruption);
+  const tokens = new Set(
+    of('sip')
+      .filter(({ head }) => head === null)
+      .map(({ position }) => position),
+  ).size;
+  expect(of('sip')).toHaveLength(3 * 4 * tokens + 16);
+  expect(of('str')).toHaveLength(3 * 4 * tokens + 16);
+  expect(of('noise')).toHaveLength(2 * (3 * 4 * tokens + 16));
+  for (const { p_patched, p_effect, p_corrupt, ld_effect, normalized, ld_clean, ld_corrupt } of cells) {
+    // All four are rounded to f32; the differences lose what the larger terms had.
+    expect(p_patched - p_corrupt).toBeCloseTo(p_effect, 5);
+    if (normalized !== null) expect(normalized * (ld_clean - ld_corrupt)).toBeCloseTo(ld_effect, 4);
+  }
+});
+
+test('tables can be traced to Parquet cells', async () => {
+  const cells = await cellsOf(folder);
+  const heads = parse(await readFile(folder.file('tables', 'heads.csv'), 'utf8'), {
+    columns: true,
+  }) as Record<string, string>[];
+  expect(heads).toHaveLength(2 * 3 * 16);
+  for (const row of heads.filter((_, i) => i % 5 === 0)) {
+    const own = cells.filter(
+      (cell) =>
+        cell.task === row.task &&
+        cell.corruption === row.corruption &&
+        cell.layer === Number(row.layer) &&
+        cell.head === Number(row.head),
+    );
+    const bySample = new Map<string, number[]>();
+    for (const cell of own) bySample.set(cell.sample, [...(bySample.get(cell.sample) ?? []), cell.ld_effect]);
+    const effects = [...bySample.values()].map((draws) => draws.reduce((a, b) => a + b, 0) / draws.length);
+    expect(Number(row.n)).toBe(effects.length);
+    expect(Number(row.mean)).toBeCloseTo(effects.reduce((a, b) => a + b, 0) / effects.length, 6);
+  }
+  const thresholds = parse(await readFile(folder.file('tables', 'head_thresholds.csv'), 'utf8'), {
+    columns: true,
+  }) as Record<string, string>[];
+  for (const { mean, sd, threshold } of thresholds)
+    expect(Number(threshold)).toBeCloseTo(Number(mean) + 2 * Number(sd), 10);
+});
+
+describe('the report', () => {
+  test('holds every figure, and data set text only as text', async () => {
+    const figures = await drawFigures(analysis);
+    const names = figures.map(({ name }) => name);
+    for (const name of [
+      'accuracy',
+      'heads',
+      'modules-sip',
+      'modules-str',
+      'modules-noise',
+      'corruptions-scenes',
+      'overlays-states',
+    ])
+      expect(names).toContain(name);
+    const page = reportHtml(analysis, figures);
+    for (const name of names) expect(page).toContain(`<figure id="${name}">`);
+    expect(page).not.toContain('<script');
+    expect(page).toContain('&lt;script&gt;');
+    expect(page).not.toMatch(/(src|href)="(?!#|data:)/);
+  });
+
+  test('the summary says what was found', () => {
+    const text = printSummary(analysis);
+    expect(text).toContain('scenes');
+    expect(text).toMatch(/Self-checks: \d+ null patches exactly 0/);
+  });
+});
+
+test('a stopped experiment goes on and ends in the same cells', async () => {
+  const before = await cellsOf(folder);
+  const [first = ''] = await folder.parts();
+  await rm(first);
+  const again = await ResultsFolder.open(folder.path, () => newRecord(settings, details()));
+  expect(await runExperiment(settings, again.folder, again.record, { model, processor })).toBe(true);
+  expect(await cellsOf(folder)).toEqual(before);
+});
+
+test('a results folder of another experiment is not continued', async () => {
+  const other = { ...settings, samples: 3 };
+  await expect(ResultsFolder.open(folder.path, () => newRecord(other, details()))).rejects.toThrow(
+    /samples: 7, now 3/,
+  );
+});
+
+test('shards join to the same cells', async () => {
+  const small = { ...settings, corruptions: ['sip'] as const, moduleSites: [] };
+  const shards = [1, 2].map((index) => join(scratch, `shard${index}`));
+  for (const [i, path] of shards.entries()) {
+    const shard = await ResultsFolder.open(path, () => newRecord(small, details()));
+    await runExperiment(small, shard.folder, shard.record, {
+      model,
+      processor,
+      shard: { index: i + 1, count: 2 },
+    });
+  }
+  const merged = await mergeResults(shards, join(scratch, 'merged'));
+  const wanted = (await cellsOf(folder)).filter(
+    ({ corruption, head }) => corruption === 'sip' && head !== null,
+  );
+  expect(await cellsOf(merged.folder)).toEqual(wanted);
+  expect(await readdir(merged.folder.file('controls'))).toHaveLength(3);
+});
