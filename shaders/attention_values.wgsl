@@ -25,15 +25,13 @@ struct Params {
 @group(0) @binding(4) var<storage, read> keys: array<u32>;
 @group(0) @binding(5) var<storage, read_write> Z: array<f32>;
 
+// Features d to d + 3 of the value head that starts at element `start`; beyond D any value.
 fn value4(start: u32, d: u32) -> vec4f {
   //@if VEC4
   return V[(start + min(d, params.D - 4u)) / 4u];
   //@else
-  var value = vec4f();
-  for (var i = 0u; i < 4u; i++) {
-    if (d + i < params.D) { value[i] = V[start + d + i]; }
-  }
-  return value;
+  let at = min(vec4u(d) + vec4u(0, 1, 2, 3), vec4u(params.D - 1u));
+  return vec4f(V[start + at.x], V[start + at.y], V[start + at.z], V[start + at.w]);
   //@endif
 }
 
@@ -62,30 +60,36 @@ fn main(
   let p{r} = ((tile.x + min({r}u, tile.y - 1u) - params.firstEntry) * params.H + h) * params.pitch;
   var s{r} = vec4f();
   //@end
-  let last = tile.w - 1u;
-  for (var j = 0u; j < tile.w; j += STEP) {
+  let whole = tile.w - tile.w % STEP;
+  for (var j = 0u; j < whole; j += STEP) {
+    // All loads come first, as in matmul_subgroup.wgsl.
     //@if SUBGROUPS
-    let mine = j + lane;
-    let at = min(mine, last);
-    let key = keys[tile.z + at];
+    let row = keys[tile.z + j + lane] * params.vStride;
     //@unroll r 0..MR
-    let x{r} = select(0.0, P[p{r} + at], mine <= last);
+    let x{r} = P[p{r} + j + lane];
+    //@end
+    //@unroll t 0..STEP
+    let v{t} = value4(vHead + subgroupBroadcast(row, {t}u), d);
+    //@end
+    //@else
+    //@unroll t 0..STEP
+    let v{t} = value4(vHead + keys[tile.z + j + {t}u] * params.vStride, d);
     //@end
     //@endif
     //@unroll t 0..STEP
-    if (j + {t}u <= last) {
-      //@if SUBGROUPS
-      let v = value4(vHead + subgroupBroadcast(key, {t}u) * params.vStride, d);
-      //@unroll r 0..MR
-      s{r} = fma(vec4f(subgroupBroadcast(x{r}, {t}u)), v, s{r});
-      //@end
-      //@else
-      let v = value4(vHead + keys[tile.z + j + {t}u] * params.vStride, d);
-      //@unroll r 0..MR
-      s{r} = fma(vec4f(P[p{r} + j + {t}u]), v, s{r});
-      //@end
-      //@endif
-    }
+    //@unroll r 0..MR
+    //@if SUBGROUPS
+    s{r} = fma(vec4f(subgroupBroadcast(x{r}, {t}u)), v{t}, s{r});
+    //@else
+    s{r} = fma(vec4f(P[p{r} + j + {t}u]), v{t}, s{r});
+    //@endif
+    //@end
+    //@end
+  }
+  for (var j = whole; j < tile.w; j++) {
+    let v = value4(vHead + keys[tile.z + j] * params.vStride, d);
+    //@unroll r 0..MR
+    s{r} = fma(vec4f(P[p{r} + j]), v, s{r});
     //@end
   }
   //@unroll r 0..MR

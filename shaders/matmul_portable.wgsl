@@ -1,40 +1,9 @@
-// C[m, n] = act( Σ_k A[m, k] · W[n, k] + bias[n] ) + R[m, n] without subgroups and without workgroup memory.
-//
-// Operands, epilogue and order of summation as in matmul_subgroup.wgsl.
-// Constants: WG threads of a workgroup, MR rows and NR columns of one thread's tile, HAS_BIAS, HAS_RESIDUAL.
+// Matrix product with neither subgroups nor workgroup memory, for software adapters without subgroups of a known size.
+// Operands: matmul_operands.wgsl.
 //
 // One workgroup computes MR × (WG · NR) values; thread t owns columns n0 + t, n0 + WG + t, …. All threads read the
 // same elements of A at the same time.
-
-struct Params {
-  M: u32, N: u32, K: u32, nFirst: u32,
-  aOffset: u32, aStride: u32, wStride: u32,
-  rOffset: u32, rStride: u32, cOffset: u32, cStride: u32,
-}
-
-@group(0) @binding(0) var<storage, read> A: array<f32>;
-@group(0) @binding(1) var<storage, read> W: array<WeightVec>;
-@group(0) @binding(2) var<storage, read_write> C: array<f32>;
-//@if HAS_BIAS
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-//@endif
-//@if HAS_RESIDUAL
-@group(0) @binding(3u + HAS_BIAS) var<storage, read> R: array<f32>;
-//@endif
-
-fn finish(sum: f32, m: u32, n: u32) {
-  if (m >= params.M || n >= params.N) { return; }
-  let column = params.nFirst + n;
-  var value = sum;
-  //@if HAS_BIAS
-  value = value + bias[column];
-  //@endif
-  value = activate(value);
-  //@if HAS_RESIDUAL
-  value = value + R[params.rOffset + m * params.rStride + column];
-  //@endif
-  C[params.cOffset + m * params.cStride + column] = value;
-}
+// Constants: WG threads of a workgroup, MR rows and NR columns of one thread's tile.
 
 fn element(row: u32, k: u32) -> f32 {
   return select(0.0, A[row + min(k, params.K - 1u)], k < params.K);

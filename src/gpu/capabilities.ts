@@ -3,18 +3,27 @@
 
 export type Feature = 'shader-f16' | 'subgroups' | 'timestamp-query' | 'immediates';
 
-export interface Capabilities {
+/** What tells adapters apart. */
+export interface AdapterIdentity {
   readonly vendor: string;
   readonly architecture: string;
   /** Human-readable adapter and driver, as the adapter gives it. */
   readonly description: string;
+}
+
+export interface Capabilities extends AdapterIdentity {
   /** A CPU implementation: SwiftShader or lavapipe. Loads are dear there, workgroup memory gains nothing. */
   readonly software: boolean;
   readonly features: ReadonlySet<Feature>;
   /** Lanes of a subgroup; 0 where subgroups are missing or their size is not fixed. */
   readonly subgroupSize: number;
   readonly limits: DeviceLimits;
+  /** Choices of kernels that were measured on this adapter. */
+  readonly tuning: TuningTable;
 }
+
+/** What a kernel chose, by a key of its own. Only the kernel knows what it means. */
+export type TuningTable = Readonly<Record<string, object>>;
 
 export interface DeviceLimits {
   /** Bytes. */
@@ -40,11 +49,16 @@ export const LIMIT_NAMES = [
   'maxImmediateSize',
 ] as const satisfies readonly (keyof DeviceLimits)[];
 
+export function identify({ vendor, architecture, description, device }: GPUAdapterInfo): AdapterIdentity {
+  return { vendor, architecture, description: description || device || 'unknown adapter' };
+}
+
 /** Reads a device's capabilities. `languageFeatures` are those of `gpu.wgslLanguageFeatures`. */
 export function readCapabilities(
   info: GPUAdapterInfo,
   device: GPUDevice,
   languageFeatures: ReadonlySet<string>,
+  tuning: TuningTable,
 ): Capabilities {
   const given = device.limits as unknown as Partial<Record<keyof DeviceLimits, number>>;
   const limits = Object.fromEntries(
@@ -58,14 +72,13 @@ export function readCapabilities(
     features.add('immediates');
   const fixedSubgroups = features.has('subgroups') && info.subgroupMinSize === info.subgroupMaxSize;
   return {
-    vendor: info.vendor,
-    architecture: info.architecture,
-    description: info.description || info.device || 'unknown adapter',
+    ...identify(info),
     software:
       info.isFallbackAdapter ||
       /swiftshader|llvmpipe|lavapipe|software/i.test(`${info.architecture} ${info.description}`),
     features,
     subgroupSize: fixedSubgroups ? info.subgroupMinSize : 0,
     limits,
+    tuning,
   };
 }

@@ -2,7 +2,7 @@
 // queue: kernels are recorded in call order, run when enough has been recorded or something is read, and a read
 // waits for all that was recorded before it. It knows nothing of models.
 
-import { type Capabilities, LIMIT_NAMES, readCapabilities } from './capabilities.ts';
+import { type Capabilities, LIMIT_NAMES, readCapabilities, type TuningTable } from './capabilities.ts';
 import { DeviceLostError, GpuValidationError, OutOfMemoryError } from './errors.ts';
 import { type WorkEstimate, WorkEstimator } from './estimate.ts';
 import type { ParamLayout, ParamValues } from './params.ts';
@@ -19,6 +19,8 @@ export interface GpuOptions {
   readonly subgroups?: boolean;
   /** Pass parameters through a uniform buffer even where the device has immediates. */
   readonly immediates?: boolean;
+  /** Choices of kernels measured on this adapter; default their documented defaults. */
+  readonly tuning?: TuningTable;
   /** Called once if the device is lost without having been destroyed. */
   readonly onLost?: (error: DeviceLostError) => void;
 }
@@ -68,7 +70,7 @@ export class Gpu {
     }
     const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
     const languageFeatures = new Set<string>(options.immediates === false ? [] : entry.wgslLanguageFeatures);
-    const capabilities = readCapabilities(adapter.info, device, languageFeatures);
+    const capabilities = readCapabilities(adapter.info, device, languageFeatures, options.tuning ?? {});
     return new Gpu(device, capabilities, entry, options);
   }
 

@@ -1,4 +1,5 @@
-export type { Capabilities, DeviceLimits, Feature } from './capabilities.ts';
+export type { AdapterIdentity, Capabilities, DeviceLimits, Feature, TuningTable } from './capabilities.ts';
+export { identify } from './capabilities.ts';
 export {
   DeviceLostError,
   GpuValidationError,

@@ -29,4 +29,5 @@ export {
   type TokenSpan,
 } from './prompt-tokens.ts';
 export { type ResampleFilter, resize } from './resample.ts';
+export { type Candidate, candidates, type SamplingOptions, sampler, tokenAt } from './sampling.ts';
 export { type EncodedText, Tokenizer, type TokenizerFiles } from './tokenizer.ts';

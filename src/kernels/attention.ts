@@ -4,6 +4,7 @@
 import { checkShape } from '../errors.ts';
 import { type Gpu, type KernelSource, shapeOf, type Tensor } from '../gpu/index.ts';
 import type { AttentionChunk, AttentionPlan } from './attention-plan.ts';
+import { deviceClass } from './device-class.ts';
 import { assemble, once, reductionFor } from './source.ts';
 
 /** Shapes of an attention layer. */
@@ -54,10 +55,47 @@ const MINUS_INFINITY_BITS = 0xff800000;
 
 /** Lanes of the attention kernels on a device, and whether they exchange values. */
 function lanes(gpu: Gpu): { SG: number; SUBGROUPS: number; enable: readonly string[] } {
-  const { subgroupSize, software } = gpu.capabilities;
-  return software && subgroupSize >= 4 && subgroupSize <= 8
-    ? { SG: subgroupSize, SUBGROUPS: 1, enable: ['subgroups'] }
+  return deviceClass(gpu.capabilities).startsWith('software-')
+    ? { SG: gpu.capabilities.subgroupSize, SUBGROUPS: 1, enable: ['subgroups'] }
     : { SG: 32, SUBGROUPS: 0, enable: [] };
+}
+
+/** A kernel of scores: with keys and queries in workgroup memory, or read by every lane for itself. */
+export type ScoresKernel = 'attention_scores' | 'attention_scores_tile';
+
+/** Threads of a workgroup and features at a time, in fours, of the kernel with workgroup memory. */
+const TILE = { SG: 64, QUADS: 8 };
+
+function scoresKernel(
+  gpu: Gpu,
+  kernel: ScoresKernel,
+  tileRows: number,
+  headSize: number,
+  vec4: boolean,
+): { source: KernelSource<typeof SCORES>; keys: number } {
+  const { SG, SUBGROUPS, enable } = lanes(gpu);
+  const step = SUBGROUPS ? SG : 4;
+  const columns = SUBGROUPS ? 4 : 1;
+  const tail = headSize % step !== 0;
+  const constants = { MR: tileRows, VEC4: Number(vec4) };
+  const bindings = ['read', 'read', 'read', 'read', 'read', 'read_write'] as const;
+  const assembly = { include: 'attention_scores_operands' } as const;
+  const traits = `${tileRows}${vec4 ? ' vec4' : ''}`;
+  if (kernel === 'attention_scores_tile') {
+    const name = `${kernel} ${traits}`;
+    const source = once(name, (): KernelSource<typeof SCORES> => {
+      const code = assemble(kernel, { ...assembly, constants: { ...constants, ...TILE } });
+      return { name, code, bindings, params: SCORES };
+    });
+    return { source, keys: TILE.SG };
+  }
+  const name = `${kernel} ${traits} ${SG}x${columns}${SUBGROUPS ? ' subgroups' : ''}${tail ? ' tail' : ''}`;
+  const source = once(name, (): KernelSource<typeof SCORES> => {
+    const own = { SG, SUBGROUPS, NR: columns, STEP: step, QUADS: step / 4, TAIL: Number(tail) };
+    const code = assemble(kernel, { ...assembly, constants: { ...constants, ...own } });
+    return { name, code, bindings, params: SCORES, enable };
+  });
+  return { source, keys: SG * columns };
 }
 
 /** Whether heads can be read four features at a time. */
@@ -70,6 +108,7 @@ function aligned(tensor: Tensor, headSize: number): boolean {
  *
  * @param q rows [heads · d_head]
  * @param k rows [keyHeads · d_head]
+ * @param kernel all give the same bits
  * @returns [entries, heads · pitch]
  */
 export function attentionScores(
@@ -79,35 +118,13 @@ export function attentionScores(
   { heads, keyHeads, headSize }: AttentionShape,
   tables: AttentionTables,
   chunk: AttentionChunk,
+  kernel: ScoresKernel = gpu.capabilities.software ? 'attention_scores' : 'attention_scores_tile',
 ): Tensor {
   checkHeads('queries', q, heads, headSize);
   checkHeads('keys', k, keyHeads, headSize);
   checkShape(heads % keyHeads === 0, () => `attention: ${heads} heads cannot share ${keyHeads} key heads`);
-  const { SG, SUBGROUPS, enable } = lanes(gpu);
-  const vec4 = Number(aligned(k, headSize));
   const { tileRows, pitch } = tables.plan;
-  const columns = SUBGROUPS ? 4 : 1;
-  const name = `attention_scores ${tileRows}x${columns}x${SG}${SUBGROUPS ? ' subgroups' : ''}${vec4 ? ' vec4' : ''}`;
-  const source = once(
-    name,
-    (): KernelSource<typeof SCORES> => ({
-      name,
-      code: assemble('attention_scores', {
-        constants: {
-          SG,
-          SUBGROUPS,
-          VEC4: vec4,
-          MR: tileRows,
-          NR: columns,
-          STEP: SUBGROUPS ? SG : 4,
-          QUADS: SUBGROUPS ? SG / 4 : 1,
-        },
-      }),
-      bindings: ['read', 'read', 'read', 'read', 'read', 'read_write'],
-      params: SCORES,
-      enable,
-    }),
-  );
+  const { source, keys } = scoresKernel(gpu, kernel, tileRows, headSize, aligned(k, headSize));
   const scores = gpu.empty(chunk.entries, heads * pitch, 'attention scores');
   gpu.dispatch(
     source,
@@ -126,7 +143,7 @@ export function attentionScores(
       scale: 1 / Math.sqrt(headSize),
       minusInfinity: MINUS_INFINITY_BITS,
     },
-    [Math.ceil(pitch / (SG * columns)), chunk.tiles, heads],
+    [Math.ceil(pitch / keys), chunk.tiles, heads],
     2 * heads * headSize * chunk.keysSeen,
   );
   return scores;
@@ -202,7 +219,7 @@ export function attentionValues(
     (): KernelSource<typeof VALUES> => ({
       name,
       code: assemble('attention_values', {
-        constants: { SG, SUBGROUPS, VEC4: vec4, MR: tileRows, STEP: SUBGROUPS ? SG : 1 },
+        constants: { SG, SUBGROUPS, VEC4: vec4, MR: tileRows, STEP: SUBGROUPS ? SG : 4 },
       }),
       bindings: ['read', 'read', 'read', 'read', 'read', 'read_write'],
       params: VALUES,

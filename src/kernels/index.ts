@@ -5,6 +5,7 @@ export {
   attentionSoftmax,
   attentionValues,
   releasePlan,
+  type ScoresKernel,
   uploadPlan,
 } from './attention.ts';
 export {
@@ -30,7 +31,15 @@ export {
 export { embedImage, embedTokens, imagePatches } from './embedding.ts';
 export { type Edit, type InterveneOp, intervene } from './intervene.ts';
 export { type MatmulOptions, matmul } from './matmul.ts';
-export { chooseMatmul, type MatmulVariant } from './matmul-variant.ts';
+export {
+  canRun,
+  chooseMatmul,
+  type MatmulVariant,
+  SHAPE_CLASSES,
+  type ShapeClass,
+  shapeClass,
+} from './matmul-variant.ts';
 export { logSumExp, type RestorationRow, restoration } from './metrics.ts';
 export type { Activation } from './source.ts';
+export { parseTuning, type TuningTask, tuningTasks } from './tuning.ts';
 export { ELEMENT_BYTES, type ElementType, type Vector, type Weight, type WeightPart } from './weight.ts';

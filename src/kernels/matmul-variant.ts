@@ -1,10 +1,12 @@
-// Which matmul a shape gets on a device: a pure function, so it is tested without a GPU.
+// Which matmul a shape gets on a device: a pure function, so it is tested without a GPU. Every variant gives the same
+// bits on a device (matmul_operands.wgsl), so the choice is one of speed alone.
 
 import type { Capabilities } from '../gpu/index.ts';
+import { type DeviceClass, deviceClass } from './device-class.ts';
 import type { ElementType } from './weight.ts';
 
-/** A matmul kernel with its tile. */
-export interface MatmulVariant {
+/** A kernel in which lanes own columns, with the tile of one workgroup: `rows` × (`columns` · `threads`). */
+export interface LaneVariant {
   readonly kernel: 'matmul_subgroup' | 'matmul_portable';
   /** Rows of A in a tile. */
   readonly rows: number;
@@ -14,33 +16,140 @@ export interface MatmulVariant {
   readonly threads: number;
 }
 
-/** Rows of A: one row to four is a matrix-vector product, where the weights' loads decide. */
-export type ShapeClass = 'skinny' | 'tall';
-
-export function shapeClass(m: number): ShapeClass {
-  return m <= 4 ? 'skinny' : 'tall';
+/** The kernel with tiles in workgroup memory: (`rows` · `down`) × (`columns` · `across`). */
+export interface TileVariant {
+  readonly kernel: 'matmul_tile';
+  /** Rows and columns of the result that one multiplying thread owns. */
+  readonly rows: number;
+  readonly columns: number;
+  /** Multiplying threads along rows and columns of the tile. */
+  readonly down: number;
+  readonly across: number;
+  /** Threads of a workgroup; those beyond `down` · `across` only load. */
+  readonly threads: number;
+  /** Features in workgroup memory at a time, in fours. */
+  readonly quads: number;
 }
 
+export type MatmulVariant = LaneVariant | TileVariant;
+
 /**
- * Tiles by lanes of a subgroup, as measured on software adapters (bench/RESULTS.md): registers are many and loads are
- * dear, so tiles are tall. Half types cost unpacking, which more rows share.
+ * What shapes have in common: one row, up to four, up to 64 (a prompt, a batch of answers), more (an image's positions),
+ * and results so large that the largest tiles still fill a GPU.
  */
-const SUBGROUP_TILES: Readonly<Record<number, Record<ShapeClass, [rows: number, columns: number]>>> = {
-  4: { tall: [12, 4], skinny: [1, 4] },
-  8: { tall: [12, 3], skinny: [1, 2] },
+export type ShapeClass = 'row' | 'few' | 'skinny' | 'tall' | 'large';
+export const SHAPE_CLASSES = ['row', 'few', 'skinny', 'tall', 'large'] as const satisfies ShapeClass[];
+
+/** The class of a result [m, n]. */
+export function shapeClass(m: number, n: number): ShapeClass {
+  if (m === 1) return 'row';
+  if (m <= 4) return 'few';
+  if (m <= 64) return 'skinny';
+  return m * n < 2 ** 22 ? 'tall' : 'large'; // 256 tiles of 128 × 128
+}
+
+type Choices = Readonly<Record<ShapeClass, MatmulVariant>>;
+
+export const subgroup = (threads: number, rows: number, columns: number): LaneVariant => ({
+  kernel: 'matmul_subgroup',
+  rows,
+  columns,
+  threads,
+});
+export const portable = (rows: number, columns: number): LaneVariant => ({
+  kernel: 'matmul_portable',
+  rows,
+  columns,
+  threads: 32,
+});
+export const tile = (
+  [down, rows]: readonly [number, number],
+  [across, columns]: readonly [number, number],
+  threads: number,
+  quads: number,
+): TileVariant => ({ kernel: 'matmul_tile', rows, columns, down, across, threads, quads });
+
+/**
+ * Defaults. Software adapters: as measured (bench/RESULTS.md); loads are dear there, so tiles are tall, and one row to four are
+ * bound by the loads of the weights. With 8 lanes `few` is not measured. GPU: not measured; sizes that others found good (64 × 64 × 16 and
+ * 128 × 128 × 16 tiles with 4 × 4 and 8 × 8 values per thread), smaller where there are few rows, so that enough workgroups remain.
+ */
+const DEFAULTS: Readonly<Record<DeviceClass, Choices>> = {
+  'software-4': {
+    row: subgroup(4, 1, 4),
+    few: subgroup(4, 4, 6),
+    skinny: subgroup(4, 12, 5),
+    tall: subgroup(4, 12, 5),
+    large: subgroup(4, 12, 5),
+  },
+  'software-8': {
+    row: subgroup(8, 1, 2),
+    few: subgroup(8, 4, 3),
+    skinny: subgroup(8, 12, 3),
+    tall: subgroup(8, 12, 3),
+    large: subgroup(8, 12, 3),
+  },
+  software: {
+    row: portable(1, 2),
+    few: portable(4, 4),
+    skinny: portable(8, 4),
+    tall: portable(8, 4),
+    large: portable(8, 4),
+  },
+  gpu: {
+    row: tile([1, 1], [16, 1], 64, 32),
+    few: tile([4, 1], [16, 1], 64, 32),
+    skinny: tile([16, 1], [16, 1], 256, 8),
+    tall: tile([16, 4], [16, 4], 256, 4),
+    large: tile([16, 8], [16, 8], 256, 4),
+  },
 };
 
-/** The variant for A [m, ·] on a device. */
-export function chooseMatmul(
-  capabilities: Pick<Capabilities, 'software' | 'subgroupSize'>,
-  m: number,
-  _type: ElementType,
-): MatmulVariant {
-  const tiles = SUBGROUP_TILES[capabilities.subgroupSize];
-  if (capabilities.software && tiles) {
-    const [rows, columns] = tiles[shapeClass(m)];
-    return { kernel: 'matmul_subgroup', rows, columns, threads: capabilities.subgroupSize };
+/** What the choice depends on besides the shape. */
+export type MatmulDevice = Pick<Capabilities, 'software' | 'subgroupSize'> &
+  Partial<Pick<Capabilities, 'limits' | 'tuning'>>;
+
+/** The key of a choice in a tuning table. */
+export function matmulKey(device: MatmulDevice, shape: ShapeClass, type: ElementType): string {
+  return `${deviceClass(device)} matmul ${shape} ${type}`;
+}
+
+/** The variant for a result [m, n] on a device: measured there if it has been tuned, else the default. */
+export function chooseMatmul(device: MatmulDevice, m: number, n: number, type: ElementType): MatmulVariant {
+  const shape = shapeClass(m, n);
+  const tuned = device.tuning?.[matmulKey(device, shape, type)] as MatmulVariant | undefined;
+  if (tuned) return tuned;
+  const choices = DEFAULTS[deviceClass(device)];
+  return shape === 'large' && !canRun(device, choices.large) ? choices.tall : choices[shape];
+}
+
+/** Whether a device has what a variant needs. */
+export function canRun({ limits, software, subgroupSize }: MatmulDevice, variant: MatmulVariant): boolean {
+  const { maxComputeInvocationsPerWorkgroup = 256, maxComputeWorkgroupStorageSize = 16384 } = limits ?? {};
+  if (variant.threads > maxComputeInvocationsPerWorkgroup) return false;
+  switch (variant.kernel) {
+    case 'matmul_portable':
+      return true;
+    case 'matmul_subgroup':
+      return software && variant.threads === subgroupSize && subgroupSize % 4 === 0;
+    case 'matmul_tile':
+      return (
+        variant.down * variant.across <= variant.threads &&
+        tileBytes(variant) <= maxComputeWorkgroupStorageSize
+      );
   }
-  const [rows, columns] = shapeClass(m) === 'skinny' ? [1, 2] : [8, 4];
-  return { kernel: 'matmul_portable', rows: rows as number, columns: columns as number, threads: 32 };
+}
+
+/** Rows and columns of the result that one workgroup computes. */
+export function blockOf(variant: MatmulVariant): { rows: number; columns: number } {
+  const { rows, columns } = variant;
+  return variant.kernel === 'matmul_tile'
+    ? { rows: rows * variant.down, columns: columns * variant.across }
+    : { rows, columns: columns * variant.threads };
+}
+
+/** Workgroup memory of a tile, in bytes. */
+export function tileBytes(variant: TileVariant): number {
+  const { rows, columns } = blockOf(variant);
+  return 16 * (rows + columns) * (variant.quads + 1);
 }

@@ -1,6 +1,6 @@
 import { checkShape } from '../errors.ts';
 import { type Gpu, type KernelSource, shapeOf, type Tensor } from '../gpu/index.ts';
-import { chooseMatmul, type MatmulVariant } from './matmul-variant.ts';
+import { blockOf, chooseMatmul, type MatmulVariant } from './matmul-variant.ts';
 import { type Activation, assemble, once } from './source.ts';
 import type { ElementType, Vector, Weight } from './weight.ts';
 
@@ -30,35 +30,51 @@ export interface MatmulOptions {
   readonly variant?: MatmulVariant;
 }
 
-/** The kernel for one combination. */
-export function matmulKernel(
-  { kernel, rows, columns, threads }: MatmulVariant,
-  type: ElementType,
-  activation: Activation,
-  hasBias: boolean,
-  hasResidual: boolean,
+/** What the text of a kernel depends on. */
+interface MatmulTraits {
+  readonly type: ElementType;
+  readonly activation: Activation;
+  readonly bias: boolean;
+  readonly residual: boolean;
+  /** Rows of A can be read in fours. */
+  readonly vec4: boolean;
+  /** K is no multiple of a subgroup. */
+  readonly tail: boolean;
+}
+
+function matmulKernel(
+  variant: MatmulVariant,
+  { type, activation, bias, residual, vec4, tail }: MatmulTraits,
 ): KernelSource<typeof PARAMS> {
-  const name = `${kernel} ${rows}x${columns}x${threads} ${type} ${activation}${hasBias ? ' bias' : ''}${hasResidual ? ' residual' : ''}`;
+  const { kernel, rows, columns, threads } = variant;
+  const tile = kernel === 'matmul_tile' ? variant : undefined;
   const subgroup = kernel === 'matmul_subgroup';
+  const shape = [rows, columns, threads, ...(tile ? [tile.down, tile.across, tile.quads] : [])].join('x');
+  const flags = { bias, residual, vec4: tile && vec4, tail: subgroup && tail };
+  const set = Object.entries(flags).flatMap(([flag, on]) => (on ? [flag] : []));
+  const name = [kernel, shape, type, activation, ...set].join(' ');
   return once(name, () => ({
     name,
     code: assemble(kernel, {
       constants: {
         MR: rows,
         NR: columns,
-        HAS_BIAS: Number(hasBias),
-        HAS_RESIDUAL: Number(hasResidual),
-        ...(subgroup ? { SG: threads, QUADS: threads / 4 } : { WG: threads }),
+        HAS_BIAS: Number(bias),
+        HAS_RESIDUAL: Number(residual),
+        VEC4: Number(flags.vec4 ?? false),
+        ...(subgroup ? { SG: threads, QUADS: threads / 4, TAIL: Number(tail) } : { WG: threads }),
+        ...(tile ? { TX: tile.across, TY: tile.down, QUADS: tile.quads } : {}),
       },
       weights: type,
       activation,
+      include: 'matmul_operands',
     }),
     bindings: [
       'read',
       'read',
       'read_write',
-      ...(hasBias ? (['read'] as const) : []),
-      ...(hasResidual ? (['read'] as const) : []),
+      ...(bias ? (['read'] as const) : []),
+      ...(residual ? (['read'] as const) : []),
     ],
     params: PARAMS,
     ...(subgroup ? { enable: ['subgroups'] } : {}),
@@ -92,8 +108,16 @@ export function matmul(gpu: Gpu, a: Tensor, weight: Weight, options: MatmulOptio
     !bias || bias.length === weight.rows,
     () => `matmul with ${weight.name}: bias ${bias?.name} has ${bias?.length} values, not ${weight.rows}`,
   );
-  const variant = options.variant ?? chooseMatmul(gpu.capabilities, a.rows, weight.type);
-  const source = matmulKernel(variant, weight.type, activation, !!bias, !!residual);
+  const variant = options.variant ?? chooseMatmul(gpu.capabilities, a.rows, weight.rows, weight.type);
+  const block = blockOf(variant);
+  const source = matmulKernel(variant, {
+    type: weight.type,
+    activation,
+    bias: bias !== undefined,
+    residual: residual !== undefined,
+    vec4: [a.columns, a.stride, a.offset].every((count) => count % 4 === 0),
+    tail: a.columns % variant.threads !== 0,
+  });
   for (const part of weight.parts) {
     const buffers = [a.buffer, part.buffer, out.buffer];
     if (bias) buffers.push(bias.buffer);
@@ -114,7 +138,7 @@ export function matmul(gpu: Gpu, a: Tensor, weight: Weight, options: MatmulOptio
         cOffset: out.offset,
         cStride: out.stride,
       },
-      [Math.ceil(part.rows / (variant.threads * variant.columns)), Math.ceil(a.rows / variant.rows), 1],
+      [Math.ceil(part.rows / block.columns), Math.ceil(a.rows / block.rows), 1],
       2 * a.rows * part.rows * a.columns,
     );
   }

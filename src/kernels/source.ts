@@ -120,20 +120,23 @@ export interface Assembly {
   readonly activation?: Activation;
   /** Defines `reduceSum` and `reduceMax`. */
   readonly reduction?: Reduction;
+  /** A shader file in front: what several kernels have in common. */
+  readonly include?: ShaderName;
 }
 
 /** The text of shaders/`name`.wgsl with its prelude. */
 export function assemble(
   name: ShaderName,
-  { constants = {}, weights, activation, reduction }: Assembly = {},
+  { constants = {}, weights, activation, reduction, include }: Assembly = {},
 ): string {
   const lines = Object.entries(constants).map(([key, value]) => `const ${key}: u32 = ${value}u;\n`);
+  const text = (include ? SHADERS[include] : '') + SHADERS[name];
   return [
     ...lines,
     weights ? WEIGHT_TYPES[weights] : '',
     activation ? ACTIVATIONS[activation] : '',
     reduction ? REDUCTIONS[reduction] : '',
-    unroll(conditionals(SHADERS[name], constants), constants),
+    unroll(conditionals(text, constants), constants),
   ].join('');
 }
 

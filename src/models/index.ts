@@ -1,3 +1,4 @@
+export type { ModelFamily, ModelFiles } from './family.ts';
 export type { HookInfo } from './hook-table.ts';
 export { type LoadOptions, loadModel } from './load.ts';
 export {

@@ -43,6 +43,20 @@ export class JsonConfig {
     return value;
   }
 
+  boolean(name: string, fallback?: boolean): boolean {
+    const value = this.#get(name, fallback);
+    if (typeof value !== 'boolean') throw this.#wrong(name, 'true or false', value);
+    return value;
+  }
+
+  /** An integer or a list of them. */
+  integers(name: string, fallback?: readonly number[]): readonly number[] {
+    const value = this.#get(name, fallback);
+    const list: readonly unknown[] = Array.isArray(value) ? value : [value];
+    if (!list.every(Number.isSafeInteger)) throw this.#wrong(name, 'an integer or a list of integers', value);
+    return list as readonly number[];
+  }
+
   /** One of some strings. */
   choice<T extends string>(name: string, choices: readonly T[], fallback?: T): T {
     const value = this.#get(name, fallback);

@@ -2,14 +2,19 @@ import { NoticeError } from '../errors.ts';
 import type { Gpu } from '../gpu/index.ts';
 import type { ElementType } from '../kernels/index.ts';
 import { Checkpoint, type ModelSource, readJson, WeightLoader } from '../weights/index.ts';
-import { Blip } from './blip/blip.ts';
-import { parseBlipConfig } from './blip/config.ts';
-import { loadBlipWeights } from './blip/weights.ts';
+import { loadBlip } from './blip/blip.ts';
+import type { ModelFamily } from './family.ts';
+import { loadLlava } from './llava/llava.ts';
 import type { VisionLanguageModel } from './model.ts';
+
+/** By config.json's model_type. */
+const FAMILIES: Readonly<Record<string, ModelFamily>> = { blip: loadBlip, llava: loadLlava };
 
 export interface LoadOptions {
   /** Storage type of the weights in GPU memory; default as in the file. */
   readonly dtype?: ElementType;
+  /** Further kinds of models by their model_type. */
+  readonly families?: Readonly<Record<string, ModelFamily>>;
 }
 
 /**
@@ -20,24 +25,25 @@ export interface LoadOptions {
 export async function loadModel(
   gpu: Gpu,
   source: ModelSource,
-  { dtype }: LoadOptions = {},
+  { dtype, families }: LoadOptions = {},
 ): Promise<VisionLanguageModel> {
-  const json = (await readJson(source, 'config.json')) as { model_type?: unknown } | null;
-  const type = json?.model_type;
-  if (type !== 'blip')
+  const config = (await readJson(source, 'config.json')) as { model_type?: unknown } | null;
+  const known = new Map(Object.entries({ ...FAMILIES, ...families }));
+  const family = known.get(String(config?.model_type));
+  if (!family)
     throw new NoticeError(
       'config',
-      `${source.name}/config.json: model_type is ${JSON.stringify(type)}; supported are "blip" (BlipForQuestionAnswering) and "llava"`,
+      `${source.name}/config.json: model_type is ${JSON.stringify(config?.model_type)}; supported are ${[...known.keys()].join(', ')}`,
     );
   const checkpoint = await Checkpoint.open(source);
   const loader = new WeightLoader(gpu, checkpoint, dtype ? { type: dtype } : {});
+  let model: VisionLanguageModel | undefined;
   try {
-    const config = parseBlipConfig(json);
-    const weights = await loadBlipWeights(loader, checkpoint, config);
+    model = await family({ gpu, source, config, checkpoint, loader });
     await gpu.finish();
-    return new Blip(gpu, config, weights, loader.bytes, () => loader.destroy());
+    return model;
   } catch (error) {
-    loader.destroy();
+    (model ?? loader).destroy();
     throw error;
   } finally {
     await checkpoint.close();

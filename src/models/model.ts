@@ -58,9 +58,13 @@ export interface Logits {
 
 export interface GenerateOptions {
   readonly maxNewTokens?: number;
-  /** Picks the next token from logits [vocabulary]; default the largest. */
-  readonly sample?: (logits: Float32Array) => number;
-  readonly probe?: Probe;
+  /** Picks the next token of a sequence from logits [vocabulary]; default the largest. */
+  readonly sample?: (logits: Float32Array, sequence: number) => number;
+  /**
+   * Makes what looks at and changes activations, from the samples' runs. These are then walked together, the prompts
+   * first, then one new position of each at a time.
+   */
+  readonly probe?: (runs: readonly ModelRun[]) => Probe;
   /** Called with every new token of a sequence as it comes. */
   readonly onToken?: (token: number, sequence: number) => void;
   /** Keep each step's logits. */

@@ -2,7 +2,7 @@
 
 import { NoticeError } from '../errors.ts';
 import { type EncodedText, formatPrompt, ImageProcessor, type RgbImage, Tokenizer } from '../inputs/index.ts';
-import { type ModelSource, readJson, readText } from '../weights/index.ts';
+import { hasFile, type ModelSource, readJson, readText } from '../weights/index.ts';
 import type { Sample, VisionLanguageModel } from './model.ts';
 
 /** A prompt as the model reads it. */
@@ -46,7 +46,7 @@ export class Processor {
     template: string = model.family === 'llava' ? 'llava' : 'question',
   ): Promise<Processor> {
     const images = ImageProcessor.from(await readJson(source, 'preprocessor_config.json'));
-    const text = async (file: string) => ((await exists(source, file)) ? readText(source, file) : undefined);
+    const text = async (file: string) => ((await hasFile(source, file)) ? readText(source, file) : undefined);
     const tokenizer = Tokenizer.load({
       tokenizer: await text('tokenizer.json'),
       config: await text('tokenizer_config.json'),
@@ -83,12 +83,6 @@ export class Processor {
     const pattern = formatPrompt('\u0000', this.template);
     return this.#model.family === 'llava' ? (pattern.split('\u0000').at(-1) ?? '').trim() : '';
   }
-}
-
-async function exists(source: ModelSource, file: string): Promise<boolean> {
-  const bytes = await source.open(file);
-  await bytes?.close();
-  return bytes !== undefined;
 }
 
 /** @throws NoticeError('text') if the prompts differ in length: patching goes position by position */

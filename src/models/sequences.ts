@@ -1,6 +1,6 @@
 // Runs of a tower that reads tokens, and which of their positions have to be embedded.
 
-import { NoticeError } from '../errors.ts';
+import { NoticeError, ShapeError } from '../errors.ts';
 import type { ModelRun } from './model.ts';
 import { Run } from './tower/index.ts';
 
@@ -16,17 +16,24 @@ export interface LivePosition {
  *
  * @param tower name under which each model run keeps its run
  * @param memoryOf the run of another tower that a run attends to
+ * @param isText ids that are looked up; positions of others get no rows here
  * @returns what stands at each row, in order
+ * @throws NoticeError('text'), ShapeError
  */
 export function tokenRuns(
   runs: readonly ModelRun[],
   tower: string,
   memoryOf: (run: ModelRun) => Run | undefined = () => undefined,
+  isText: (id: number) => boolean = () => true,
 ): LivePosition[] {
   const rows: LivePosition[] = [];
   for (const modelRun of runs) {
     const { sample, base } = modelRun;
     if (sample.ids.length === 0) throw new NoticeError('text', 'a prompt without any token');
+    if (sample.places && sample.places.length !== sample.ids.length)
+      throw new ShapeError(
+        `${sample.places.length} position ids for a prompt of ${sample.ids.length} tokens`,
+      );
     if (base && base.sample.ids.length !== sample.ids.length)
       throw new NoticeError(
         'text',
@@ -34,6 +41,7 @@ export function tokenRuns(
       );
     const run = new Run(sample.ids.length, { base: base?.towers.get(tower), memory: memoryOf(modelRun) });
     sample.ids.forEach((id, p) => {
+      if (!isText(id)) return;
       const place = placeOf(modelRun, p);
       if (base && base.sample.ids[p] === id && placeOf(base, p) === place) return;
       run.rows[p] = rows.length;
@@ -44,9 +52,11 @@ export function tokenRuns(
   return rows;
 }
 
-/** Position id of a run's position. */
-export function placeOf({ sample }: ModelRun, position: number): number {
-  return sample.places?.[position] ?? position;
+/** Position id of a run's position; those of an answer go on from the prompt's last. */
+export function placeOf({ sample: { places } }: ModelRun, position: number): number {
+  if (!places) return position;
+  const last = places.length - 1;
+  return position <= last ? (places[position] as number) : (places[last] as number) + position - last;
 }
 
 /** A run's run in a tower. */
@@ -54,4 +64,50 @@ export function towerRun(run: ModelRun, tower: string): Run {
   const found = run.towers.get(tower);
   if (!found) throw new Error(`the run has not reached ${tower}`);
   return found;
+}
+
+/** The different runs in a tower, in order. */
+export function towerRuns(runs: readonly ModelRun[], tower: string): Run[] {
+  return [...new Set(runs.map((run) => towerRun(run, tower)))];
+}
+
+/** The position ids of a tower's runs, for rotary embedding. */
+export function placesOf(
+  runs: readonly ModelRun[],
+  tower: string,
+  maxPositions: number,
+): (run: Run, position: number) => number {
+  const owners = new Map(runs.map((run) => [towerRun(run, tower), run]));
+  return (run, position) => {
+    const place = placeOf(owners.get(run) as ModelRun, position);
+    if (!(place >= 0 && place < maxPositions))
+      throw new NoticeError('text', `position id ${place} is not among this model's ${maxPositions}`);
+    return place;
+  };
+}
+
+/** @throws NoticeError('text') if a prompt, or with what is to be generated, is too long */
+export function checkLength(positions: number, maxPositions: number): void {
+  if (positions > maxPositions)
+    throw new NoticeError(
+      'text',
+      `prompt and answer may take ${positions} positions, this model reads at most ${maxPositions}`,
+    );
+}
+
+/**
+ * Makes the runs of `logits`: the last position of each run in a tower that continues its prompt.
+ *
+ * @returns rows of the tower's stream that the rows of the logits are made of, in order
+ */
+export function lastPositions(runs: readonly ModelRun[], tower: string): Uint32Array {
+  const rows: number[] = [];
+  for (const run of runs) {
+    const { rows: stream, length } = towerRun(run, tower);
+    const row = stream[length - 1] as number;
+    const last = new Run(1, { base: run.base && towerRun(run.base, 'logits') });
+    if (row >= 0) last.rows[0] = rows.push(row) - 1;
+    run.towers.set('logits', last);
+  }
+  return Uint32Array.from(rows);
 }

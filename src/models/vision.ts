@@ -4,8 +4,9 @@ import { ShapeError } from '../errors.ts';
 import type { Gpu, Tensor } from '../gpu/index.ts';
 import type { PixelValues } from '../inputs/index.ts';
 import { embedImage, imagePatches, matmul, type Vector, type Weight } from '../kernels/index.ts';
+import type { HookInfo } from './hook-table.ts';
 import type { ModelRun } from './model.ts';
-import { type Linear, Run } from './tower/index.ts';
+import { type Linear, type Probe, Run } from './tower/index.ts';
 
 export interface VisionEmbedding {
   readonly patches: Linear;
@@ -39,6 +40,22 @@ export function visionRuns(runs: readonly ModelRun[], positions: number): PixelV
     run.towers.set('vision', root);
   }
   return [...images.keys()];
+}
+
+/** Whether runs can read image features of an earlier walk: nobody looks at or departs in the towers that made them. */
+export function reusable(
+  features: { readonly runs: ReadonlyMap<PixelValues, Run> },
+  towers: readonly string[],
+  runs: readonly ModelRun[],
+  probe: Probe,
+  hooks: readonly HookInfo[],
+): boolean {
+  return (
+    runs.every(
+      ({ sample, departsIn }) =>
+        features.runs.has(sample.image) && !towers.some((tower) => departsIn.has(tower)),
+    ) && !hooks.some(({ name }) => towers.some((tower) => name.startsWith(`${tower}.`)) && probe.wants(name))
+  );
 }
 
 /** Embeds images: [images · positions, width]. */

@@ -1,7 +1,7 @@
 // Pieces of the maps from checkpoint names to the tower's parameters.
 
 import type { NormWeights } from '../kernels/index.ts';
-import type { WeightLoader } from '../weights/index.ts';
+import { type Checkpoint, type WeightLoader, WeightsError } from '../weights/index.ts';
 import type { BlockWeights, Linear, TowerConfig } from './tower/index.ts';
 
 /** One block after the other: weights are streamed, so that host memory stays small. */
@@ -14,36 +14,22 @@ export async function blocks(
   return loaded;
 }
 
-/** A linear layer [rows, columns] with its bias. */
+/**
+ * A linear layer [rows, columns].
+ *
+ * @param names several layers of one input are joined by rows; `rows` counts those of all
+ */
 export async function linear(
   loader: WeightLoader,
-  name: string,
+  names: string | readonly string[],
   rows: number,
   columns: number,
+  { bias = true }: { readonly bias?: boolean } = {},
 ): Promise<Linear> {
+  const all = (parameter: string) => [names].flat().map((name) => `${name}.${parameter}`);
   return {
-    weight: await loader.matrix(`${name}.weight`, { rows, columns }),
-    bias: await loader.vector(`${name}.bias`, rows),
-  };
-}
-
-/** Linear layers [rows, columns] of one input, joined by rows. */
-export async function joined(
-  loader: WeightLoader,
-  names: readonly string[],
-  rows: number,
-  columns: number,
-): Promise<Linear> {
-  const total = names.length * rows;
-  return {
-    weight: await loader.matrix(
-      names.map((name) => `${name}.weight`),
-      { rows: total, columns },
-    ),
-    bias: await loader.vector(
-      names.map((name) => `${name}.bias`),
-      total,
-    ),
+    weight: await loader.matrix(all('weight'), { rows, columns }),
+    bias: bias ? await loader.vector(all('bias'), rows) : undefined,
   };
 }
 
@@ -59,4 +45,30 @@ export async function layerNorm(
     shift: await loader.vector(`${name}.bias`, width),
     eps,
   };
+}
+
+/** An RMSNorm's scale. */
+export async function rmsNorm(
+  loader: WeightLoader,
+  name: string,
+  width: number,
+  eps: number,
+): Promise<NormWeights> {
+  return { scale: await loader.vector(`${name}.weight`, width), eps };
+}
+
+/**
+ * What stands before `name` in this checkpoint: releases of transformers put the same modules under different paths.
+ *
+ * @throws WeightsError unless exactly one tensor's name ends with `name`
+ */
+export function prefixOf(checkpoint: Checkpoint, name: string): string {
+  const found = checkpoint.names.filter((full) => full === name || full.endsWith(`.${name}`));
+  const [only] = found;
+  if (only === undefined || found.length > 1)
+    throw new WeightsError(
+      `${checkpoint.name}: expected one tensor named "${name}" after the path of its module, found ${found.join(', ') || 'none'}. ` +
+        'Do config.json and the weights belong to the same model?',
+    );
+  return only.slice(0, only.length - name.length);
 }

@@ -4,13 +4,11 @@ import { NoticeError } from '../errors.ts';
 import type { Gpu, Tensor } from '../gpu/index.ts';
 import { gatherRows } from '../kernels/index.ts';
 import { type Activation, type ModelRun, towerRun } from '../models/index.ts';
-import { towerOf } from './names.ts';
+import { isByHead, lengthAt, towerOf } from './names.ts';
 
 /** One hook point's activation for a batch. */
 export class CachedActivation {
   readonly name: string;
-  /** [Σ positions, heads · size]; the runs' positions one after the other. */
-  readonly tensor: Tensor;
   readonly heads: number;
   readonly size: number;
   /** Positions of each run. */
@@ -18,6 +16,8 @@ export class CachedActivation {
   /** Keys of each run where columns are keys; undefined where they are features. */
   readonly keys: readonly number[] | undefined;
   readonly #gpu: Gpu;
+  readonly #tensor: Tensor;
+  #released = false;
 
   constructor(
     gpu: Gpu,
@@ -30,15 +30,26 @@ export class CachedActivation {
     this.name = name;
     this.heads = heads;
     this.size = size;
-    this.tensor = tensor;
+    this.#tensor = tensor;
     this.lengths = lengths;
     this.keys = keys;
+  }
+
+  /**
+   * [Σ positions, heads · size]; the runs' positions one after the other.
+   *
+   * @throws NoticeError('hook') after the cache was released: other tensors use that memory then
+   */
+  get tensor(): Tensor {
+    if (this.#released)
+      throw new NoticeError('hook', `${this.name}: this activation's cache has been released`);
+    return this.#tensor;
   }
 
   /** Row of a run's position in {@link tensor}. */
   row(batch: number, position: number): number {
     const length = this.lengths[batch];
-    if (length === undefined || !(position >= 0 && position < length))
+    if (length === undefined || !(Number.isInteger(position) && position >= 0 && position < length))
       throw new NoticeError(
         'hook',
         `${this.name}: no position ${position} of batch row ${batch} in the cache (lengths ${this.lengths.join(', ')})`,
@@ -46,20 +57,16 @@ export class CachedActivation {
     return this.lengths.slice(0, batch).reduce((sum, n) => sum + n, 0) + position;
   }
 
-  /** Whether the hook point's features are divided into heads (also if there is only one). */
-  get byHead(): boolean {
-    return /attn\.hook_(rot_)?[qkvz]$/.test(this.name);
-  }
-
   /**
-   * [batch, position, size], [batch, position, head, size], or for scores and patterns [batch, head, query, key].
-   * Shorter runs are filled up with zeros.
+   * [batch, position, size], [batch, position, head, size], for scores and patterns [batch, head, query, key], for
+   * logits [batch, vocabulary]. Shorter runs are filled up with zeros.
    */
   get shape(): number[] {
     const batch = this.lengths.length;
     const positions = Math.max(0, ...this.lengths);
     if (this.keys) return [batch, this.heads, positions, Math.max(0, ...this.keys)];
-    return this.byHead ? [batch, positions, this.heads, this.size] : [batch, positions, this.size];
+    if (this.name === 'logits') return [batch, this.size];
+    return isByHead(this.name) ? [batch, positions, this.heads, this.size] : [batch, positions, this.size];
   }
 
   /** Reads it from the GPU, in the order of {@link shape}. */
@@ -108,6 +115,12 @@ export class CachedActivation {
     }
     return row;
   }
+
+  /** Frees the GPU memory. */
+  release(): void {
+    if (!this.#released) this.#gpu.release(this.#tensor);
+    this.#released = true;
+  }
 }
 
 /** Activations of one batch by hook name. */
@@ -149,7 +162,7 @@ export class ActivationCache {
 
   /** Frees the GPU memory. */
   release(): void {
-    for (const { tensor } of this.#activations.values()) this.#gpu.release(tensor);
+    for (const activation of this.#activations.values()) activation.release();
     this.#activations.clear();
   }
 
@@ -157,8 +170,7 @@ export class ActivationCache {
   store(activation: Activation, runs: readonly ModelRun[]): CachedActivation {
     const tower = towerOf(activation.name);
     const own = runs.map((run) => towerRun(run, tower));
-    const positioned = activation.positionsOf === 'memory' ? own.map((run) => run.memory ?? run) : own;
-    const lengths = positioned.map((run) => run.length);
+    const lengths = own.map((run) => lengthAt(activation.name, run));
     const rows = own.flatMap((run, i) =>
       Array.from({ length: lengths[i] as number }, (_, p) => activation.rowOf(run, p)),
     );

@@ -3,8 +3,9 @@
 import { NoticeError } from '../errors.ts';
 import type { PixelValues } from '../inputs/index.ts';
 import type { Sample, VisionLanguageModel } from '../models/index.ts';
+import { checkIndices } from './columns.ts';
 import { type CompatSwitch, compatHook } from './compat-switches.ts';
-import { blockCount, parseSite } from './names.ts';
+import { blockCount, isByHead, isOfMemory, parseSite } from './names.ts';
 
 /** A clean and a corrupt prompt that differ in what the patches are to restore. */
 export interface PatchPair {
@@ -77,16 +78,11 @@ export function siteCells(
   const { tower, hook } = parseSite(model, site.site);
   const count = blockCount(model, tower);
   const layers = site.layers ?? Array.from({ length: count }, (_, l) => l);
-  const noLayer = layers.find((layer) => !(Number.isInteger(layer) && layer >= 0 && layer < count));
-  if (noLayer !== undefined)
-    throw new NoticeError('hook', `${site.site}: block ${noLayer} does not exist, ${tower} has ${count}`);
+  if (layers.length > 0) checkIndices(`${site.site}: block`, layers, count);
   const heads = site.heads ? headCount(model, tower, hook, site.site) : undefined;
   const length = positionCount(model, pair, tower, hook);
   const positions = (site.positions ?? Array.from({ length }, (_, p) => p)).map((group) => [group].flat());
-  for (const p of positions.flat()) {
-    if (!(Number.isInteger(p) && p >= 0 && p < length))
-      throw new NoticeError('hook', `${site.site}: position ${p} does not exist, there are ${length}`);
-  }
+  for (const group of positions) checkIndices(`${site.site}: position`, group, length);
   const cells: Cell[] = [];
   for (const layer of layers) {
     for (const head of heads === undefined ? [undefined] : Array.from({ length: heads }, (_, h) => h)) {
@@ -108,7 +104,7 @@ export function siteCells(
 
 function headCount(model: VisionLanguageModel, tower: string, hook: string, site: string): number {
   const config = model.configs.find(({ name }) => name === tower);
-  if (!config || !/attn\.hook_/.test(hook))
+  if (!config || !isByHead(hook))
     throw new NoticeError(
       'hook',
       `${site} has no heads; only hook points inside attention can be patched by head`,
@@ -119,9 +115,8 @@ function headCount(model: VisionLanguageModel, tower: string, hook: string, site
 /** Positions that a tower (for keys and values of cross-attention: its memory) has for a pair. */
 function positionCount(model: VisionLanguageModel, pair: PatchPair, tower: string, hook: string): number {
   if (tower === 'vision') return model.imagePositions;
-  if (tower === model.promptTower)
-    return /cross_attn\.hook_[kv]$/.test(hook) ? model.imagePositions : pair.clean.ids.length;
-  return /cross_attn\.hook_[kv]$/.test(hook) ? pair.clean.ids.length : 1;
+  if (tower === model.promptTower) return isOfMemory(hook) ? model.imagePositions : pair.clean.ids.length;
+  return isOfMemory(hook) ? pair.clean.ids.length : 1;
 }
 
 /** The images of the pairs that cells belong to. */

@@ -101,3 +101,13 @@ export function checkControls(
   }
   return { nullPatches, fullRestoration: true, noiseFloor };
 }
+
+/** What several walks over the cells of a pair found. */
+export function mergeControls(a: Controls | undefined, b: Controls | undefined): Controls | undefined {
+  if (!a || !b) return a ?? b;
+  return {
+    nullPatches: a.nullPatches + b.nullPatches,
+    fullRestoration: true,
+    noiseFloor: Math.max(a.noiseFloor, b.noiseFloor),
+  };
+}

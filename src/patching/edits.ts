@@ -1,16 +1,20 @@
 // Interventions become edits in the recorded GPU work; counters on the GPU tell whether every one of them happened.
 
-import { NoticeError, ShapeError } from '../errors.ts';
-import type { Gpu, Tensor } from '../gpu/index.ts';
-import { type Edit, type InterveneOp, intervene, meanRows } from '../kernels/index.ts';
+import { NoticeError } from '../errors.ts';
+import type { Gpu } from '../gpu/index.ts';
 import { type Activation, type Fork, type ModelRun, type Run, towerRun } from '../models/index.ts';
+import { checkIndices, spansOf } from './columns.ts';
 import type { Intervention } from './intervention.ts';
-import { towerOf } from './names.ts';
+import { lengthAt, towerOf } from './names.ts';
+import { PendingEdits, type SourcedEdit } from './pending-edits.ts';
+import { sourceOf } from './sources.ts';
 
 export class EditSet {
   readonly #gpu: Gpu;
   /** The batch, for interventions that name a run by its row. */
   readonly #runs: readonly ModelRun[];
+  /** Runs derived from a run, directly or not. */
+  readonly #derived = new Map<ModelRun, ModelRun[]>();
   readonly #byHook = new Map<string, { intervention: Intervention; counter: number }[]>();
   readonly #expected: number[];
   readonly #list: readonly Intervention[];
@@ -22,10 +26,18 @@ export class EditSet {
     this.#list = interventions;
     this.#expected = interventions.map(() => 0);
     interventions.forEach((intervention, counter) => {
+      checkAlpha(intervention);
       const list = this.#byHook.get(intervention.hook) ?? [];
       list.push({ intervention, counter });
       this.#byHook.set(intervention.hook, list);
     });
+    for (const run of runs) {
+      for (let { base } = run; base; base = base.base) {
+        const list = this.#derived.get(base) ?? [];
+        list.push(run);
+        this.#derived.set(base, list);
+      }
+    }
   }
 
   wants(hook: string): boolean {
@@ -35,43 +47,56 @@ export class EditSet {
   /** Positions at which runs depart from their base at a hook point. */
   forks(hook: string): Fork[] {
     return (this.#byHook.get(hook) ?? []).flatMap(({ intervention }) =>
-      this.#targets(intervention).map((run) => {
-        const own = towerRun(run, towerOf(hook));
-        return { run: own, positions: intervention.positions ?? allPositions(hook, own) };
+      this.#targets(intervention).map((modelRun) => {
+        const run = towerRun(modelRun, towerOf(hook));
+        return { run, positions: positionsOf(intervention, run) };
       }),
     );
   }
 
-  /** Makes all edits of a hook point. */
+  /**
+   * Makes all edits of a hook point in the order of their interventions. What changes a run changes the runs derived
+   * from it too, wherever they have rows of their own.
+   */
   apply(activation: Activation): void {
-    const batches = new Map<string, { op: InterveneOp; edits: Edit[]; source?: Tensor; column: number }>();
+    const pending = new PendingEdits(this.#gpu, activation.tensor, this.#counters());
+    const tower = towerOf(activation.name);
     for (const { intervention, counter } of this.#byHook.get(activation.name) ?? []) {
-      const source = this.#source(activation, intervention);
-      const op = intervention.op === 'mean' ? 'replace' : intervention.op;
-      const key = `${op} ${source.key}`;
-      const batch = batches.get(key) ?? { op, edits: [], source: source.tensor, column: source.column };
-      batches.set(key, batch);
-      const tower = towerOf(activation.name);
-      this.#targets(intervention).forEach((modelRun) => {
+      const { op, hook, alpha = 1 } = intervention;
+      // A mean is taken of what the interventions before have left.
+      if (op === 'mean') pending.flush();
+      const source = sourceOf(this.#gpu, activation, intervention, this.#runs, (run) =>
+        this.#runOf(run, hook),
+      );
+      const edits: SourcedEdit[] = [];
+      const rows = new Set<number>();
+      for (const modelRun of this.#targets(intervention).flatMap((run) => [run, ...this.#derivedFrom(run)])) {
         const run = towerRun(modelRun, tower);
-        const positions = this.#positions(activation, intervention, run);
-        positions.forEach((position, i) => {
-          for (const [firstColumn, columns] of spans(activation, intervention)) {
-            this.#expected[counter] = (this.#expected[counter] as number) + columns;
-            batch.edits.push({
-              row: activation.rowOf(run, position),
-              firstColumn,
-              columns,
-              source: source.row(run, position, i),
-              alpha: intervention.alpha ?? 1,
+        const spans = spansOf(activation, run, intervention);
+        const { tensor, row: sourceRow, column } = source(run, spans);
+        positionsOf(intervention, run).forEach((position, i) => {
+          const row = activation.rowOf(run, position);
+          // In generation only the new position is there; a derived run may have no row of its own.
+          if (row < 0 || rows.has(row)) return;
+          rows.add(row);
+          for (const span of spans) {
+            this.#expected[counter] = (this.#expected[counter] as number) + span.count;
+            edits.push({
+              row,
+              firstColumn: span.first,
+              columns: span.count,
+              source: sourceRow(position, i),
+              alpha,
               counter,
+              tensor,
+              column: column(span),
             });
           }
         });
-      });
+      }
+      pending.add(op === 'mean' ? 'replace' : op, edits);
     }
-    for (const { op, edits, source, column } of batches.values())
-      intervene(this.#gpu, activation.tensor, op, edits, this.#counters(), source, column);
+    pending.flush();
   }
 
   /**
@@ -109,8 +134,11 @@ export class EditSet {
   }
 
   #targets({ run, hook }: Intervention): readonly ModelRun[] {
-    if (run === undefined) return this.#runs;
-    return [this.#runOf(run, hook)];
+    return run === undefined ? this.#runs : [this.#runOf(run, hook)];
+  }
+
+  #derivedFrom(run: ModelRun): readonly ModelRun[] {
+    return this.#derived.get(run) ?? [];
   }
 
   #runOf(run: ModelRun | number, hook: string): ModelRun {
@@ -120,128 +148,18 @@ export class EditSet {
       throw new NoticeError('hook', `${hook}: batch row ${run} of ${this.#runs.length} does not exist`);
     return found;
   }
-
-  #positions(activation: Activation, { positions }: Intervention, run: Run): readonly number[] {
-    const length = lengthAt(activation, run);
-    const beyond = positions?.find((p) => !(p >= 0 && p < length));
-    if (beyond !== undefined)
-      throw new NoticeError('hook', `${activation.name}: position ${beyond} of ${length} does not exist`);
-    const all = positions ?? Array.from({ length }, (_, p) => p);
-    // In generation only the new position is there.
-    return all.filter((p) => activation.rowOf(run, p) >= 0);
-  }
-
-  /** Where an intervention's source values lie: `row` for a target's position, its index `i` among the positions. */
-  #source(
-    activation: Activation,
-    intervention: Intervention,
-  ): {
-    key: string;
-    tensor?: Tensor;
-    column: number;
-    row: (run: Run, position: number, i: number) => number;
-  } {
-    const { hook, op, source, positions } = intervention;
-    const tower = towerOf(activation.name);
-    if (op === 'zero' || op === 'scale') return { key: '', column: 0, row: () => 0 };
-    if (op === 'mean') {
-      const rows = this.#runs.flatMap((modelRun) => {
-        const run = towerRun(modelRun, tower);
-        return Array.from({ length: lengthAt(activation, run) }, (_, p) => activation.rowOf(run, p)).filter(
-          (row) => row >= 0,
-        );
-      });
-      const tensor = meanRows(this.#gpu, activation.tensor, [[...new Set(rows)]]);
-      return { key: 'mean', tensor, column: 0, row: () => 0 };
-    }
-    if (!source) throw new NoticeError('hook', `the intervention "${op}" on ${hook} needs a source`);
-    if ('run' in source) {
-      checkPositions(hook, positions, source.positions);
-      const run = towerRun(this.#runOf(source.run, hook), tower);
-      return {
-        key: 'run',
-        column: 0,
-        row: (_, position, i) => {
-          const row = activation.rowOf(run, source.positions?.[i] ?? position);
-          if (row < 0) throw new NoticeError('hook', `${hook}: the source has no position ${position}`);
-          return row;
-        },
-      };
-    }
-    if ('cached' in source) {
-      const { cached, batch = 0 } = source;
-      checkPositions(hook, positions, source.positions);
-      if (cached.tensor.columns !== activation.tensor.columns)
-        throw new ShapeError(
-          `${hook} has rows of ${activation.tensor.columns} values, the source ${cached.name} has ${cached.tensor.columns}`,
-        );
-      return {
-        key: `cached ${cached.name} ${cached.tensor.buffer.label}`,
-        tensor: cached.tensor,
-        column: 0,
-        row: (_, position, i) => cached.row(batch, source.positions?.[i] ?? position),
-      };
-    }
-    return this.#values(activation, intervention, source.values);
-  }
-
-  #values(activation: Activation, intervention: Intervention, values: Float32Array) {
-    const columns = spans(activation, intervention);
-    const width = columns.reduce((sum, [, count]) => sum + count, 0);
-    const [first] = columns[0] as [number, number];
-    const contiguous = columns.every(
-      ([start, count], i) => i === 0 || start === (columns[i - 1] as [number, number])[0] + count,
-    );
-    if (!contiguous)
-      throw new NoticeError('hook', `${intervention.hook}: values for several heads need neighbouring heads`);
-    const rows = values.length / width;
-    const count = intervention.positions?.length;
-    if (!Number.isInteger(rows) || (rows !== 1 && rows !== (count ?? rows)))
-      throw new ShapeError(
-        `${intervention.hook}: ${values.length} values for ${count ?? 'all'} positions of ${width} elements; ` +
-          `expected ${width} or ${(count ?? 1) * width}`,
-      );
-    return {
-      key: `values ${this.#list.indexOf(intervention)}`,
-      tensor: this.#gpu.upload(values, rows, width, 'patch values'),
-      column: first,
-      row: (_run: Run, _position: number, i: number) => (rows === 1 ? 0 : i),
-    };
-  }
 }
 
-function checkPositions(hook: string, target?: readonly number[], source?: readonly number[]): void {
-  if (source && source.length !== target?.length)
-    throw new ShapeError(
-      `${hook}: ${source.length} source positions for ${target?.length ?? 'all'} target positions`,
-    );
+function checkAlpha({ op, hook, alpha }: Intervention): void {
+  const needed = op === 'scale' || op === 'interpolate';
+  if (alpha === undefined ? needed : !Number.isFinite(alpha))
+    throw new NoticeError('hook', `the intervention "${op}" on ${hook} needs a finite alpha, found ${alpha}`);
 }
 
-/** Positions of a run at an activation. */
-function lengthAt(activation: Activation, run: Run): number {
-  return activation.positionsOf === 'memory' ? (memoryLength(run) ?? run.length) : run.length;
-}
-
-function memoryLength(run: Run): number | undefined {
-  for (let at: Run | undefined = run; at; at = at.base) if (at.memory) return at.memory.length;
-  return undefined;
-}
-
-function allPositions(hook: string, run: Run): number[] {
-  const memory = /cross_attn\.hook_[kv]$/.test(hook);
-  return Array.from({ length: (memory ? memoryLength(run) : undefined) ?? run.length }, (_, p) => p);
-}
-
-/** Columns that an intervention addresses: [first, count] for every head, joined where they touch. */
-function spans(activation: Activation, { hook, heads, features }: Intervention): [number, number][] {
-  const { size } = activation;
-  const beyondHead = heads?.find((head) => !(head >= 0 && head < activation.heads));
-  if (beyondHead !== undefined)
-    throw new NoticeError('hook', `${hook}: head ${beyondHead} does not exist; it has ${activation.heads}`);
-  const [first, end] = features ?? [0, size];
-  if (!(first >= 0 && first < end && end <= size))
-    throw new NoticeError('hook', `${hook}: features ${first} to ${end} are not within its ${size}`);
-  if (!features && !heads) return [[0, activation.heads * size]];
-  const list = heads ?? Array.from({ length: activation.heads }, (_, h) => h);
-  return list.map((head) => [head * size + first, end - first]);
+/** Positions of a run that an intervention addresses. */
+function positionsOf({ hook, positions }: Intervention, run: Run): readonly number[] {
+  const length = lengthAt(hook, run);
+  if (!positions) return Array.from({ length }, (_, p) => p);
+  checkIndices(`${hook}: position`, positions, length);
+  return positions;
 }

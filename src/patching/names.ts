@@ -2,7 +2,7 @@
 
 import picomatch from 'picomatch';
 import { NoticeError } from '../errors.ts';
-import type { HookInfo, VisionLanguageModel } from '../models/index.ts';
+import type { HookInfo, Run, VisionLanguageModel } from '../models/index.ts';
 
 /** Which hook points: names or globs (`text_encoder.*.hook_z`), or a test of the name. */
 export type NameFilter = string | readonly string[] | ((name: string) => boolean);
@@ -29,6 +29,7 @@ export function selectHooks(model: VisionLanguageModel, filter: NameFilter): Set
   if (typeof filter === 'function') return new Set(names.filter(filter));
   const selected = new Set<string>();
   for (const pattern of [filter].flat() as string[]) {
+    if (pattern === '') throw unknownHook(model, pattern);
     const matches = picomatch([pattern, ...towerless(model, pattern)]);
     const found = names.filter((name) => matches(name));
     if (found.length === 0) throw unknownHook(model, pattern);
@@ -71,6 +72,23 @@ export function blockCount(model: VisionLanguageModel, tower: string): number {
 /** The tower a hook belongs to; `logits` is its own. */
 export function towerOf(hook: string): string {
   return hook.split('.')[0] as string;
+}
+
+/** Whether the hook point's values are divided into heads (also if there is only one). */
+export function isByHead(hook: string): boolean {
+  return /attn\.hook_/.test(hook);
+}
+
+/** Whether the hook point's positions are those of the tower that cross-attention reads. */
+export function isOfMemory(hook: string): boolean {
+  return /cross_attn\.hook_[kv]$/.test(hook);
+}
+
+/** Positions that a run has at a hook point. */
+export function lengthAt(hook: string, run: Run): number {
+  if (!isOfMemory(hook)) return run.length;
+  for (let at: Run | undefined = run; at; at = at.base) if (at.memory) return at.memory.length;
+  throw new Error(`${hook}: the run reads no other tower`);
 }
 
 function towerless(model: VisionLanguageModel, name: string): string[] {

@@ -1,10 +1,11 @@
 // What a sweep will take, before it runs. The numbers come from the code that runs it, on a device that only counts.
 
+import type { PixelValues } from '../inputs/index.ts';
 import type { VisionLanguageModel } from '../models/index.ts';
 import { type Cell, imagesOf, type SweepJob } from './cells.ts';
 import { splitCells } from './split.ts';
 import { prepareJob, type SweepOptions } from './sweep.ts';
-import { walkCells } from './walk-cells.ts';
+import { type WalkOptions, walkCells } from './walk-cells.ts';
 
 export interface LayerRows {
   readonly tower: string;
@@ -41,27 +42,33 @@ export async function planSweep(
   const cells = jobs.flatMap((job, pair) => prepareJob(model, job, pair, compat).cells);
   const groups = await splitCells(model, jobs, cells, options);
   const rows = new Map<string, number>();
-  const count = async (part: readonly Cell[], shared: boolean) => {
-    const features = shared ? await model.encodeImages(imagesOf(jobs, part)) : undefined;
-    await walkCells(model, jobs, part, {
-      mode: 'wavefront',
-      controls,
-      estimate: true,
-      features,
-      onRows: (name, n) => rows.set(name, (rows.get(name) ?? 0) + n),
+  const count = (name: string, n: number) => rows.set(name, (rows.get(name) ?? 0) + n);
+  const walking = (part: readonly Cell[], shared: boolean, onRows: WalkOptions['onRows']) =>
+    model.gpu.estimate(async () => {
+      const features = shared ? await model.encodeImages(imagesOf(jobs, part)) : undefined;
+      await walkCells(model, jobs, part, { mode: 'wavefront', controls, estimate: true, features, onRows });
+      features?.release();
     });
-    features?.release();
-  };
+  const encoding = (images: readonly PixelValues[]) =>
+    model.gpu.estimate(async () => (await model.encodeImages(images)).release());
   let flops = 0;
   let dispatches = 0;
   let peakBytes = 0;
   for (const group of groups) {
-    for (const part of group) {
-      const walk = await model.gpu.estimate(() => count(part, group.length > 1));
+    const shared = group.length > 1;
+    for (const [i, part] of group.entries()) {
+      const walk = await walking(part, shared, shared && i === 0 ? undefined : count);
       flops += walk.flops;
       dispatches += walk.dispatches;
       peakBytes = Math.max(peakBytes, walk.peakBytes);
     }
+    if (!shared) continue;
+    // The walks of a group have their image features in common: made once, and with them the rows of their tower.
+    const [first = []] = group;
+    const features = await encoding(imagesOf(jobs, first));
+    flops -= (group.length - 1) * features.flops;
+    dispatches -= (group.length - 1) * features.dispatches;
+    await walking(first, false, count);
   }
   const single = new Map<string, number>();
   let oneByOneFlops = 0;
@@ -78,11 +85,10 @@ export async function planSweep(
         onRows: (name, n) => single.set(name, (single.get(name) ?? 0) + own.length * n),
       });
     });
-    const vision = await model.gpu.estimate(async () => {
-      (await model.encodeImages([job.clean.image])).release();
-    });
+    const vision = await encoding([job.clean.image]);
     oneByOneFlops += own.length * full.flops;
-    oneByOneSharedFlops += own.length * (full.flops - 3 * vision.flops);
+    oneByOneSharedFlops +=
+      own.length * (full.flops - 3 * vision.flops) + imagesOf(jobs, own).length * vision.flops;
   }
   return {
     cells: cells.length,

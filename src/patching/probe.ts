@@ -7,7 +7,8 @@ import { type Activation, type Fork, type ModelRun, type Probe, towerRun } from 
 import { ActivationCache } from './cache.ts';
 import type { EditSet } from './edits.ts';
 import type { CustomHook } from './intervention.ts';
-import { towerOf } from './names.ts';
+import { lengthAt, towerOf } from './names.ts';
+import { checkSnippet } from './snippet.ts';
 
 /** Thrown inside a walk to end it early; caught by whoever started it. */
 export class StopWalk extends Error {}
@@ -60,20 +61,20 @@ export class PatchProbe implements Probe {
     const tower = towerOf(activation.name);
     const rows = this.#options.runs.flatMap((modelRun, batch) => {
       const run = towerRun(modelRun, tower);
-      const length = activation.positionsOf === 'memory' ? (run.memory?.length ?? 0) : run.length;
-      return Array.from({ length }, (_, position) => ({
+      return Array.from({ length: lengthAt(hook.hook, run) }, (_, position) => ({
         row: activation.rowOf(run, position),
         batch,
         position,
       })).filter(({ row }) => row >= 0);
     });
     if ('wgsl' in hook) {
+      await checkSnippet(this.#gpu, hook.hook, hook.wgsl);
       customHook(this.#gpu, activation.tensor, activation.size, rows, hook.wgsl);
       return;
     }
     const cached = new ActivationCache(this.#gpu).store(activation, this.#options.runs);
     const before = await cached.read();
-    this.#gpu.release(cached.tensor);
+    cached.release();
     const info = { name: activation.name, shape: cached.shape };
     const after = (await hook.callback(before, info)) ?? before;
     if (after.length !== before.length)

@@ -29,7 +29,7 @@ export function estimateWalk(
 /**
  * Splits cells into walks. Walks of one group work on the same pairs and share image features.
  *
- * @throws NoticeError('out-of-memory') if not even one cell fits
+ * @throws NoticeError('out-of-memory') if not even one cell fits, ('usage') for less than one cell per walk
  */
 export async function splitCells(
   model: VisionLanguageModel,
@@ -40,6 +40,7 @@ export async function splitCells(
   const groups: Cell[][][] = [];
   let open: Cell[] = [];
   const limit = cellsPerWalk ?? Number.POSITIVE_INFINITY;
+  if (!(limit >= 1)) throw new NoticeError('usage', `cellsPerWalk is ${cellsPerWalk}, expected at least 1`);
   const fits = async (part: readonly Cell[]) =>
     part.length <= limit && fitsDevice(model, await estimateWalk(model, jobs, part, controls));
   for (const pair of new Set(cells.map((cell) => cell.pair))) {
@@ -59,10 +60,11 @@ export async function splitCells(
 }
 
 function fitsDevice(model: VisionLanguageModel, { peakBytes, largestBytes }: WorkEstimate): boolean {
-  const { budget } = model.gpu.pool;
+  const { budget, statistics } = model.gpu.pool;
   const { maxStorageBufferBindingSize, maxBufferSize } = model.gpu.capabilities.limits;
   return (
-    peakBytes <= BUDGET_SHARE * budget && largestBytes <= Math.min(maxStorageBufferBindingSize, maxBufferSize)
+    peakBytes <= BUDGET_SHARE * budget - statistics.usedBytes &&
+    largestBytes <= Math.min(maxStorageBufferBindingSize, maxBufferSize)
   );
 }
 

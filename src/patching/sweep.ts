@@ -11,9 +11,11 @@ import type { SweepMode } from './batch.ts';
 import { type Cell, imagesOf, type SiteLayout, type SweepJob, siteCells } from './cells.ts';
 import { layerOutputs } from './compat.ts';
 import type { CompatSwitch } from './compat-switches.ts';
-import type { Controls } from './controls.ts';
+import { type Controls, mergeControls } from './controls.ts';
 import { splitCells } from './split.ts';
 import { type Baseline, type BaseNumbers, walkCells } from './walk-cells.ts';
+
+const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2;
 
 export interface SweepOptions {
   readonly mode?: SweepMode;
@@ -74,7 +76,10 @@ export async function sweep(
     part.forEach((cell, i) => {
       numbers.set(cell, found.cells.subarray(4 * i, 4 * i + 4));
     });
-    for (const [pair, base] of found.bases) bases.set(pair, base);
+    for (const [pair, base] of found.bases) {
+      const controls = mergeControls(bases.get(pair)?.controls, base.controls);
+      bases.set(pair, { ...base, controls });
+    }
     onProgress?.(numbers.size, cells.length);
   };
   try {
@@ -90,7 +95,7 @@ export async function sweep(
           features?.release();
         }
       }
-      for (const cell of controls ? spread(cells, repeat) : []) {
+      for (const cell of controls ? repeatedCells(model, cells, numbers, repeat) : []) {
         const again = await walkCells(model, jobs, [cell], {
           mode: 'one-by-one',
           controls: false,
@@ -126,25 +131,64 @@ export function prepareJob(
   pair: number,
   compat: readonly CompatSwitch[] = [],
 ): { layouts: SiteLayout[]; cells: Cell[] } {
-  const { clean, corrupt, sites } = job;
+  const { clean, corrupt, sites, noise } = job;
   if (clean.ids.length !== corrupt.ids.length)
     throw new NoticeError(
       'text',
       `pair ${pair}: the clean prompt has ${clean.ids.length} tokens, the corrupt one ${corrupt.ids.length}; ` +
         'patching goes position by position. Choose a replacement of the same token length.',
     );
+  for (const [which, token] of [
+    ['correct', job.correct],
+    ['incorrect', job.incorrect],
+  ] as const) {
+    if (!(Number.isInteger(token) && token >= 0 && token < model.vocabulary))
+      throw new NoticeError(
+        'usage',
+        `pair ${pair}: the ${which} answer's token is ${token}, the vocabulary has ${model.vocabulary}`,
+      );
+  }
+  if (noise) checkNoise(model, noise.hook, pair);
   const parts = sites.map((site, i) => siteCells(model, job, pair, site, i, compat));
   if (parts.every((part) => part.cells.length === 0))
     throw new NoticeError('usage', `pair ${pair}: no cells to patch`);
   return { layouts: parts.map(({ layout }) => layout), cells: parts.flatMap((part) => part.cells) };
 }
 
-/** Some items, spread over the list by the golden ratio. */
-function spread<T>(items: readonly T[], count: number): T[] {
-  const picks = Array.from({ length: count }, (_, i) =>
-    Math.floor(((0.5 + i * 0.618034) % 1) * items.length),
-  );
-  return [...new Set(picks)].map((pick) => items[pick] as T);
+/** Noise goes where no patch comes before it, and before all that the full restoration replaces. */
+function checkNoise(model: VisionLanguageModel, hook: string, pair: number): void {
+  const names = model.hooks.map((info) => info.name);
+  const allowed = names
+    .slice(0, names.indexOf(model.promptEmbedding) + 1)
+    .filter((candidate) => !candidate.includes('.blocks.'));
+  if (!allowed.includes(hook))
+    throw new NoticeError(
+      'hook',
+      `pair ${pair}: noise cannot be added at ${hook}, only at ${allowed.join(', ')}`,
+    );
+}
+
+/**
+ * The cells that are repeated. First the one on which most depends: of the earliest that have an effect, that with the
+ * largest. Then others, spread over all by the golden ratio.
+ */
+function repeatedCells(
+  model: VisionLanguageModel,
+  cells: readonly Cell[],
+  numbers: ReadonlyMap<Cell, Float32Array>,
+  count: number,
+): Cell[] {
+  const [first] = cells
+    .map((cell) => ({
+      cell,
+      effect: Math.abs(numbers.get(cell)?.[2] ?? 0),
+      depth: model.towers.indexOf(cell.tower) + cell.layer / 1000,
+    }))
+    .sort((a, b) => Number(b.effect > 0) - Number(a.effect > 0) || a.depth - b.depth || b.effect - a.effect);
+  const picks = new Set<Cell>(first && count > 0 ? [first.cell] : []);
+  for (let i = 1; picks.size < Math.min(count, cells.length); i++)
+    picks.add(cells[Math.floor(((i * GOLDEN_RATIO) % 1) * cells.length)] as Cell);
+  return [...picks];
 }
 
 function checkRepeated(cell: Cell, wavefront: Float32Array, oneByOne: Float32Array): void {

@@ -1,12 +1,13 @@
 // Some cells in one walk.
 
-import { logSumExp, restoration } from '../kernels/index.ts';
+import { gatherRows, logSumExp, restoration } from '../kernels/index.ts';
 import type { ImageFeatures, ModelRun, Probe, VisionLanguageModel } from '../models/index.ts';
 import { Batch, type SweepMode } from './batch.ts';
 import type { Cell, SweepJob } from './cells.ts';
 import { type Controls, checkControls, controlRuns } from './controls.ts';
 import { EditSet } from './edits.ts';
 import { type Intervention, type PatchSource, replace } from './intervention.ts';
+import { towerOf } from './names.ts';
 import { PatchProbe } from './probe.ts';
 
 /** What the runs answer that patches are compared with. */
@@ -71,7 +72,9 @@ export async function walkCells(
   return gpu.scope(async () => {
     const edits = new EditSet(gpu, batch.runs, interventions);
     const patches = new PatchProbe(gpu, { edits, runs: batch.runs });
-    const probe = onRows ? countingRows(patches, onRows) : patches;
+    // To look into the vision tower would make it be walked.
+    const unseen = features && !batch.runs.some((run) => run.departsIn.has('vision')) ? 'vision' : undefined;
+    const probe = onRows ? countingRows(patches, onRows, unseen) : patches;
     const logits = await model.forward(batch.runs, { probe, ...(features ? { features } : {}) });
     const scored: { pair: number; run: ModelRun }[] = [
       ...[...bases].flatMap(([pair, { clean, corrupt }]) => [
@@ -95,11 +98,21 @@ export async function walkCells(
         return { patched: 2 * pairs.length + i, corrupt: clean + 1, clean };
       }),
     );
-    const [values, scoreValues, allLogits] = await gpu.read(effects, scores, logits.tensor);
+    // Logits leave the GPU only where they are compared or reported.
+    const seen = [...bases.values()].flatMap(({ clean, corrupt }) => [clean, corrupt]);
+    const rows = [...new Set([...seen, ...checks.map(({ run }) => run)].map((run) => logits.rowOf(run)))];
+    const { columns } = logits.tensor;
+    const some = gatherRows(
+      gpu,
+      logits.tensor,
+      Uint32Array.from(rows),
+      gpu.empty(rows.length, columns, 'logits to read'),
+    );
+    const [values, scoreValues, someLogits] = await gpu.read(effects, scores, some);
     if (!estimate) await edits.verify();
     const logitsOf = (run: ModelRun) => {
-      const first = logits.rowOf(run) * logits.tensor.columns;
-      return (allLogits as Float32Array).slice(first, first + logits.tensor.columns);
+      const first = rows.indexOf(logits.rowOf(run)) * columns;
+      return (someLogits as Float32Array).slice(first, first + columns);
     };
     const numbers = values as Float32Array;
     const checked = checks.map((check, i) => ({
@@ -133,15 +146,19 @@ function scoreOf(scores: Float32Array, row: number): [p: number, logitDifference
   return [Math.exp(correct - lse), Math.fround(correct - incorrect)];
 }
 
-/** Also looks at the end of every block. */
-function countingRows(probe: Probe, onRows: (hook: string, rows: number) => void): Probe {
-  const ends = /hook_resid_post$/;
+/** Also looks at the end of every block, but for those of one tower. */
+function countingRows(
+  probe: Probe,
+  onRows: (hook: string, rows: number) => void,
+  unseen: string | undefined,
+): Probe {
+  const counts = (name: string) => name.endsWith('.hook_resid_post') && towerOf(name) !== unseen;
   return {
-    wants: (name) => ends.test(name) || probe.wants(name),
+    wants: (name) => counts(name) || probe.wants(name),
     forks: (name) => probe.forks(name),
     visit: async (activation) => {
       if (probe.wants(activation.name)) await probe.visit(activation);
-      if (ends.test(activation.name)) onRows(activation.name, activation.tensor.rows);
+      if (counts(activation.name)) onRows(activation.name, activation.tensor.rows);
     },
   };
 }

@@ -51,6 +51,12 @@ export function checkFileName(file: string, folder: string): void {
     throw new ModelFileError(`${folder}: ${JSON.stringify(file)} is not a path inside the model folder.`);
 }
 
+export async function hasFile(source: ModelSource, file: string): Promise<boolean> {
+  const bytes = await source.open(file);
+  await bytes?.close();
+  return bytes !== undefined;
+}
+
 /**
  * The text of a file, which must be UTF-8.
  *

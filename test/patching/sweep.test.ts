@@ -1,8 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { VisionLanguageModel } from '../../src/models/index.ts';
-import { type SweepJob, type SweepMode, type SweepSite, sweep } from '../../src/patching/index.ts';
+import { type SweepMode, type SweepSite, sweep } from '../../src/patching/index.ts';
 import { expectClose } from '../support/close.ts';
 import { GOLDEN, Golden, loadFixtureModel } from '../support/golden.ts';
+import { caseJob } from './support.ts';
 
 /** The fixtures' kinds of patches and the sites that they are. */
 const KINDS: Record<string, SweepSite> = {
@@ -21,19 +22,7 @@ beforeAll(async () => {
   model = await loadFixtureModel('blip-tiny');
 });
 
-function job(id: string, sites: readonly SweepSite[]): SweepJob {
-  const found = golden.cases.find((c) => c.id === id);
-  if (!found) throw new Error(id);
-  const clean = golden.sample(id, 'clean');
-  const corrupt = golden.sample(id, 'corrupt');
-  return {
-    clean,
-    corrupt: found.mode === 'text' ? { ...corrupt, image: clean.image } : corrupt,
-    correct: found.correct_token,
-    incorrect: found.incorrect_token,
-    sites,
-  };
-}
+const job = (id: string, sites: readonly SweepSite[]) => caseJob(golden, id, sites);
 
 describe.each(['case0', 'case1', 'case2', 'case3'])('%s against Hugging Face', (id) => {
   test('all kinds of patches in one wavefront', async () => {

@@ -38,54 +38,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var i = id.x; i < params.count; i += params.threads) { Y[i] = X[i] + R[i]; }
 }
 `,
-  attention_scores: `// S[e, h, j] = scale · Σ_d Q[q_e, h, d] · K[keys_t[j], g(h), d]      for the entries e of each tile t
-//
-// An entry is one query row: (row of Q, row of the output, number of keys it sees). A tile is up to MR entries that
-// share one list of key rows: (first entry, entries, first key in \`keys\`, keys). Keys may be shared by any number of
-// runs without being copied. Q [*, H, D], K [*, G, D] (grouped key heads: g(h) = h · G / H), rows of any stride.
-// S [entries, H, pitch]; keys an entry does not see, and the padding of a row to \`pitch\`, get −infinity.
-// Constants: SG, MR, NR, STEP features at a time in QUADS, SUBGROUPS (else lanes are threads, each reading for itself),
-// VEC4 (rows of K start at multiples of 4 elements and D is a multiple of 4).
+  attention_scores: `// Attention scores for software adapters. Operands: attention_scores_operands.wgsl.
 //
 // One workgroup is one subgroup and computes MR entries × (SG · NR) keys of one head, like matmul_subgroup.wgsl.
-
-struct Params {
-  H: u32, G: u32, D: u32, pitch: u32,
-  qOffset: u32, qStride: u32, kOffset: u32, kStride: u32,
-  firstTile: u32, firstEntry: u32, scale: f32, minusInfinity: u32,
-}
-
-@group(0) @binding(0) var<storage, read> Q: array<f32>;
-//@if VEC4
-@group(0) @binding(1) var<storage, read> K: array<vec4f>;
-//@else
-@group(0) @binding(1) var<storage, read> K: array<f32>;
-//@endif
-@group(0) @binding(2) var<storage, read> entries: array<vec4u>;
-@group(0) @binding(3) var<storage, read> tiles: array<vec4u>;
-@group(0) @binding(4) var<storage, read> keys: array<u32>;
-@group(0) @binding(5) var<storage, read_write> S: array<f32>;
-
-// Features d to d + 3 of the key head that starts at element \`start\`; zeros beyond D.
-fn key4(start: u32, d: u32) -> vec4f {
-  //@if VEC4
-  return K[(start + d) / 4u];
-  //@else
-  var value = vec4f();
-  for (var i = 0u; i < 4u; i++) {
-    if (d + i < params.D) { value[i] = K[start + d + i]; }
-  }
-  return value;
-  //@endif
-}
-
-fn finish(sum: f32, tile: vec4u, r: u32, j: u32, h: u32) {
-  if (r >= tile.y || j >= params.pitch) { return; }
-  let e = tile.x + r;
-  let seen = j < entries[e].z;
-  S[((e - params.firstEntry) * params.H + h) * params.pitch + j] =
-    select(bitcast<f32>(params.minusInfinity), sum * params.scale, seen);
-}
+// Constants: SG, MR, NR, SUBGROUPS (else lanes are threads, each reading for itself), STEP features at a time in QUADS,
+//   TAIL (D is no multiple of STEP).
 
 @compute @workgroup_size(SG)
 fn main(
@@ -111,43 +68,183 @@ fn main(
   var s{r}_{c} = 0.0;
   //@end
   //@end
-  for (var d = 0u; d < features; d += STEP) {
+  let whole = features - features % STEP;
+  for (var d = 0u; d < whole; d += STEP) {
+    // All loads come first, as in matmul_subgroup.wgsl.
     //@if SUBGROUPS
-    let mine = d + lane;
     //@unroll r 0..MR
-    let x{r} = select(0.0, Q[q{r} + min(mine, params.D - 1u)], mine < params.D);
+    let x{r} = Q[q{r} + d + lane];
     //@end
     //@endif
     //@unroll t 0..QUADS
-    if (d + {t}u * 4u < params.D) {
+    //@unroll c 0..NR
+    let b{c}_{t} = key4(k{c} + d + {t}u * 4u);
+    //@end
+    //@end
+    //@unroll t 0..QUADS
+    //@unroll r 0..MR
+    {
+      //@if SUBGROUPS
+      let y0 = subgroupBroadcast(x{r}, {t}u * 4u);
+      let y1 = subgroupBroadcast(x{r}, {t}u * 4u + 1u);
+      let y2 = subgroupBroadcast(x{r}, {t}u * 4u + 2u);
+      let y3 = subgroupBroadcast(x{r}, {t}u * 4u + 3u);
+      //@else
+      let y0 = Q[q{r} + d];
+      let y1 = Q[q{r} + d + 1u];
+      let y2 = Q[q{r} + d + 2u];
+      let y3 = Q[q{r} + d + 3u];
+      //@endif
       //@unroll c 0..NR
-      let b{c} = key4(k{c}, d + {t}u * 4u);
-      //@end
-      //@unroll r 0..MR
-      {
-        //@if SUBGROUPS
-        let y0 = subgroupBroadcast(x{r}, {t}u * 4u);
-        let y1 = subgroupBroadcast(x{r}, {t}u * 4u + 1u);
-        let y2 = subgroupBroadcast(x{r}, {t}u * 4u + 2u);
-        let y3 = subgroupBroadcast(x{r}, {t}u * 4u + 3u);
-        //@else
-        let y0 = Q[q{r} + d];
-        let y1 = select(0.0, Q[q{r} + min(d + 1u, params.D - 1u)], d + 1u < params.D);
-        let y2 = select(0.0, Q[q{r} + min(d + 2u, params.D - 1u)], d + 2u < params.D);
-        let y3 = select(0.0, Q[q{r} + min(d + 3u, params.D - 1u)], d + 3u < params.D);
-        //@endif
-        //@unroll c 0..NR
-        s{r}_{c} = fma(y3, b{c}.w, fma(y2, b{c}.z, fma(y1, b{c}.y, fma(y0, b{c}.x, s{r}_{c}))));
-        //@end
-      }
+      s{r}_{c} = fma(y3, b{c}_{t}.w, fma(y2, b{c}_{t}.z, fma(y1, b{c}_{t}.y, fma(y0, b{c}_{t}.x, s{r}_{c}))));
       //@end
     }
     //@end
+    //@end
   }
+  //@if TAIL
+  for (var d = whole; d < features; d++) {
+    //@unroll c 0..NR
+    let b{c} = key(k{c} + d);
+    //@end
+    //@unroll r 0..MR
+    let x{r} = Q[q{r} + d];
+    //@unroll c 0..NR
+    s{r}_{c} = fma(x{r}, b{c}, s{r}_{c});
+    //@end
+    //@end
+  }
+  //@endif
   //@unroll r 0..MR
-  //@unroll c 0..NR
-  finish(s{r}_{c}, tile, {r}u, j{c}, h);
+  if ({r}u < tile.y) {
+    let seen = entries[tile.x + {r}u].z;
+    let row = ((tile.x + {r}u - params.firstEntry) * params.H + h) * params.pitch;
+    //@unroll c 0..NR
+    if (j{c} < params.pitch) {
+      S[row + j{c}] = select(bitcast<f32>(params.minusInfinity), s{r}_{c} * params.scale, j{c} < seen);
+    }
+    //@end
+  }
   //@end
+}
+`,
+  attention_scores_operands: `// S[e, h, j] = scale · Σ_d Q[q_e, h, d] · K[keys_t[j], g(h), d]      for the entries e of each tile t: operands
+//
+// An entry is one query row: (row of Q, row of the output, number of keys it sees). A tile is up to MR entries that
+// share one list of key rows: (first entry, entries, first key in \`keys\`, keys). Keys may be shared by any number of
+// runs without being copied. Q [*, H, D], K [*, G, D] (grouped key heads: g(h) = h · G / H), rows of any stride.
+// S [entries, H, pitch]; keys an entry does not see, and the padding of a row to \`pitch\`, get −infinity.
+// Constants: VEC4 (rows of K start at multiples of 4 elements and D is a multiple of 4).
+//
+// In every kernel every S is one chain of fma over ascending d, so it depends neither on the tile nor on the kernel.
+
+struct Params {
+  H: u32, G: u32, D: u32, pitch: u32,
+  qOffset: u32, qStride: u32, kOffset: u32, kStride: u32,
+  firstTile: u32, firstEntry: u32, scale: f32, minusInfinity: u32,
+}
+
+@group(0) @binding(0) var<storage, read> Q: array<f32>;
+//@if VEC4
+@group(0) @binding(1) var<storage, read> K: array<vec4f>;
+//@else
+@group(0) @binding(1) var<storage, read> K: array<f32>;
+//@endif
+@group(0) @binding(2) var<storage, read> entries: array<vec4u>;
+@group(0) @binding(3) var<storage, read> tiles: array<vec4u>;
+@group(0) @binding(4) var<storage, read> keys: array<u32>;
+@group(0) @binding(5) var<storage, read_write> S: array<f32>;
+
+// Elements \`at\` to \`at\` + 3 of K.
+fn key4(at: u32) -> vec4f {
+  //@if VEC4
+  return K[at / 4u];
+  //@else
+  return vec4f(K[at], K[at + 1u], K[at + 2u], K[at + 3u]);
+  //@endif
+}
+
+fn key(at: u32) -> f32 {
+  //@if VEC4
+  return K[at / 4u][at % 4u];
+  //@else
+  return K[at];
+  //@endif
+}
+
+`,
+  attention_scores_tile: `// Attention scores for GPUs: keys and queries go through workgroup memory. Operands: attention_scores_operands.wgsl.
+//
+// One workgroup of SG threads computes MR entries × SG keys of one head, each thread one key. Per step of 4 · QUADS features
+// all threads together load SG keys and MR queries, neighbours reading neighbouring quads. Keys are PITCH = QUADS + 1 quads apart,
+// which keeps them in different banks: (SG · PITCH + MR · QUADS) · 16 bytes.
+// Constants: SG, MR, QUADS.
+
+const PITCH = QUADS + 1u;
+
+var<workgroup> tileK: array<vec4f, SG * PITCH>;
+var<workgroup> tileQ: array<vec4f, MR * QUADS>;
+
+// Features d to d + 3 of the query head that starts at element \`start\`, zeros beyond D.
+fn query4(start: u32, d: u32) -> vec4f {
+  var value = vec4f();
+  for (var i = 0u; i < 4u; i++) {
+    if (d + i < params.D) { value[i] = Q[start + d + i]; }
+  }
+  return value;
+}
+
+// The same of a key head.
+fn keyQuad(start: u32, d: u32) -> vec4f {
+  if (d + 4u <= params.D) { return key4(start + d); }
+  var value = vec4f();
+  for (var i = 0u; i < 4u; i++) {
+    if (d + i < params.D) { value[i] = key(start + d + i); }
+  }
+  return value;
+}
+
+@compute @workgroup_size(SG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let tile = tiles[params.firstTile + group.y];
+  let firstKey = group.x * SG;
+  let features = select(params.D, 0u, firstKey >= tile.w);  // nothing to compute where no entry sees a key
+  let h = group.z;
+  let kHead = params.kOffset + h * params.G / params.H * params.D;
+  let qHead = params.qOffset + h * params.D;
+  let j = firstKey + thread;
+  //@unroll r 0..MR
+  var s{r} = 0.0;
+  //@end
+  for (var d0 = 0u; d0 < features; d0 += 4u * QUADS) {
+    for (var i = thread; i < SG * QUADS; i += SG) {
+      let row = keys[tile.z + min(firstKey + i / QUADS, tile.w - 1u)];
+      tileK[i / QUADS * PITCH + i % QUADS] = keyQuad(kHead + row * params.kStride, d0 + i % QUADS * 4u);
+    }
+    for (var i = thread; i < MR * QUADS; i += SG) {
+      let row = entries[tile.x + min(i / QUADS, tile.y - 1u)].x;
+      tileQ[i] = query4(qHead + row * params.qStride, d0 + i % QUADS * 4u);
+    }
+    workgroupBarrier();
+    for (var q = 0u; q < QUADS; q++) {
+      let b = tileK[thread * PITCH + q];
+      //@unroll r 0..MR
+      {
+        let a = tileQ[{r}u * QUADS + q];
+        s{r} = fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, s{r}))));
+      }
+      //@end
+    }
+    workgroupBarrier();
+  }
+  if (j >= params.pitch) { return; }
+  //@unroll r 0..MR
+  if ({r}u < tile.y) {
+    let e = tile.x + {r}u;
+    let seen = j < entries[e].z;
+    S[((e - params.firstEntry) * params.H + h) * params.pitch + j] =
+      select(bitcast<f32>(params.minusInfinity), s{r} * params.scale, seen);
+  }
   //@end
 }
 `,
@@ -208,15 +305,13 @@ struct Params {
 @group(0) @binding(4) var<storage, read> keys: array<u32>;
 @group(0) @binding(5) var<storage, read_write> Z: array<f32>;
 
+// Features d to d + 3 of the value head that starts at element \`start\`; beyond D any value.
 fn value4(start: u32, d: u32) -> vec4f {
   //@if VEC4
   return V[(start + min(d, params.D - 4u)) / 4u];
   //@else
-  var value = vec4f();
-  for (var i = 0u; i < 4u; i++) {
-    if (d + i < params.D) { value[i] = V[start + d + i]; }
-  }
-  return value;
+  let at = min(vec4u(d) + vec4u(0, 1, 2, 3), vec4u(params.D - 1u));
+  return vec4f(V[start + at.x], V[start + at.y], V[start + at.z], V[start + at.w]);
   //@endif
 }
 
@@ -245,30 +340,36 @@ fn main(
   let p{r} = ((tile.x + min({r}u, tile.y - 1u) - params.firstEntry) * params.H + h) * params.pitch;
   var s{r} = vec4f();
   //@end
-  let last = tile.w - 1u;
-  for (var j = 0u; j < tile.w; j += STEP) {
+  let whole = tile.w - tile.w % STEP;
+  for (var j = 0u; j < whole; j += STEP) {
+    // All loads come first, as in matmul_subgroup.wgsl.
     //@if SUBGROUPS
-    let mine = j + lane;
-    let at = min(mine, last);
-    let key = keys[tile.z + at];
+    let row = keys[tile.z + j + lane] * params.vStride;
     //@unroll r 0..MR
-    let x{r} = select(0.0, P[p{r} + at], mine <= last);
+    let x{r} = P[p{r} + j + lane];
+    //@end
+    //@unroll t 0..STEP
+    let v{t} = value4(vHead + subgroupBroadcast(row, {t}u), d);
+    //@end
+    //@else
+    //@unroll t 0..STEP
+    let v{t} = value4(vHead + keys[tile.z + j + {t}u] * params.vStride, d);
     //@end
     //@endif
     //@unroll t 0..STEP
-    if (j + {t}u <= last) {
-      //@if SUBGROUPS
-      let v = value4(vHead + subgroupBroadcast(key, {t}u) * params.vStride, d);
-      //@unroll r 0..MR
-      s{r} = fma(vec4f(subgroupBroadcast(x{r}, {t}u)), v, s{r});
-      //@end
-      //@else
-      let v = value4(vHead + keys[tile.z + j + {t}u] * params.vStride, d);
-      //@unroll r 0..MR
-      s{r} = fma(vec4f(P[p{r} + j + {t}u]), v, s{r});
-      //@end
-      //@endif
-    }
+    //@unroll r 0..MR
+    //@if SUBGROUPS
+    s{r} = fma(vec4f(subgroupBroadcast(x{r}, {t}u)), v{t}, s{r});
+    //@else
+    s{r} = fma(vec4f(P[p{r} + j + {t}u]), v{t}, s{r});
+    //@endif
+    //@end
+    //@end
+  }
+  for (var j = whole; j < tile.w; j++) {
+    let v = value4(vHead + keys[tile.z + j] * params.vStride, d);
+    //@unroll r 0..MR
+    s{r} = fma(vec4f(P[p{r} + j]), v, s{r});
     //@end
   }
   //@unroll r 0..MR
@@ -593,13 +694,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   for (var t = thread + 1u; t <= params.count; t += WG) { result[at + t] = L[first + ids[at + t]]; }
 }
 `,
-  matmul_portable: `// C[m, n] = act( Σ_k A[m, k] · W[n, k] + bias[n] ) + R[m, n] without subgroups and without workgroup memory.
+  matmul_operands: `// C[m, n] = act( Σ_k A[m, k] · W[n, k] + bias[n] ) + R[m, n]      operands and epilogue of all matmul kernels
 //
-// Operands, epilogue and order of summation as in matmul_subgroup.wgsl.
-// Constants: WG threads of a workgroup, MR rows and NR columns of one thread's tile, HAS_BIAS, HAS_RESIDUAL.
+// A [M, K] f32, rows of \`aStride\` elements from element \`aOffset\`.
+// W [N, K] in PyTorch's order (out features × in features), f32, f16 or bf16; rows padded with zeros to \`wStride\`
+//   elements, a multiple of 4. Bound are the rows of one part; \`nFirst\` is the part's first row.
+// bias [N], R [M, N] (rows of \`rStride\`), C [M, N] (rows of \`cStride\`).
+// Constants: HAS_BIAS, HAS_RESIDUAL, VEC4 (rows of A start at multiples of 4 elements and K is a multiple of 4).
+//   The prelude defines act as \`activate\` and the loading of weights as \`weight4\`.
 //
-// One workgroup computes MR × (WG · NR) values; thread t owns columns n0 + t, n0 + WG + t, …. All threads read the
-// same elements of A at the same time.
+// In every kernel every C[m, n] is one chain of fma over ascending k. So a row does not depend on the rows beside it,
+// and all kernels and tiles give the same bits on one device.
 
 struct Params {
   M: u32, N: u32, K: u32, nFirst: u32,
@@ -607,7 +712,11 @@ struct Params {
   rOffset: u32, rStride: u32, cOffset: u32, cStride: u32,
 }
 
+//@if VEC4
+@group(0) @binding(0) var<storage, read> A: array<vec4f>;
+//@else
 @group(0) @binding(0) var<storage, read> A: array<f32>;
+//@endif
 @group(0) @binding(1) var<storage, read> W: array<WeightVec>;
 @group(0) @binding(2) var<storage, read_write> C: array<f32>;
 //@if HAS_BIAS
@@ -630,6 +739,14 @@ fn finish(sum: f32, m: u32, n: u32) {
   //@endif
   C[params.cOffset + m * params.cStride + column] = value;
 }
+
+`,
+  matmul_portable: `// Matrix product with neither subgroups nor workgroup memory, for software adapters without subgroups of a known size.
+// Operands: matmul_operands.wgsl.
+//
+// One workgroup computes MR × (WG · NR) values; thread t owns columns n0 + t, n0 + WG + t, …. All threads read the
+// same elements of A at the same time.
+// Constants: WG threads of a workgroup, MR rows and NR columns of one thread's tile.
 
 fn element(row: u32, k: u32) -> f32 {
   return select(0.0, A[row + min(k, params.K - 1u)], k < params.K);
@@ -672,49 +789,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //@end
 }
 `,
-  matmul_subgroup: `// C[m, n] = act( Σ_k A[m, k] · W[n, k] + bias[n] ) + R[m, n]
-//
-// A [M, K] f32, rows of \`aStride\` elements from element \`aOffset\`.
-// W [N, K] in PyTorch's order (out features × in features), f32, f16 or bf16; rows padded with zeros to \`wStride\`
-//   elements, a multiple of 4. Bound are the rows of one part; \`nFirst\` is the part's first row.
-// bias [N], R [M, N] (rows of \`rStride\`), C [M, N] (rows of \`cStride\`).
-// Constants: SG lanes of a subgroup, QUADS = SG / 4, MR rows of A and NR columns per lane of a tile, HAS_BIAS,
-//   HAS_RESIDUAL. The prelude defines act as \`activate\`.
+  matmul_subgroup: `// Matrix product for software adapters, whose subgroups are one SIMD register. Operands: matmul_operands.wgsl.
 //
 // One workgroup is one subgroup and computes MR × (SG · NR) values: lane l owns columns n0 + l, n0 + SG + l, … and
 // reads their weights as vec4 along k. Each of the MR rows of A is loaded once per SG steps of k, lane l taking
 // k + l, and spread with subgroupBroadcast: on software adapters a load costs as much as 15 to 30 fma.
-// Every C[m, n] is one chain of fma over ascending k, so it does not depend on M or on the tile.
-
-struct Params {
-  M: u32, N: u32, K: u32, nFirst: u32,
-  aOffset: u32, aStride: u32, wStride: u32,
-  rOffset: u32, rStride: u32, cOffset: u32, cStride: u32,
-}
-
-@group(0) @binding(0) var<storage, read> A: array<f32>;
-@group(0) @binding(1) var<storage, read> W: array<WeightVec>;
-@group(0) @binding(2) var<storage, read_write> C: array<f32>;
-//@if HAS_BIAS
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-//@endif
-//@if HAS_RESIDUAL
-@group(0) @binding(3u + HAS_BIAS) var<storage, read> R: array<f32>;
-//@endif
-
-fn finish(sum: f32, m: u32, n: u32) {
-  if (m >= params.M || n >= params.N) { return; }
-  let column = params.nFirst + n;
-  var value = sum;
-  //@if HAS_BIAS
-  value = value + bias[column];
-  //@endif
-  value = activate(value);
-  //@if HAS_RESIDUAL
-  value = value + R[params.rOffset + m * params.rStride + column];
-  //@endif
-  C[params.cOffset + m * params.cStride + column] = value;
-}
+// Constants: SG lanes of a subgroup, QUADS = SG / 4, MR rows and NR columns per lane of a tile, TAIL (K is no multiple
+//   of SG).
 
 @compute @workgroup_size(SG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
@@ -723,48 +804,142 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
   let quads = params.wStride / 4u;
   let lastN = params.N - 1u;
   let lastM = params.M - 1u;
-  let lastK = params.K - 1u;
   //@unroll c 0..NR
   let w{c} = min(n0 + {c}u * SG, lastN) * quads;
   //@end
   //@unroll r 0..MR
-  let a{r} = params.aOffset + min(m0 + {r}u, lastM) * params.aStride;
+  let a{r} = params.aOffset + min(m0 + {r}u, lastM) * params.aStride + lane;
   //@unroll c 0..NR
   var s{r}_{c} = 0.0;
   //@end
   //@end
-  for (var k = 0u; k < params.K; k += SG) {
-    let mine = k + lane;
-    let inside = mine <= lastK;
-    let at = min(mine, lastK);
+  let whole = params.K - params.K % SG;
+  for (var k = 0u; k < whole; k += SG) {
+    // All loads come first: SwiftShader makes branches of each, and keeps registers only between branches.
     //@unroll r 0..MR
-    let x{r} = select(0.0, A[a{r} + at], inside);
+    let x{r} = A[a{r} + k];
     //@end
     //@unroll q 0..QUADS
+    //@unroll c 0..NR
+    let b{c}_{q} = weight4(W[w{c} + k / 4u + {q}u]);
+    //@end
+    //@end
+    //@unroll q 0..QUADS
+    //@unroll r 0..MR
     {
-      let quad = min(k / 4u + {q}u, quads - 1u);
+      let y0 = subgroupBroadcast(x{r}, {q}u * 4u);
+      let y1 = subgroupBroadcast(x{r}, {q}u * 4u + 1u);
+      let y2 = subgroupBroadcast(x{r}, {q}u * 4u + 2u);
+      let y3 = subgroupBroadcast(x{r}, {q}u * 4u + 3u);
       //@unroll c 0..NR
-      let b{c} = weight4(W[w{c} + quad]);
-      //@end
-      //@unroll r 0..MR
-      {
-        let y0 = subgroupBroadcast(x{r}, {q}u * 4u);
-        let y1 = subgroupBroadcast(x{r}, {q}u * 4u + 1u);
-        let y2 = subgroupBroadcast(x{r}, {q}u * 4u + 2u);
-        let y3 = subgroupBroadcast(x{r}, {q}u * 4u + 3u);
-        //@unroll c 0..NR
-        s{r}_{c} = fma(y3, b{c}.w, fma(y2, b{c}.z, fma(y1, b{c}.y, fma(y0, b{c}.x, s{r}_{c}))));
-        //@end
-      }
+      s{r}_{c} = fma(y3, b{c}_{q}.w, fma(y2, b{c}_{q}.z, fma(y1, b{c}_{q}.y, fma(y0, b{c}_{q}.x, s{r}_{c}))));
       //@end
     }
     //@end
+    //@end
   }
+  //@if TAIL
+  for (var k = whole; k < params.K; k++) {
+    //@unroll c 0..NR
+    let b{c} = weight4(W[w{c} + k / 4u])[k % 4u];
+    //@end
+    //@unroll r 0..MR
+    let x{r} = A[a{r} + k - lane];
+    //@unroll c 0..NR
+    s{r}_{c} = fma(x{r}, b{c}, s{r}_{c});
+    //@end
+    //@end
+  }
+  //@endif
   //@unroll r 0..MR
   //@unroll c 0..NR
   finish(s{r}_{c}, m0 + {r}u, n0 + {c}u * SG);
   //@end
   //@end
+}
+`,
+  matmul_tile: `// Matrix product for GPUs: tiles of A and W go through workgroup memory. Operands: matmul_operands.wgsl.
+//
+// One workgroup computes BM × BN values, BM = TY · MR, BN = TX · NR. Per step of 4 · QUADS features its WG threads load BM
+// rows of A and BN rows of W together, neighbours reading neighbouring quads; then thread (x, y) of the first TX × TY
+// multiplies rows y, y + TY, … by columns x, x + TX, …. Few rows make few products but need as many weights, so for them
+// more threads load than multiply. Workgroup memory holds quads along k, PITCH = QUADS + 1 per row, which keeps rows in
+// different banks: (BM + BN) · PITCH · 16 bytes.
+// Constants: WG, TX, TY, MR, NR, QUADS.
+
+const BM = TY * MR;
+const BN = TX * NR;
+const PITCH = QUADS + 1u;
+
+var<workgroup> tileA: array<vec4f, BM * PITCH>;
+var<workgroup> tileW: array<vec4f, BN * PITCH>;
+
+// A[row, 4 q to 4 q + 3], zeros beyond K.
+fn quadOfA(row: u32, q: u32) -> vec4f {
+  let k = 4u * q;
+  let first = params.aOffset + row * params.aStride + k;
+  //@if VEC4
+  if (k >= params.K) { return vec4f(); }
+  return A[first / 4u];
+  //@else
+  var value = vec4f();
+  for (var i = 0u; i < 4u; i++) {
+    if (k + i < params.K) { value[i] = A[first + i]; }
+  }
+  return value;
+  //@endif
+}
+
+// W[row, 4 q to 4 q + 3], zeros beyond K.
+fn quadOfW(row: u32, q: u32) -> vec4f {
+  let quads = params.wStride / 4u;
+  if (q >= quads) { return vec4f(); }
+  return weight4(W[row * quads + q]);
+}
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let m0 = group.y * BM;
+  let n0 = group.x * BN;
+  let x = thread % TX;
+  let y = thread / TX;
+  //@unroll r 0..MR
+  //@unroll c 0..NR
+  var s{r}_{c} = 0.0;
+  //@end
+  //@end
+  for (var q0 = 0u; 4u * q0 < params.K; q0 += QUADS) {
+    for (var i = thread; i < BM * QUADS; i += WG) {
+      tileA[i / QUADS * PITCH + i % QUADS] = quadOfA(min(m0 + i / QUADS, params.M - 1u), q0 + i % QUADS);
+    }
+    for (var i = thread; i < BN * QUADS; i += WG) {
+      tileW[i / QUADS * PITCH + i % QUADS] = quadOfW(min(n0 + i / QUADS, params.N - 1u), q0 + i % QUADS);
+    }
+    workgroupBarrier();
+    if (y < TY) {
+      for (var q = 0u; q < QUADS; q++) {
+        //@unroll c 0..NR
+        let b{c} = tileW[(x + {c}u * TX) * PITCH + q];
+        //@end
+        //@unroll r 0..MR
+        {
+          let a = tileA[(y + {r}u * TY) * PITCH + q];
+          //@unroll c 0..NR
+          s{r}_{c} = fma(a.w, b{c}.w, fma(a.z, b{c}.z, fma(a.y, b{c}.y, fma(a.x, b{c}.x, s{r}_{c}))));
+          //@end
+        }
+        //@end
+      }
+    }
+    workgroupBarrier();
+  }
+  if (y < TY) {
+    //@unroll r 0..MR
+    //@unroll c 0..NR
+    finish(s{r}_{c}, m0 + y + {r}u * TY, n0 + x + {c}u * TX);
+    //@end
+    //@end
+  }
 }
 `,
   mean_rows: `// Y[g, c] = mean over the rows i of group g of X[rows[i], c]: the source of mean ablation.

@@ -5,6 +5,7 @@ import { NoticeError } from '../../errors.ts';
 import type { Gpu, Tensor } from '../../gpu/index.ts';
 import type { PixelValues } from '../../inputs/index.ts';
 import { embedTokens, matmul, normalize } from '../../kernels/index.ts';
+import type { ModelFiles } from '../family.ts';
 import { generateTokens, keyValueCache } from '../generation.ts';
 import type { HookInfo } from '../hook-table.ts';
 import {
@@ -17,7 +18,7 @@ import {
   type Sample,
   type VisionLanguageModel,
 } from '../model.ts';
-import { type LivePosition, tokenRuns, towerRun } from '../sequences.ts';
+import { type LivePosition, tokenRuns, towerRun, towerRuns } from '../sequences.ts';
 import {
   type KeyValueCache,
   type Memory,
@@ -29,18 +30,22 @@ import {
   type TowerConfig,
   type Walk,
 } from '../tower/index.ts';
-import { embedImages, visionRuns } from '../vision.ts';
-import type { BlipConfig } from './config.ts';
+import { embedImages, reusable, visionRuns } from '../vision.ts';
+import { type BlipConfig, parseBlipConfig } from './config.ts';
 import { blipHooks } from './hooks.ts';
-import type { BlipWeights, TextWeights } from './weights.ts';
-
-/** Scores of one chunk of attention. */
-const SCRATCH_BYTES = 96 * 1024 * 1024;
+import { type BlipWeights, loadBlipWeights, type TextWeights } from './weights.ts';
 
 /** Image features with the keys and values that the text encoder makes of them. */
 interface BlipFeatures extends ImageFeatures {
   readonly memory: Memory;
   readonly runs: ReadonlyMap<PixelValues, Run>;
+}
+
+/** @throws NoticeError('config'), WeightsError */
+export async function loadBlip({ gpu, config: json, checkpoint, loader }: ModelFiles): Promise<Blip> {
+  const config = parseBlipConfig(json);
+  const weights = await loadBlipWeights(loader, checkpoint, config);
+  return new Blip(gpu, config, weights, loader.bytes, () => loader.destroy());
 }
 
 export class Blip implements VisionLanguageModel {
@@ -143,11 +148,12 @@ export class Blip implements VisionLanguageModel {
   }
 
   async generate(samples: readonly Sample[], options: GenerateOptions = {}): Promise<Generated[]> {
-    const { probe = NO_PROBE, maxNewTokens = 20 } = options;
+    const { maxNewTokens = 20 } = options;
     const { gpu, config } = this;
     const capacity = Math.min(maxNewTokens + 1, config.maxPositions);
+    const runs = samples.map((sample) => new ModelRun(sample));
+    const probe = options.probe?.(runs) ?? NO_PROBE;
     return gpu.scope(async () => {
-      const runs = samples.map((sample) => new ModelRun(sample));
       const read = await this.#read(runs, await this.#see(runs, probe), probe);
       // Every step attends to the same keys and values.
       const question: Memory = { ...read, keyValues: new Map() };
@@ -183,11 +189,7 @@ export class Blip implements VisionLanguageModel {
     probe: Probe,
     features: BlipFeatures | undefined,
   ): Promise<Memory> {
-    const shared =
-      features &&
-      runs.every((run) => features.runs.has(run.sample.image) && !run.departsIn.has('vision')) &&
-      !this.hooks.some(({ name }) => name.startsWith('vision.') && probe.wants(name));
-    if (!shared) return this.#see(runs, probe);
+    if (!features || !reusable(features, ['vision'], runs, probe, this.hooks)) return this.#see(runs, probe);
     for (const run of runs) run.towers.set('vision', features.runs.get(run.sample.image) as Run);
     return features.memory;
   }
@@ -199,7 +201,7 @@ export class Blip implements VisionLanguageModel {
     const images = visionRuns(runs, weights.positions.rows);
     const embedding = { ...weights, imageSize: config.imageSize, patchSize: config.patchSize };
     const frame = { x: embedImages(gpu, images, embedding) };
-    const walk = this.#walk(distinct(runs.map((run) => towerRun(run, 'vision'))), probe);
+    const walk = this.#walk(towerRuns(runs, 'vision'), probe);
     await passPoint(walk, 'vision.hook_embed', frame, 'x');
     frame.x = await this.#vision.walk(walk, frame.x);
     const out = { x: normalize(gpu, frame.x, weights.visionNorm) };
@@ -211,11 +213,7 @@ export class Blip implements VisionLanguageModel {
   /** Questions, grounded in the images, to what the decoder attends to. */
   async #read(runs: readonly ModelRun[], memory: Memory, probe: Probe): Promise<Memory> {
     const rows = tokenRuns(runs, 'text_encoder', (run) => towerRun(run, 'vision'));
-    const walk = this.#walk(
-      runs.map((run) => towerRun(run, 'text_encoder')),
-      probe,
-      memory,
-    );
+    const walk = this.#walk(towerRuns(runs, 'text_encoder'), probe, memory);
     const tensor = await this.#text(this.#textEncoder, this.#weights.textEncoder, walk, rows);
     return { tensor, keyValues: undefined };
   }
@@ -269,19 +267,6 @@ export class Blip implements VisionLanguageModel {
   }
 
   #walk(runs: readonly Run[], probe: Probe, memory?: Memory, cache?: KeyValueCache): Walk {
-    return {
-      gpu: this.gpu,
-      probe,
-      runs,
-      memory,
-      cache,
-      places: (_, position) => position,
-      rotaryTable: undefined,
-      scratchBytes: SCRATCH_BYTES,
-    };
+    return { gpu: this.gpu, probe, runs, memory, cache };
   }
-}
-
-function distinct<T>(items: readonly T[]): T[] {
-  return [...new Set(items)];
 }

@@ -3,7 +3,7 @@
 import type { NormWeights, Vector, Weight } from '../../kernels/index.ts';
 import type { Checkpoint, WeightLoader } from '../../weights/index.ts';
 import type { BlockWeights, Linear, TowerConfig } from '../tower/index.ts';
-import { blocks, joined, linear, layerNorm as norm } from '../weight-maps.ts';
+import { blocks, linear, layerNorm as norm } from '../weight-maps.ts';
 import type { BlipConfig } from './config.ts';
 
 export interface BlipWeights {
@@ -35,8 +35,9 @@ export async function loadBlipWeights(
   const embeddings = 'vision_model.embeddings';
   const predictions = 'text_decoder.cls.predictions';
   const { width } = textDecoder;
-  // Older files keep the head's bias beside the head, and may leave out a head that is tied to the embeddings.
-  const headBias = [`${predictions}.bias`, `${predictions}.decoder.bias`].find((name) =>
+  // The bias of the head has two names for one parameter; the second overwrites the first when transformers loads it.
+  // A head that is tied to the embeddings may be left out.
+  const headBias = [`${predictions}.decoder.bias`, `${predictions}.bias`].find((name) =>
     checkpoint.has(name),
   );
   const headWeight = checkpoint.has(`${predictions}.decoder.weight`)
@@ -115,13 +116,18 @@ async function textBlock(
   const cross = `${prefix}.crossattention.self`;
   return {
     attention: {
-      queryKeyValue: await joined(loader, [`${self}.query`, `${self}.key`, `${self}.value`], width, width),
+      queryKeyValue: await linear(
+        loader,
+        [`${self}.query`, `${self}.key`, `${self}.value`],
+        3 * width,
+        width,
+      ),
       output: await linear(loader, `${prefix}.attention.output.dense`, width, width),
       norm: await norm(loader, `${prefix}.attention.output.LayerNorm`, width, eps),
     },
     cross: {
       query: await linear(loader, `${cross}.query`, width, width),
-      keyValue: await joined(loader, [`${cross}.key`, `${cross}.value`], width, config.vision.width),
+      keyValue: await linear(loader, [`${cross}.key`, `${cross}.value`], 2 * width, config.vision.width),
       output: await linear(loader, `${prefix}.crossattention.output.dense`, width, width),
       norm: await norm(loader, `${prefix}.crossattention.output.LayerNorm`, width, eps),
     },

@@ -24,6 +24,9 @@ import {
 import type { Run } from './run.ts';
 import { appendToFrame, type Frame, type Walk } from './walk.ts';
 
+/** Scores of one chunk of attention take at most this many bytes. */
+const SCRATCH_BYTES = 96 * 1024 * 1024;
+
 /**
  * Self-attention from its input to z.
  *
@@ -162,7 +165,7 @@ async function attend(
   const patternHook = `${prefix}.hook_pattern`;
   // A probe sees the scores of all queries at once.
   const whole = probe.wants(scoresHook) || probe.wants(patternHook);
-  const bytes = whole ? Number.POSITIVE_INFINITY : walk.scratchBytes;
+  const bytes = whole ? Number.POSITIVE_INFINITY : SCRATCH_BYTES;
   const layout = attendance(runs, stream.x.rows, heads, bytes);
   appendToFrame(gpu, stream, layout.newRows);
   const z = gpu.empty(stream.x.rows, heads * headSize, `${prefix} z`);
@@ -205,8 +208,10 @@ async function visitQueries(
 function patternForks({ probe }: Walk, prefix: string): Map<Run, number[]> {
   const forks = new Map<Run, number[]>();
   for (const hook of ['hook_attn_scores', 'hook_pattern']) {
-    for (const { run, positions } of probe.forks(`${prefix}.${hook}`))
-      forks.set(run, [...(forks.get(run) ?? []), ...positions]);
+    for (const { run, positions } of probe.forks(`${prefix}.${hook}`)) {
+      const computed = positions.filter((position) => run.row(position) >= 0);
+      forks.set(run, [...(forks.get(run) ?? []), ...computed]);
+    }
   }
   return forks;
 }

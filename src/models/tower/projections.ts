@@ -100,6 +100,7 @@ async function pass(
     for (const position of positions) {
       if (has(run, position)) continue;
       const source = rowOf(run, position);
+      if (source < 0) continue; // An earlier position of an answer in the making.
       sources.push(source < rows ? source : (sources[source - rows] as number));
       projected[of].set(run, position, rows + sources.length - 1);
     }
@@ -120,17 +121,18 @@ async function pass(
 
 /** Rotates queries and keys of all rows by the position ids of their positions. */
 export function rotateRows(walk: Walk, { tensor, queries, keys }: Projected, parts: readonly Part[]): void {
-  const { gpu, runs, places, rotaryTable } = walk;
-  if (!rotaryTable) throw new Error('rotary embedding without its table');
+  const { gpu, runs, rotary } = walk;
+  if (!rotary) throw new Error('rotary embedding without its table');
   const positions = new Uint32Array(tensor.rows);
   for (const run of runs) {
-    for (const p of run.ownPositions) positions[run.rows[p] as number] = places(run, p);
+    for (const p of run.ownPositions) positions[run.rows[p] as number] = rotary.places(run, p);
     for (const overrides of [queries, keys])
-      for (const p of overrides.positions(run)) positions[overrides.get(run, p) as number] = places(run, p);
+      for (const p of overrides.positions(run))
+        positions[overrides.get(run, p) as number] = rotary.places(run, p);
   }
   const buffer = gpu.uploadWords(positions, 'positions');
   for (const { first, heads, headSize } of parts)
-    rotate(gpu, columnsOf(tensor, first, heads * headSize), heads, buffer, rotaryTable);
+    rotate(gpu, columnsOf(tensor, first, heads * headSize), heads, buffer, rotary.table);
   gpu.pool.release(buffer);
 }
 

@@ -28,14 +28,13 @@ export interface Walk {
   readonly probe: Probe;
   /** Bases come before what is derived from them. */
   readonly runs: readonly Run[];
-  readonly memory: Memory | undefined;
-  readonly cache: KeyValueCache | undefined;
-  /** Position ids of a run's positions, for rotary embedding. */
-  readonly places: (run: Run, position: number) => number;
-  /** (cos, sin) of every position id, where the tower is rotary. */
-  readonly rotaryTable: GPUBuffer | undefined;
-  /** Scores of one chunk of attention take at most this many bytes. */
-  readonly scratchBytes: number;
+  readonly memory?: Memory | undefined;
+  readonly cache?: KeyValueCache | undefined;
+  /** Where the tower is rotary: (cos, sin) of every position id, and the position ids of a run's positions. */
+  readonly rotary?: {
+    readonly table: GPUBuffer;
+    readonly places: (run: Run, position: number) => number;
+  };
 }
 
 /** Tensors whose rows belong to the same positions of the same runs. */
@@ -60,6 +59,7 @@ export async function passPoint<K extends string>(
     for (const position of positions) {
       if (run.owns(position)) continue;
       const source = run.row(position);
+      if (source < 0) continue; // An earlier position of an answer in the making: it is not computed again.
       sources.push(source < rows ? source : (sources[source - rows] as number));
       run.rows[position] = rows + sources.length - 1;
     }

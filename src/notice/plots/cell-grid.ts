@@ -42,7 +42,7 @@ export function cellGrid(grid: CellGrid): Block {
   );
   const known = cells.flatMap(({ value, ...cell }) => (value === undefined ? [] : [{ ...cell, value }]));
   const missing = cells.filter(({ value }) => value === undefined);
-  const decimals = Math.min(Math.max(1 - Math.floor(Math.log10(scale.high)), 0), 5);
+  const decimals = decimalsFor(scale.high);
   const fill = ({ value }: { value: number }) =>
     Math.abs(value) < noiseFloor ? BELOW_NOISE : scale.color(value);
 
@@ -103,7 +103,21 @@ export function cellGrid(grid: CellGrid): Block {
   });
 }
 
-/** As many decimals as two digits of the figure's largest value need, so that small ones show as small. */
+/** The note for a caption, if a value is grey. */
+export function noiseNotes(values: Iterable<number>, noiseFloor: number | undefined): string[] {
+  if (noiseFloor === undefined) return [];
+  for (const value of values) {
+    if (Math.abs(value) < noiseFloor) return ['Grey cells are below the noise floor.'];
+  }
+  return [];
+}
+
+/** All labels of a figure have as many decimals as its largest value needs for two or three digits: small ones show as small. */
+function decimalsFor(largest: number): number {
+  const magnitude = Math.floor(Math.log10(largest));
+  return Math.max(1 - magnitude, Math.min(2 - magnitude, 2), 0);
+}
+
 function fixed(value: number, decimals: number): string {
   const text = value.toFixed(decimals);
   return Number(text) === 0 ? text.replace('-', '') : text.replace('-', '−');

@@ -3,7 +3,7 @@
 import * as Plot from '@observablehq/plot';
 import { type CellMetric, METRIC_LABELS } from '../analysis/cell.ts';
 import { HEAD_CLASSES, type Head, type HeadClass, type UniversalHeads } from '../analysis/universal-heads.ts';
-import { cellGrid } from './cell-grid.ts';
+import { cellGrid, noiseNotes } from './cell-grid.ts';
 import { effectScale } from './colors.ts';
 import { blockGrid, colorBar, composeFigure, type FigureText, legend } from './figure.ts';
 import { svgElement } from './svg.ts';
@@ -32,10 +32,8 @@ export function headMap(figure: HeadMap): string {
   const { result, metric = 'ld_effect', labelled = false } = figure;
   const { selections, statistic } = result;
   const signed = statistic === 'signed';
-  const scale = effectScale(
-    selections.flatMap(({ scores }) => scores.flat()),
-    signed,
-  );
+  const allScores = selections.flatMap(({ scores }) => scores.flat());
+  const scale = effectScale(allScores, signed);
   const tasks = [...new Set(selections.map(({ task }) => task))];
   const modalities = [...new Set(selections.map(({ modality }) => modality))];
   const columns = Math.max(...selections.map(({ scores }) => scores[0]?.length ?? 0));
@@ -92,12 +90,11 @@ export function headMap(figure: HeadMap): string {
     : METRIC_LABELS[metric].replace(/^(.*?)( \(\w+\))?$/, '|$1|$2');
   const counts = selections.map(({ n }) => n);
   const [least, most] = [Math.min(...counts), Math.max(...counts)];
-  const floor = figure.noiseFloor === undefined ? [] : ['Grey cells are below the noise floor.'];
   return composeFigure(
     { ...figure, n: least === most ? most : `${least} to ${most} samples` },
     [colorBar(scale, `mean ${absolute}`), signLegend(result)],
     blockGrid(grid),
-    floor,
+    noiseNotes(allScores, figure.noiseFloor),
   );
 }
 

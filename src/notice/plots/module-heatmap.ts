@@ -1,6 +1,6 @@
 // Module heatmaps: token roles × layers (paper, Figures 3 and 11-16).
 
-import { cellGrid } from './cell-grid.ts';
+import { cellGrid, noiseNotes } from './cell-grid.ts';
 import { effectScale } from './colors.ts';
 import { blockGrid, colorBar, composeFigure, type FigureText } from './figure.ts';
 
@@ -26,10 +26,8 @@ export interface ModuleHeatmap extends FigureText {
 /** All panels share one colour scale. @returns SVG */
 export function moduleHeatmap(figure: ModuleHeatmap): string {
   const { panels, labelled = false, signed = true } = figure;
-  const scale = effectScale(
-    panels.flatMap(({ values }) => values.flat().filter((value) => value !== undefined)),
-    signed,
-  );
+  const means = panels.flatMap(({ values }) => values.flat().filter((value) => value !== undefined));
+  const scale = effectScale(means, signed);
   const layers = Math.max(...panels.map(({ values }) => values[0]?.length ?? 0));
   const cellWidth = labelled ? 42 : Math.min(34, Math.max(12, Math.round(400 / layers)));
   const rowNames = [...new Set(panels.map(({ row }) => row))];
@@ -55,9 +53,6 @@ export function moduleHeatmap(figure: ModuleHeatmap): string {
     }),
   );
   const isMissing = panels.some(({ values }) => values.some((row) => row.includes(undefined)));
-  const notes = [
-    ...(isMissing ? ['–: no such token.'] : []),
-    ...(figure.noiseFloor === undefined ? [] : ['Grey cells are below the noise floor.']),
-  ];
+  const notes = [...(isMissing ? ['–: no such token.'] : []), ...noiseNotes(means, figure.noiseFloor)];
   return composeFigure(figure, [colorBar(scale, figure.label)], blockGrid(grid), notes);
 }

@@ -1,7 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { Gpu, type GpuOptions, NoAdapterError } from '../../gpu/index.ts';
+import { Gpu, type GpuOptions, identify, NoAdapterError } from '../../gpu/index.ts';
 import { spaceOutPolling } from './polling.ts';
 import { provideSwiftShader } from './swiftshader.ts';
+import { readTuning } from './tuning.ts';
 
 export interface NodeGpuOptions extends GpuOptions {
   /**
@@ -20,7 +21,7 @@ const HELP =
   'without a GPU on Linux x64, the optional package @sparticuz/chromium that brings SwiftShader (`npm install --include=optional`).';
 
 /**
- * Opens a device through Dawn (npm `webgpu`).
+ * Opens a device through Dawn (npm `webgpu`), with the choices of kernels that `notice bench --tune` measured on it.
  *
  * @throws NoAdapterError that says what to install; Dawn's null backend, which computes nothing, never passes
  */
@@ -40,7 +41,7 @@ export async function openGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
   if (!entry || !adapter) {
     throw new NoAdapterError(`No ${wanted === 'auto' ? '' : `${wanted} `}WebGPU adapter was found. ${HELP}`);
   }
-  return Gpu.create(adapter, entry, options);
+  return Gpu.create(adapter, entry, { tuning: readTuning(identify(adapter.info)), ...options });
 }
 
 function adapterFromEnvironment(): 'auto' | 'hardware' | 'software' {

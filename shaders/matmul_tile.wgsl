@@ -1,0 +1,83 @@
+// Matrix product for GPUs: tiles of A and W go through workgroup memory. Operands: matmul_operands.wgsl.
+//
+// One workgroup computes BM × BN values, BM = TY · MR, BN = TX · NR. Per step of 4 · QUADS features its WG threads load BM
+// rows of A and BN rows of W together, neighbours reading neighbouring quads; then thread (x, y) of the first TX × TY
+// multiplies rows y, y + TY, … by columns x, x + TX, …. Few rows make few products but need as many weights, so for them
+// more threads load than multiply. Workgroup memory holds quads along k, PITCH = QUADS + 1 per row, which keeps rows in
+// different banks: (BM + BN) · PITCH · 16 bytes.
+// Constants: WG, TX, TY, MR, NR, QUADS.
+
+const BM = TY * MR;
+const BN = TX * NR;
+const PITCH = QUADS + 1u;
+
+var<workgroup> tileA: array<vec4f, BM * PITCH>;
+var<workgroup> tileW: array<vec4f, BN * PITCH>;
+
+// A[row, 4 q to 4 q + 3], zeros beyond K.
+fn quadOfA(row: u32, q: u32) -> vec4f {
+  let k = 4u * q;
+  let first = params.aOffset + row * params.aStride + k;
+  //@if VEC4
+  if (k >= params.K) { return vec4f(); }
+  return A[first / 4u];
+  //@else
+  var value = vec4f();
+  for (var i = 0u; i < 4u; i++) {
+    if (k + i < params.K) { value[i] = A[first + i]; }
+  }
+  return value;
+  //@endif
+}
+
+// W[row, 4 q to 4 q + 3], zeros beyond K.
+fn quadOfW(row: u32, q: u32) -> vec4f {
+  let quads = params.wStride / 4u;
+  if (q >= quads) { return vec4f(); }
+  return weight4(W[row * quads + q]);
+}
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let m0 = group.y * BM;
+  let n0 = group.x * BN;
+  let x = thread % TX;
+  let y = thread / TX;
+  //@unroll r 0..MR
+  //@unroll c 0..NR
+  var s{r}_{c} = 0.0;
+  //@end
+  //@end
+  for (var q0 = 0u; 4u * q0 < params.K; q0 += QUADS) {
+    for (var i = thread; i < BM * QUADS; i += WG) {
+      tileA[i / QUADS * PITCH + i % QUADS] = quadOfA(min(m0 + i / QUADS, params.M - 1u), q0 + i % QUADS);
+    }
+    for (var i = thread; i < BN * QUADS; i += WG) {
+      tileW[i / QUADS * PITCH + i % QUADS] = quadOfW(min(n0 + i / QUADS, params.N - 1u), q0 + i % QUADS);
+    }
+    workgroupBarrier();
+    if (y < TY) {
+      for (var q = 0u; q < QUADS; q++) {
+        //@unroll c 0..NR
+        let b{c} = tileW[(x + {c}u * TX) * PITCH + q];
+        //@end
+        //@unroll r 0..MR
+        {
+          let a = tileA[(y + {r}u * TY) * PITCH + q];
+          //@unroll c 0..NR
+          s{r}_{c} = fma(a.w, b{c}.w, fma(a.z, b{c}.z, fma(a.y, b{c}.y, fma(a.x, b{c}.x, s{r}_{c}))));
+          //@end
+        }
+        //@end
+      }
+    }
+    workgroupBarrier();
+  }
+  if (y < TY) {
+    //@unroll r 0..MR
+    //@unroll c 0..NR
+    finish(s{r}_{c}, m0 + y + {r}u * TY, n0 + x + {c}u * TX);
+    //@end
+    //@end
+  }
+}

@@ -1,0 +1,215 @@
+// LLaVA-1.5: CLIP, a projector, and a LLaMA that reads the image's features among the prompt's tokens. Behaviour is
+// that of transformers' LlavaForConditionalGeneration.
+
+import type { Gpu, Tensor } from '../../gpu/index.ts';
+import { expandImageTokens, type PixelValues } from '../../inputs/index.ts';
+import { embedTokens, gatherRows, matmul, normalize } from '../../kernels/index.ts';
+import { hasFile, readJson } from '../../weights/index.ts';
+import type { ModelFiles } from '../family.ts';
+import { continuePrompts } from '../generation.ts';
+import type { HookInfo } from '../hook-table.ts';
+import {
+  type ForwardOptions,
+  type Generated,
+  type GenerateOptions,
+  type ImageFeatures,
+  type Logits,
+  ModelRun,
+  type Sample,
+  type VisionLanguageModel,
+} from '../model.ts';
+import { checkLength, lastPositions, placesOf, towerRun, towerRuns } from '../sequences.ts';
+import {
+  type KeyValueCache,
+  NO_PROBE,
+  type Probe,
+  passPoint,
+  type Run,
+  rotaryAngles,
+  Tower,
+  type TowerConfig,
+  type Walk,
+} from '../tower/index.ts';
+import { reusable } from '../vision.ts';
+import { type LlavaConfig, parseLlavaConfig } from './config.ts';
+import { promptRows } from './feature-runs.ts';
+import { llavaHooks } from './hooks.ts';
+import { ImageEncoder } from './image-encoder.ts';
+import { type LlavaWeights, loadLlavaWeights } from './weights.ts';
+
+const GENERATION_FILE = 'generation_config.json';
+
+/** Projected features of images. */
+interface LlavaFeatures extends ImageFeatures {
+  readonly tensor: Tensor;
+  readonly runs: ReadonlyMap<PixelValues, Run>;
+}
+
+/** @throws NoticeError('config'), WeightsError, ModelFileError */
+export async function loadLlava({ gpu, source, config, checkpoint, loader }: ModelFiles): Promise<Llava> {
+  const generation = (await hasFile(source, GENERATION_FILE)) ? await readJson(source, GENERATION_FILE) : {};
+  const parsed = parseLlavaConfig(config, generation);
+  const weights = await loadLlavaWeights(loader, checkpoint, parsed);
+  return new Llava(gpu, parsed, weights, loader.bytes, () => loader.destroy());
+}
+
+export class Llava implements VisionLanguageModel {
+  readonly family = 'llava';
+  readonly towers = ['vision', 'projector', 'language'];
+  readonly promptTower = 'language';
+  readonly promptEmbedding = 'language.hook_embed';
+  readonly promptOutput: string;
+  readonly gpu: Gpu;
+  readonly config: LlavaConfig;
+  readonly hooks: readonly HookInfo[];
+  readonly weightBytes: number;
+  readonly #weights: LlavaWeights;
+  readonly #images: ImageEncoder;
+  readonly #language: Tower;
+  readonly #angles: GPUBuffer;
+  readonly #release: () => void;
+
+  /** `release` frees the weights. */
+  constructor(
+    gpu: Gpu,
+    config: LlavaConfig,
+    weights: LlavaWeights,
+    weightBytes: number,
+    release: () => void,
+  ) {
+    const { language, maxPositions } = config;
+    this.gpu = gpu;
+    this.config = config;
+    this.hooks = llavaHooks(config);
+    this.promptOutput = `language.blocks.${language.layers - 1}.hook_resid_post`;
+    this.#weights = weights;
+    this.#images = new ImageEncoder(gpu, config, weights, this.hooks);
+    this.#language = new Tower(gpu, language, weights.language);
+    this.#angles = rotaryAngles(gpu, language, maxPositions);
+    this.weightBytes = weightBytes + this.#angles.size;
+    this.#release = release;
+  }
+
+  get configs(): readonly TowerConfig[] {
+    return [this.config.vision, this.config.language];
+  }
+
+  get vocabulary(): number {
+    return this.config.vocabulary;
+  }
+
+  get imagePositions(): number {
+    return this.#images.positions;
+  }
+
+  expand(ids: readonly number[]): { ids: readonly number[]; positions: readonly number[] } {
+    const expanded = expandImageTokens(ids, this.config.imageToken, this.#images.features);
+    checkLength(expanded.ids.length, this.config.maxPositions);
+    return expanded;
+  }
+
+  /** Computes what all walks on these images share. Release it when done. */
+  async encodeImages(images: readonly PixelValues[]): Promise<LlavaFeatures> {
+    const runs = images.map((image) => new ModelRun({ image, ids: [] }));
+    return this.gpu.scope(async (keep) => {
+      const tensor = await this.#images.encode(runs, NO_PROBE);
+      keep(tensor);
+      return {
+        images,
+        tensor,
+        runs: new Map(runs.map((run) => [run.sample.image, towerRun(run, 'projector')])),
+        release: () => this.gpu.release(tensor),
+      };
+    });
+  }
+
+  async forward(
+    runs: readonly ModelRun[],
+    { probe = NO_PROBE, features }: ForwardOptions = {},
+  ): Promise<Logits> {
+    const x = await this.#read(runs, probe, features as LlavaFeatures | undefined);
+    const tensor = await this.#answer(runs, x, probe);
+    return { tensor, rowOf: (run) => towerRun(run, 'logits').row(0) };
+  }
+
+  generate(samples: readonly Sample[], options: GenerateOptions = {}): Promise<Generated[]> {
+    const { stopTokens, maxPositions, language } = this.config;
+    return continuePrompts(this.gpu, language, samples, options, {
+      stopTokens,
+      maxPositions,
+      start: async (runs, probe, cache) => this.#answer(runs, await this.#read(runs, probe), probe, cache),
+      next: (runs, tokens, probe, cache) =>
+        this.#answer(runs, embedTokens(this.gpu, tokens, this.#weights.tokens), probe, cache),
+    });
+  }
+
+  destroy(): void {
+    this.#angles.destroy();
+    this.#release();
+  }
+
+  /** Images and prompts to the language model's first residual stream. */
+  async #read(runs: readonly ModelRun[], probe: Probe, features?: LlavaFeatures): Promise<Tensor> {
+    const { gpu } = this;
+    const shared = features && reusable(features, ['vision', 'projector'], runs, probe, this.hooks);
+    if (shared)
+      for (const run of runs) run.towers.set('projector', features.runs.get(run.sample.image) as Run);
+    const projected = shared ? features.tensor : await this.#images.encode(runs, probe);
+    const { tokens, features: rows } = promptRows(runs, this.config.imageToken);
+    // Rows of image features are looked up as token 0 and then overwritten.
+    const ids = [...tokens.map(({ id }) => id), ...new Array<number>(rows.length).fill(0)];
+    const x = embedTokens(gpu, ids, this.#weights.tokens);
+    gatherRows(gpu, projected, rows, { ...x, rows: rows.length, offset: tokens.length * x.columns });
+    if (!shared) gpu.release(projected);
+    return x;
+  }
+
+  /** The language model, from its first residual stream to the logits of every run's last position. */
+  async #answer(
+    runs: readonly ModelRun[],
+    embedded: Tensor,
+    probe: Probe,
+    cache?: KeyValueCache,
+  ): Promise<Tensor> {
+    const { gpu } = this;
+    const { norm, head } = this.#weights;
+    const places = placesOf(runs, 'language', this.config.maxPositions);
+    const walk: Walk = {
+      gpu,
+      probe,
+      runs: towerRuns(runs, 'language'),
+      cache,
+      rotary: { table: this.#angles, places },
+    };
+    const stream = { x: embedded };
+    await passPoint(walk, 'language.hook_embed', stream, 'x');
+    stream.x = await this.#language.walk(walk, stream.x);
+    // Norm and head work on the rows of the last positions, unless somebody looks at others.
+    const wantsAll = probe.wants('logits_all');
+    const normalizesAll = wantsAll || probe.wants('language.hook_out');
+    if (normalizesAll) {
+      replace(gpu, stream, normalize(gpu, stream.x, norm));
+      await passPoint(walk, 'language.hook_out', stream, 'x');
+    }
+    if (wantsAll) {
+      replace(gpu, stream, matmul(gpu, stream.x, head));
+      for (const run of runs) run.towers.set('logits_all', towerRun(run, 'language'));
+      await passPoint(walk, 'logits_all', stream, 'x');
+    }
+    const rows = lastPositions(runs, 'language');
+    replace(
+      gpu,
+      stream,
+      gatherRows(gpu, stream.x, rows, gpu.empty(rows.length, stream.x.columns, 'answers')),
+    );
+    if (!normalizesAll) replace(gpu, stream, normalize(gpu, stream.x, norm));
+    if (!wantsAll) replace(gpu, stream, matmul(gpu, stream.x, head));
+    await passPoint(walk, 'logits', stream, 'x');
+    return stream.x;
+  }
+}
+
+function replace(gpu: Gpu, stream: { x: Tensor }, x: Tensor): void {
+  gpu.release(stream.x);
+  stream.x = x;
+}

@@ -1,0 +1,24 @@
+// A user's WGSL is compiled by itself before it becomes part of a kernel, so that the message speaks of the user's lines.
+
+import { type Gpu, ShaderError } from '../gpu/index.ts';
+
+const SIGNATURE = 'fn edit(value: f32, batch: u32, position: u32, head: u32, feature: u32) -> f32 {\n';
+
+/**
+ * @param body statements of `edit`
+ * @throws ShaderError with line, text and the compiler's message if it does not compile
+ */
+export async function checkSnippet({ device }: Gpu, hook: string, body: string): Promise<void> {
+  device.pushErrorScope('validation');
+  const module = device.createShaderModule({ label: hook, code: `${SIGNATURE}${body}\n}\n` });
+  const failure = await device.popErrorScope();
+  if (!failure) return;
+  const { messages } = await module.getCompilationInfo();
+  const lines = body.split('\n');
+  const errors = messages
+    .filter(({ type }) => type === 'error')
+    .map(({ message, lineNum }) => `line ${lineNum - 1}: ${message}\n  ${lines[lineNum - 2] ?? ''}`);
+  throw new ShaderError(
+    `the WGSL of a hook at ${hook} does not compile\n${errors.join('\n') || failure.message}`,
+  );
+}
