@@ -2,8 +2,8 @@
 // safetensors file whose bytes are computed when they are read. Hugging Face's numbers for these weights are in
 // test/fixtures/blip-vqa-base-formula.
 import { readFileSync } from 'node:fs';
-import { readTensors } from '../dist/weights/index.js';
 import { fileSource } from '../dist/platform/node/files.js';
+import { readTensors } from '../dist/weights/index.js';
 
 const FOLDER = new URL('../test/fixtures/blip-vqa-base-formula/', import.meta.url);
 
@@ -48,7 +48,8 @@ function checkFormula() {
     const { offset, scale } = shape ? parametersOf(name, shape) : { offset: 0, scale: 4 };
     const found = formulaValues(name, 0, values.length, offset, scale);
     values.forEach((value, i) => {
-      if (Math.fround(value) !== found[i]) throw new Error(`${name}[${i}] is ${found[i]}, the fixture has ${value}`);
+      if (Math.fround(value) !== found[i])
+        throw new Error(`${name}[${i}] is ${found[i]}, the fixture has ${value}`);
     });
   }
 }
@@ -80,7 +81,9 @@ export function formulaModel() {
       const tensor = tensors.find(({ begin, end: stop }) => begin <= at && at + length <= stop);
       if (!tensor) throw new Error('a read across tensors');
       const first = (at - tensor.begin) / 4;
-      return new Uint8Array(formulaValues(tensor.name, first, length / 4, tensor.offset, tensor.scale).buffer);
+      return new Uint8Array(
+        formulaValues(tensor.name, first, length / 4, tensor.offset, tensor.scale).buffer,
+      );
     },
   };
   return {
@@ -105,7 +108,11 @@ export function formulaSamples() {
     if (!images.has(name)) images.set(name, formulaPixels(name));
     return { image: images.get(name), ids: golden.input_ids[run] };
   };
-  return { clean: sample('clean'), corrupt_image: sample('corrupt_image'), corrupt_text: sample('corrupt_text') };
+  return {
+    clean: sample('clean'),
+    corrupt_image: sample('corrupt_image'),
+    corrupt_text: sample('corrupt_text'),
+  };
 }
 
 export async function goldenTensors() {

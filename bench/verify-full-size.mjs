@@ -19,14 +19,17 @@ const largest = (values) => values.reduce((most, value) => Math.max(most, Math.a
 const gpu = await openGpu();
 let started = performance.now();
 const model = await loadModel(gpu, formulaModel());
-console.log(`${gpu.capabilities.description}: loaded ${(model.weightBytes / 2 ** 30).toFixed(2)} GiB in ${seconds(started)}`);
+console.log(
+  `${gpu.capabilities.description}: loaded ${(model.weightBytes / 2 ** 30).toFixed(2)} GiB in ${seconds(started)}`,
+);
 const tensors = await goldenTensors();
 const samples = formulaSamples();
 let failures = 0;
 
 function compare(name, found, expected, tolerance) {
   let worst = 0;
-  if (found.length !== expected.length) throw new Error(`${name}: ${found.length} values, expected ${expected.length}`);
+  if (found.length !== expected.length)
+    throw new Error(`${name}: ${found.length} values, expected ${expected.length}`);
   for (let i = 0; i < expected.length; i++) worst = Math.max(worst, Math.abs(found[i] - expected[i]));
   const ok = worst <= tolerance;
   if (!ok) failures++;
@@ -52,7 +55,9 @@ for (const run of ['clean', 'corrupt_image', 'corrupt_text']) {
       const [, positions, ...rest] = cache.get(name).shape;
       const width = rest.reduce((product, size) => product * size, 1);
       found = Float32Array.from(
-        Array.from({ length: Math.ceil(positions / 8) }, (_, i) => [...found.subarray(8 * i * width, (8 * i + 1) * width)]).flat(),
+        Array.from({ length: Math.ceil(positions / 8) }, (_, i) => [
+          ...found.subarray(8 * i * width, (8 * i + 1) * width),
+        ]).flat(),
       );
     }
     const tolerance = 1e-4 * largest(expected.data);
@@ -61,7 +66,9 @@ for (const run of ['clean', 'corrupt_image', 'corrupt_text']) {
     if (!ok) console.log(`  ${run} ${name}: ${worst} > ${tolerance}`);
   }
   cache.release();
-  console.log(`${run}: ${names.length} activations and the logits, worst ${(100 * ratio).toFixed(0)} % of the tolerance, ${seconds(started)}`);
+  console.log(
+    `${run}: ${names.length} activations and the logits, worst ${(100 * ratio).toFixed(0)} % of the tolerance, ${seconds(started)}`,
+  );
 }
 
 const cells = golden['patch cells'].slice(0, Number(options.cells));
@@ -73,9 +80,17 @@ for (const run of ['corrupt_image', 'corrupt_text']) {
     positions: [position],
     ...(head === null ? {} : { heads: true }),
   }));
-  const job = { clean: samples.clean, corrupt: samples[run], correct: golden.correct_token, incorrect: golden.incorrect_token, sites };
+  const job = {
+    clean: samples.clean,
+    corrupt: samples[run],
+    correct: golden.correct_token,
+    incorrect: golden.incorrect_token,
+    sites,
+  };
   const [result] = await sweep(model, [job], { mode: options.mode, repeat: 0 });
-  const found = result.sites.map(({ data }, i) => data.subarray(4 * (cells[i].head ?? 0), 4 * (cells[i].head ?? 0) + 4));
+  const found = result.sites.map(({ data }, i) =>
+    data.subarray(4 * (cells[i].head ?? 0), 4 * (cells[i].head ?? 0) + 4),
+  );
   const f64 = tensors.get(`patch_f64/${run}`).data;
   const column = (rows, c) => rows.map((row) => row[c]);
   const expected = cells.map((_, i) => [...f64.subarray(4 * i, 4 * i + 4)].map(Number));
@@ -84,8 +99,12 @@ for (const run of ['corrupt_image', 'corrupt_text']) {
     const tolerance = c === 2 ? 5e-5 : 1e-4 * largest(want);
     return { tolerance, ...compare(`patch column ${c}`, column(found, c), want, tolerance) };
   });
-  const shown = report.map(({ worst, tolerance }) => `${worst.toExponential(1)} of ${tolerance.toExponential(1)}`).join(', ');
-  console.log(`${run}: ${cells.length} patched cells, ${options.mode}: errors of P', P' − P*, LD' − LD* ${shown}, ${seconds(started)}`);
+  const shown = report
+    .map(({ worst, tolerance }) => `${worst.toExponential(1)} of ${tolerance.toExponential(1)}`)
+    .join(', ');
+  console.log(
+    `${run}: ${cells.length} patched cells, ${options.mode}: errors of P', P' − P*, LD' − LD* ${shown}, ${seconds(started)}`,
+  );
 }
 const { peakUsedBytes } = gpu.pool.statistics;
 console.log(`peak GPU memory of activations ${(peakUsedBytes / 2 ** 20).toFixed(0)} MiB`);

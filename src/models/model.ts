@@ -82,7 +82,11 @@ export interface Generated {
 
 export interface VisionLanguageModel {
   readonly gpu: Gpu;
-  /** config.json's model_type. */
+  /**
+   * Which of the paper's two models it is like: `blip` answers from a decoder of its own, `llava` continues the prompt
+   * in a tower named `language`, which hook names without a tower mean. Prompt template, answer tokens and compat
+   * switches go by it.
+   */
   readonly family: 'blip' | 'llava';
   /** Names of the towers in the order of their computation; the last is the one that answers. */
   readonly towers: readonly string[];

@@ -35,23 +35,22 @@ export class Processor {
   }
 
   /**
-   * Reads preprocessor_config.json, tokenizer.json and tokenizer_config.json.
+   * Reads preprocessor_config.json, tokenizer.json, tokenizer_config.json, and notice.json if there is one: it names the
+   * prompt template (`{"template": "llava-one-word"}`) of a model that was trained with another than its family's.
    *
-   * @param template name or text of the prompt template; default the question as it is (BLIP), or the model card's (LLaVA)
+   * @param template name or text of the prompt template; default that of notice.json, or else the question as it is
+   *   (BLIP), or the model card's (LLaVA)
    * @throws NoticeError('config'), ModelFileError
    */
-  static async load(
-    model: VisionLanguageModel,
-    source: ModelSource,
-    template: string = model.family === 'llava' ? 'llava' : 'question',
-  ): Promise<Processor> {
+  static async load(model: VisionLanguageModel, source: ModelSource, template?: string): Promise<Processor> {
     const images = ImageProcessor.from(await readJson(source, 'preprocessor_config.json'));
     const text = async (file: string) => ((await hasFile(source, file)) ? readText(source, file) : undefined);
     const tokenizer = Tokenizer.load({
       tokenizer: await text('tokenizer.json'),
       config: await text('tokenizer_config.json'),
     });
-    return new Processor(model, images, tokenizer, template);
+    const family = model.family === 'llava' ? 'llava' : 'question';
+    return new Processor(model, images, tokenizer, template ?? (await ownTemplate(source)) ?? family);
   }
 
   /**
@@ -83,6 +82,14 @@ export class Processor {
     const pattern = formatPrompt('\u0000', this.template);
     return this.#model.family === 'llava' ? (pattern.split('\u0000').at(-1) ?? '').trim() : '';
   }
+}
+
+/** The template that a model folder's notice.json names. */
+async function ownTemplate(source: ModelSource): Promise<string | undefined> {
+  if (!(await hasFile(source, 'notice.json'))) return undefined;
+  const { template } = (await readJson(source, 'notice.json')) as { template?: unknown };
+  if (template === undefined || typeof template === 'string') return template;
+  throw new NoticeError('config', `${source.name}/notice.json: "template" should be a string`);
 }
 
 /** @throws NoticeError('text') if the prompts differ in length: patching goes position by position */

@@ -27,7 +27,8 @@ export function estimateWalk(
 }
 
 /**
- * Splits cells into walks. Walks of one group work on the same pairs and share image features.
+ * Splits cells into walks: all at once if they fit, or half of the pairs at a time, or half of a pair's cells. Walks of
+ * one group work on the same pair and share its image features.
  *
  * @throws NoticeError('out-of-memory') if not even one cell fits, ('usage') for less than one cell per walk
  */
@@ -37,26 +38,46 @@ export async function splitCells(
   cells: readonly Cell[],
   { cellsPerWalk, controls = true }: SplitOptions,
 ): Promise<Cell[][][]> {
-  const groups: Cell[][][] = [];
-  let open: Cell[] = [];
   const limit = cellsPerWalk ?? Number.POSITIVE_INFINITY;
   if (!(limit >= 1)) throw new NoticeError('usage', `cellsPerWalk is ${cellsPerWalk}, expected at least 1`);
   const fits = async (part: readonly Cell[]) =>
     part.length <= limit && fitsDevice(model, await estimateWalk(model, jobs, part, controls));
-  for (const pair of new Set(cells.map((cell) => cell.pair))) {
-    const own = cells.filter((cell) => cell.pair === pair);
-    const joined = [...open, ...own];
-    if (await fits(joined)) {
-      open = joined;
-      continue;
-    }
-    if (open.length > 0) groups.push([open]);
-    open = [];
-    if (await fits(own)) open = own;
-    else groups.push(await halve(own, fits));
+  const pairs = new Map<number, Cell[]>();
+  for (const cell of cells) {
+    const own = pairs.get(cell.pair);
+    if (own) own.push(cell);
+    else pairs.set(cell.pair, [cell]);
   }
-  if (open.length > 0) groups.push([open]);
-  return groups;
+  return splitPairs([...pairs.values()], fits);
+}
+
+type Fits = (part: readonly Cell[]) => Promise<boolean>;
+
+async function splitPairs(pairs: readonly Cell[][], fits: Fits): Promise<Cell[][][]> {
+  if (pairs.length === 0) return [];
+  const [first = []] = pairs;
+  if (pairs.length === 1) return [await splitPair(first, fits)];
+  const all = pairs.flat();
+  if (await fits(all)) return [[all]];
+  const middle = Math.ceil(pairs.length / 2);
+  return [
+    ...(await splitPairs(pairs.slice(0, middle), fits)),
+    ...(await splitPairs(pairs.slice(middle), fits)),
+  ];
+}
+
+async function splitPair(cells: Cell[], fits: Fits): Promise<Cell[][]> {
+  if (await fits(cells)) return [cells];
+  if (cells.length === 1)
+    throw new NoticeError(
+      'out-of-memory',
+      `the patch at ${cells[0]?.hook} does not fit the memory budget by itself. Raise the memory budget.`,
+    );
+  const middle = Math.ceil(cells.length / 2);
+  return [
+    ...(await splitPair(cells.slice(0, middle), fits)),
+    ...(await splitPair(cells.slice(middle), fits)),
+  ];
 }
 
 function fitsDevice(model: VisionLanguageModel, { peakBytes, largestBytes }: WorkEstimate): boolean {
@@ -66,15 +87,4 @@ function fitsDevice(model: VisionLanguageModel, { peakBytes, largestBytes }: Wor
     peakBytes <= BUDGET_SHARE * budget - statistics.usedBytes &&
     largestBytes <= Math.min(maxStorageBufferBindingSize, maxBufferSize)
   );
-}
-
-async function halve(cells: Cell[], fits: (part: readonly Cell[]) => Promise<boolean>): Promise<Cell[][]> {
-  if (await fits(cells)) return [cells];
-  if (cells.length === 1)
-    throw new NoticeError(
-      'out-of-memory',
-      `the patch at ${cells[0]?.hook} does not fit the memory budget by itself. Raise the memory budget.`,
-    );
-  const middle = Math.ceil(cells.length / 2);
-  return [...(await halve(cells.slice(0, middle), fits)), ...(await halve(cells.slice(middle), fits))];
 }

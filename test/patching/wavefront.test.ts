@@ -227,9 +227,9 @@ describe('random plans', () => {
         checkControls(results, jobs);
         compared += (await checkAgainstWholeRuns(results, jobs)).length;
       }),
-      { ...RUN_PLANS, numRuns: 20 },
+      { ...RUN_PLANS, numRuns: 15 },
     );
-    expect(compared).toBeGreaterThan(400);
+    expect(compared).toBeGreaterThan(300);
   });
 
   test('equal the sweep one by one', async () => {
@@ -257,13 +257,13 @@ describe('random plans', () => {
   });
 });
 
-test.each(['image', 'both'] as const)('every site of every tower, %s corrupt', async (corruption) => {
+test('every site of every tower, whole and by heads', async () => {
   const sites = TOWERS.flatMap((tower) =>
     sitesOf(tower).flatMap((_, kind) =>
-      [false, true].map((byHead) => ({ tower, kind, layers: [1], byHead, positions: [[0], [3, 4]] })),
+      [false, true].map((byHead) => ({ tower, kind, layers: [1], byHead, positions: [[3, 4]] })),
     ),
   );
-  const jobs = jobsOf({ jobs: [{ corruption, sites }], cellsPerWalk: 1000 });
+  const jobs = jobsOf({ jobs: [{ corruption: 'both', sites }], cellsPerWalk: 1000 });
   const results = await sweep(model, jobs, { repeat: 0 });
   checkControls(results, jobs);
   const compared = await checkAgainstWholeRuns(results, jobs);

@@ -1,0 +1,74 @@
+// What an adapter can do at best: dependent-free multiply-adds in registers, and a read of a large buffer.
+import { median, stopwatch } from './measure.mjs';
+
+const CHAINS = 16;
+
+/** Every thread advances 16 independent chains of fma. */
+const arithmetic = {
+  name: 'peak arithmetic',
+  code: `struct Params { steps: u32 }
+@group(0) @binding(0) var<storage, read_write> out: array<f32>;
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let a = f32(id.x) * 1e-9 + 0.999;
+  ${each((i) => `var s${i} = f32(id.x + ${i}u);`)}
+  for (var k = 0u; k < params.steps; k++) {
+    ${each((i) => `s${i} = fma(fma(fma(fma(s${i}, a, 0.5), a, 0.5), a, 0.5), a, 0.5);`)}
+  }
+  out[id.x] = ${Array.from({ length: CHAINS }, (_, i) => `s${i}`).join(' + ')};
+}`,
+  bindings: ['read_write'],
+  params: { steps: 'u32' },
+};
+
+/** Every thread adds up quads that lie a grid apart, so that neighbours read neighbours. */
+const reading = {
+  name: 'peak reading',
+  code: `struct Params { quads: u32, threads: u32 }
+@group(0) @binding(0) var<storage, read> data: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> out: array<f32>;
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  var sum = vec4f();
+  for (var i = id.x; i < params.quads; i += params.threads) { sum += data[i]; }
+  out[id.x] = sum.x + sum.y + sum.z + sum.w;
+}`,
+  bindings: ['read', 'read_write'],
+  params: { quads: 'u32', threads: 'u32' },
+};
+
+function each(line) {
+  return Array.from({ length: CHAINS }, (_, i) => line(i)).join('\n  ');
+}
+
+/** @returns {Promise<{ flops: number, bytes: number }>} per second, medians of 5 runs */
+export async function measurePeak(gpu) {
+  const { software } = gpu.capabilities;
+  const groups = software ? 64 : 16384;
+  const steps = software ? 64 : 1024;
+  const threads = 64 * groups;
+  const out = gpu.empty(1, threads, 'peak');
+  const bytes = software ? 64 * 2 ** 20 : 512 * 2 ** 20;
+  const data = gpu.empty(1, bytes / 4, 'peak data');
+  const rate = async (amount, dispatch) => {
+    const times = [];
+    for (let i = 0; i < 6; i++) {
+      const { wall } = await stopwatch(() => {
+        dispatch();
+        return gpu.finish();
+      });
+      if (i > 0) times.push(wall);
+    }
+    return (1000 * amount) / median(times);
+  };
+  const peak = {
+    flops: await rate(threads * steps * CHAINS * 4 * 2, () =>
+      gpu.dispatch(arithmetic, [out.buffer], { steps }, [groups, 1, 1]),
+    ),
+    bytes: await rate(bytes, () =>
+      gpu.dispatch(reading, [data.buffer, out.buffer], { quads: bytes / 16, threads }, [groups, 1, 1]),
+    ),
+  };
+  gpu.release(out, data);
+  return peak;
+}
