@@ -3,9 +3,13 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { NoticeError } from '../errors.ts';
+import { dataCommand } from './commands/data.ts';
+import { evaluateCommand } from './commands/evaluate.ts';
 import { generateCommand } from './commands/generate.ts';
 import { hooksCommand } from './commands/hooks.ts';
+import { pullCommand } from './commands/pull.ts';
 import { reportCommand } from './commands/report.ts';
+import { reproduceCommand } from './commands/reproduce.ts';
 import { mergeCommand, runCommand } from './commands/run.ts';
 import { sweepCommand } from './commands/sweep.ts';
 import { traceCommand } from './commands/trace.ts';
@@ -27,6 +31,10 @@ export function program(): Command {
     runCommand,
     reportCommand,
     mergeCommand,
+    reproduceCommand,
+    evaluateCommand,
+    dataCommand,
+    pullCommand,
     traceCommand,
     sweepCommand,
     generateCommand,

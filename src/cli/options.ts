@@ -1,5 +1,6 @@
 // Options that commands share, and what they open.
 
+import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Gpu } from '../gpu/index.ts';
 import type { ElementType } from '../kernels/index.ts';
@@ -19,7 +20,7 @@ export const DTYPES: readonly ElementType[] = ['f32', 'f16', 'bf16'];
 
 /** Options of every command that runs a model. */
 export function addModelOptions(command: Command, defaultModel?: string): Command {
-  const model = new Option('--model <folder>', 'model folder in Hugging Face layout');
+  const model = new Option('--model <model>', 'model folder in Hugging Face layout, or id of a pulled model');
   if (defaultModel) model.default(defaultModel);
   else model.makeOptionMandatory();
   return command
@@ -34,22 +35,31 @@ export function addModelOptions(command: Command, defaultModel?: string): Comman
 }
 
 export interface OpenModel {
+  /** The folder's absolute path, or owner/name@commit of a pulled model. */
+  readonly name: string;
   readonly gpu: Gpu;
   readonly model: VisionLanguageModel;
   /** Reads tokenizer and preprocessor, which a command may not need. */
   processor(): Promise<Processor>;
 }
 
-/** Opens the device and the model, runs `work`, and closes both. */
+/**
+ * Opens the device and the model, runs `work`, and closes both.
+ *
+ * @throws NoticeError('config') if the model is neither a folder nor in the hub's cache; the message says what to pull
+ */
 export async function withModel<T>(options: ModelOptions, work: (open: OpenModel) => Promise<T>): Promise<T> {
-  const source = await nodeFolder(options.model);
+  const { resolveModel } = await import('../notice/hub/index.ts');
+  const { folder, id, commit } = await resolveModel(options.model);
+  const source = nodeFolder(folder);
   const gpu = await openGpu({
     ...(options.adapter ? { adapter: options.adapter } : {}),
     ...(options.memory ? { memoryBudget: options.memory * 1024 ** 2 } : {}),
   });
   try {
     const model = await loadModel(gpu, source, options.dtype ? { dtype: options.dtype } : {});
-    return await work({ gpu, model, processor: () => Processor.load(model, source, options.template) });
+    const name = id ? `${id}@${commit}` : resolve(folder);
+    return await work({ name, gpu, model, processor: () => Processor.load(model, source, options.template) });
   } finally {
     gpu.destroy();
   }
@@ -74,6 +84,12 @@ export function positions(text: string): number[] | 'all' {
       throw new InvalidArgumentError(`"${item}" is not a position; expected "all" or numbers from 0.`);
     return position;
   });
+}
+
+export function integer(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isInteger(value)) throw new InvalidArgumentError('expected an integer.');
+  return value;
 }
 
 export function positiveInteger(text: string): number {

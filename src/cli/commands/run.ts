@@ -12,6 +12,7 @@ import { printSummary } from '../../notice/experiment/summary.ts';
 import { writeTables } from '../../notice/experiment/tables.ts';
 import { writeReport } from '../../notice/report/report.ts';
 import { parseCompat } from '../../patching/index.ts';
+import { addConfigOption } from '../config.ts';
 import { addModelOptions, list, type ModelOptions, positiveInteger, withModel } from '../options.ts';
 import { duration } from '../plan.ts';
 import { progressBar } from '../progress.ts';
@@ -41,10 +42,10 @@ export function runCommand(program: Command): void {
     .description(
       "The paper's experiment: evaluate, select, corrupt, patch, analyse. Continues where it stopped.",
     );
-  addModelOptions(command, `${PACKAGE}weights/blip-shapes`)
+  addConfigOption(addModelOptions(command, `${PACKAGE}weights/blip-shapes`))
     .option(
-      '--data <list>',
-      'manifests (CSV), one per task',
+      '--data <files>',
+      'manifests (CSV), comma-separated, one per task',
       list,
       ['scenes', 'states', 'faces'].map((name) => `${PACKAGE}data/${name}.csv`),
     )
@@ -74,10 +75,10 @@ export function runCommand(program: Command): void {
 async function run(options: RunCommandOptions): Promise<void> {
   const started = performance.now();
   const data = options.data.map((path) => resolve(path));
-  await withModel(options, async ({ gpu, model, processor }) => {
+  await withModel(options, async ({ name, gpu, model, processor }) => {
     const sites = defaultSites(model);
     const settings: ExperimentSettings = {
-      model: resolve(options.model),
+      model: name,
       data,
       samples: options.samples,
       select: options.select,

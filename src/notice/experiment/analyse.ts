@@ -114,22 +114,26 @@ async function* stream(
 
 async function accuracies(folder: ResultsFolder, { tasks }: RunRecord): Promise<Accuracy[]> {
   const lists = await Promise.all(
-    tasks.map(async ({ task }) => {
-      const evaluations = await readEvaluations(folder.file('evaluation', `${task}.csv`));
-      const categories = [...new Set(evaluations.map(({ category }) => category))].sort();
-      return [
-        accuracyOf(task, 'all', evaluations),
-        ...categories.map((category) =>
-          accuracyOf(
-            task,
-            category,
-            evaluations.filter((evaluation) => evaluation.category === category),
-          ),
-        ),
-      ];
-    }),
+    tasks.map(async ({ task }) =>
+      taskAccuracies(task, await readEvaluations(folder.file('evaluation', `${task}.csv`))),
+    ),
   );
   return lists.flat();
+}
+
+/** Of the whole task, then of each category in alphabetical order. */
+export function taskAccuracies(task: string, evaluations: readonly Evaluation[]): Accuracy[] {
+  const categories = [...new Set(evaluations.map(({ category }) => category))].sort();
+  return [
+    accuracyOf(task, 'all', evaluations),
+    ...categories.map((category) =>
+      accuracyOf(
+        task,
+        category,
+        evaluations.filter((evaluation) => evaluation.category === category),
+      ),
+    ),
+  ];
 }
 
 function accuracyOf(task: string, category: string, evaluations: readonly Evaluation[]): Accuracy {

@@ -1,0 +1,84 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Command } from 'commander';
+import { NoticeError } from '../../errors.ts';
+import { type Pair, readManifest, selectBalanced } from '../../notice/datasets/index.ts';
+import { type Accuracy, taskAccuracies } from '../../notice/experiment/analyse.ts';
+import { evaluatePairs } from '../../notice/experiment/evaluate.ts';
+import { checkTasks, taskName } from '../../notice/experiment/settings.ts';
+import { ACCURACY_COLUMNS } from '../../notice/experiment/tables.ts';
+import { formatNumber } from '../../notice/tables/format.ts';
+import { csvTable } from '../../notice/tables/table.ts';
+import { addModelOptions, integer, list, type ModelOptions, positiveInteger, withModel } from '../options.ts';
+import { progressBar } from '../progress.ts';
+import { terminalTable } from '../table.ts';
+
+interface EvaluateOptions extends ModelOptions {
+  readonly data: string[];
+  readonly n?: number;
+  readonly seed: number;
+  readonly out?: string;
+}
+
+export function evaluateCommand(program: Command): void {
+  const command = program
+    .command('evaluate')
+    .description(
+      "The share of a data set's questions that the model answers exactly right (paper, Table 2).",
+    );
+  addModelOptions(command)
+    .requiredOption('--data <files>', 'manifests (CSV), comma-separated, one per task', list)
+    .option('--n <n>', 'ask only n questions of each, half with the correct option first', positiveInteger)
+    .option('--seed <n>', 'seed of the draw for --n', integer, 0)
+    .option('--template <name>', 'prompt template: a name, or a text with {question}')
+    .option('--out <file>', 'table to write (CSV), numbers in full precision')
+    .addHelpText(
+      'after',
+      `
+An answer is right if it is the correct option, but for letter case, surrounding space and a full stop. "flipped" is the
+share of counterpart images that turned the answer into the other option. Intervals are Wilson's, 95 %.`,
+    )
+    .action((options: EvaluateOptions) => evaluate(options));
+}
+
+async function evaluate(options: EvaluateOptions): Promise<void> {
+  const { data, n, seed, out } = options;
+  checkTasks(data);
+  const tasks: { task: string; pairs: readonly Pair[] }[] = [];
+  for (const file of data) {
+    const { pairs } = await readManifest(file);
+    tasks.push({ task: taskName(file), pairs: n ? selectBalanced(pairs, { n, seed }).pairs : pairs });
+  }
+  const rows = await withModel(options, async ({ model, processor }) => {
+    const reader = await processor();
+    const found: Accuracy[] = [];
+    for (const { task, pairs } of tasks) {
+      const bar = progressBar(`questions of ${task}`);
+      const evaluations = await evaluatePairs(model, reader, pairs, bar.update).finally(bar.stop);
+      found.push(...taskAccuracies(task, evaluations));
+    }
+    return found;
+  });
+  console.log(
+    terminalTable(rows, [
+      { name: 'task', value: ({ task }) => task },
+      { name: 'category', value: ({ category }) => category },
+      { name: 'questions', value: (row) => row.n },
+      { name: 'right', value: ({ correct }) => correct },
+      { name: 'exact match', value: ({ accuracy }) => accuracy },
+      { name: '95 % interval', value: ({ low, high }) => `${formatNumber(low)} to ${formatNumber(high)}` },
+      { name: 'flipped', value: ({ flipped }) => flipped },
+    ]),
+  );
+  if (out) await writeTable(out, csvTable(rows, ACCURACY_COLUMNS));
+}
+
+async function writeTable(file: string, text: string): Promise<void> {
+  try {
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, text);
+  } catch (cause) {
+    throw new NoticeError('usage', `--out ${file} cannot be written: ${(cause as Error).message}`, { cause });
+  }
+  console.log(`\n→ ${file}`);
+}

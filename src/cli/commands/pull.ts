@@ -1,0 +1,61 @@
+import type { Command } from 'commander';
+import type { PullProgress } from '../../notice/hub/index.ts';
+import { bytes } from '../plan.ts';
+import { progressBar } from '../progress.ts';
+
+export function pullCommand(program: Command): void {
+  program
+    .command('pull <model>')
+    .description(
+      "Downloads a model from the Hugging Face hub into Python's shared cache; prints its folder on stdout.",
+    )
+    .addHelpText(
+      'after',
+      `
+MODEL is owner/name, or owner/name@revision with a branch, tag or commit. Only safetensors, configs and the tokenizer
+are loaded, each checked by its hash. Afterwards every --model and --tokenizer takes the same id.
+
+Environment, as for huggingface_hub:
+  HF_TOKEN         access token, for gated and private models
+  HF_ENDPOINT      the hub's address (default https://huggingface.co)
+  HF_HUB_CACHE     cache folder (default hub/ in HF_HOME, which is ~/.cache/huggingface)
+  HF_HUB_OFFLINE   1: use what the cache has and ask no server`,
+    )
+    .action((model: string) => pull(model));
+}
+
+async function pull(model: string): Promise<void> {
+  const { pullModel } = await import('../../notice/hub/index.ts');
+  const bars = new FileBars();
+  const { id, commit, folder, files } = await pullModel(model, {
+    onProgress: bars.update,
+  }).finally(bars.stop);
+  const size = files.reduce((sum, file) => sum + file.size, 0);
+  const loaded = files.filter(({ downloaded }) => downloaded).length;
+  console.error(
+    files.length === 0
+      ? `${id} at ${commit}, as it is in the cache (offline)`
+      : `${id} at ${commit}: ${files.length} files, ${bytes(size)}, ${loaded} downloaded now`,
+  );
+  console.log(folder);
+}
+
+const MEBIBYTE = 1024 ** 2;
+
+/** A progress bar for each file; without a terminal a line. */
+class FileBars {
+  #path = '';
+  #bar = progressBar('');
+
+  readonly update = ({ path, received, total }: PullProgress): void => {
+    if (path !== this.#path) {
+      this.stop();
+      this.#path = path;
+      if (!process.stderr.isTTY) console.error(`${path}, ${bytes(total)} …`);
+      this.#bar = progressBar(`MiB of ${path}`);
+    }
+    this.#bar.update(Math.ceil(received / MEBIBYTE), Math.ceil(total / MEBIBYTE));
+  };
+
+  readonly stop = (): void => this.#bar.stop();
+}

@@ -1,0 +1,150 @@
+// What every command has in common: help, exit statuses, errors without stack traces.
+
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { describe, expect, test } from 'vitest';
+import { program } from '../../src/cli/main.ts';
+import { freshFolder } from '../notice/datasets/support.ts';
+import { fixture } from '../support/golden.ts';
+import { notice, ROOT, run, SHAPES, useBuilt } from './support.ts';
+
+useBuilt();
+
+/** "data svo-probes" and so on, of all commands. */
+function commandNames(command: Command, path: readonly string[] = []): string[] {
+  return command.commands.flatMap((child) => {
+    const own = [...path, child.name()];
+    return [own.join(' '), ...commandNames(child, own)];
+  });
+}
+
+const NAMES = commandNames(program());
+
+test('all commands are there', () => {
+  expect(NAMES).toEqual(
+    expect.arrayContaining([
+      'trace',
+      'sweep',
+      'generate',
+      'hooks',
+      'run',
+      'merge',
+      'evaluate',
+      'pull',
+      'reproduce',
+    ]),
+  );
+  expect(NAMES.filter((name) => name.startsWith('data ')).map((name) => name.slice(5))).toEqual(
+    'svo-download svo-probes mit-states fer attributes generated str select check'.split(' '),
+  );
+});
+
+test.each(['', ...NAMES])('%s --help', async (name) => {
+  const { stdout, stderr } = await run([...name.split(' ').filter(Boolean), '--help']);
+  expect(stderr).toBe('');
+  expect(stdout).toMatch(new RegExp(`^Usage: notice ${name}`));
+  expect(stdout.split('\n')[2]).toMatch(/\w.*[.,:;\w]$/); // a description
+});
+
+test('--version is that of the package', async () => {
+  const { stdout } = await run(['--version']);
+  expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+});
+
+describe('mistakes in the command line end with status 2', () => {
+  test.each([
+    [['frobnicate'], /unknown command 'frobnicate'/],
+    [['dat'], /Did you mean data\?/],
+    [['run', '--sample', '3'], /Did you mean --samples\?/],
+    [['run', '--corruptions', 'sip,blur'], /"blur" is none of sip, str, noise, generated/],
+    [['trace', '--model', SHAPES, '--out', 'x'], /needs --inputs, or --image and --prompt/],
+    [['sweep', '--model', SHAPES, '--inputs', 'x', '--sites', 'y'], /needs --out/],
+    [['generate', '--model', SHAPES], /required option '--image <file>'/],
+    [['evaluate', '--model', SHAPES, '--data', 'a/x.csv,b/x.csv'], /two data files are named "x"/],
+    [['data', 'select', '--data', 'x.csv', '--n', '4', '--out', 'x.txt'], /ends in \.csv/],
+    [['data', 'fer', '--images', 'x', '--out', 'x.csv', '--seed', '1.5'], /expected an integer/],
+    [['data', 'mit-states', '--images', 'x', '--out', 'x.csv', '--word2vec', 'y'], /need each other/],
+    [
+      ['data', 'svo-probes', '--csv', 'x', '--images', 'x', '--out', 'x.csv', '--cache', 'y'],
+      /need --grammar endpoint/,
+    ],
+    [['pull', 'no/such/model'], /is no model id/],
+    [['merge', ROOT, '--out', 'x'], /is not a results folder/],
+    [['report', ROOT], /is not a results folder/],
+  ])('notice %j', async (args, message) => {
+    const { status, stdout, stderr } = await notice(args, { env: { HF_ENDPOINT: 'http://127.0.0.1:1' } });
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(stdout).toBe('');
+    expect(status).toBe(2);
+  });
+
+  test('notice without a command shows the help', async () => {
+    const { status, stderr } = await notice([]);
+    expect(stderr).toMatch(/^Usage: notice/);
+    expect(status).toBe(2);
+  });
+});
+
+describe('what cannot be done ends with status 1 and a message without stack trace', () => {
+  test.each([
+    [
+      'a model that is nowhere',
+      ['hooks', '--model', 'no/model'],
+      /no folder, and not in the cache .*notice pull no\/model/,
+    ],
+    ['a folder that is no model', ['hooks', '--model', ROOT], /has no config\.json/],
+    ['an unknown hook', ['hooks', '--model', SHAPES, '--names', 'no_such_hook'], /no_such_hook/],
+    ['a missing manifest', ['data', 'check', 'no.csv'], /no\.csv cannot be read/],
+    [
+      'a missing picture',
+      ['generate', '--model', SHAPES, '--image', 'no.png', '--prompt', 'is it?'],
+      /no\.png/,
+    ],
+    [
+      'missing tensors',
+      ['trace', '--model', SHAPES, '--inputs', 'no.safetensors', '--out', 'x'],
+      /no\.safetensors/,
+    ],
+  ])('%s', async (_, args, message) => {
+    const { status, stdout, stderr } = await notice(args);
+    expect(stderr).toMatch(/^notice: /);
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(stdout).toBe('');
+    expect(status).toBe(1);
+  });
+
+  test('--debug shows the stack trace', async () => {
+    const { status, stderr } = await notice(['hooks', '--model', 'no/model', '--debug']);
+    expect(stderr).toMatch(/NoticeError: "no\/model" is no folder/);
+    expect(stderr).toMatch(/\n\s+at .*resolve/);
+    expect(status).toBe(1);
+  });
+
+  test('a file that is no safetensors, and a tensor of the wrong shape', async () => {
+    const folder = await freshFolder();
+    const text = join(folder, 'text.safetensors');
+    await writeFile(text, 'not a tensor in sight');
+    const inputs = (file: string) => [
+      'trace',
+      '--model',
+      fixture('blip-tiny'),
+      '--inputs',
+      file,
+      '--out',
+      join(folder, 'out.safetensors'),
+    ];
+    const broken = await notice(inputs(text));
+    expect(broken).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^notice: .*text\.safetensors/),
+    });
+    const other = await notice(inputs(fixture('blip-tiny/model.safetensors')));
+    expect(other).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^notice: .*tensor "pixel_values" is missing/),
+    });
+  });
+});

@@ -1,0 +1,196 @@
+// `evaluate`, `run --config` and `reproduce` with the embedded model on a few pairs of its data.
+
+import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { parse } from 'csv-parse/sync';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Pair, readManifest, writeManifest } from '../../src/notice/datasets/index.ts';
+import type { RunRecord } from '../../src/notice/experiment/results.ts';
+import { notice, ROOT, run, SHAPES, useBuilt } from './support.ts';
+
+useBuilt();
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'notice-cli-'));
+  await smallManifest('scenes', 'svo-probes', 4);
+  await smallManifest('states', 'mit-states', 2);
+  await smallManifest('faces', 'fer', 2);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** The first `n` pairs of an embedded data set under another name, with copies of their images. */
+async function smallManifest(task: string, name: string, n: number): Promise<void> {
+  const { pairs } = await readManifest(join(ROOT, `data/${task}.csv`));
+  const copy = async (image: string): Promise<string> => {
+    const file = join(folder, name, basename(image));
+    await mkdir(dirname(file), { recursive: true });
+    await copyFile(image, file);
+    return file;
+  };
+  const own: Pair[] = [];
+  for (const pair of pairs.slice(0, n)) {
+    const [cleanImage, corruptImage] = [await copy(pair.cleanImage), await copy(pair.corruptImage)];
+    own.push({ ...pair, cleanImage, corruptImage });
+  }
+  await writeManifest(join(folder, `${name}.csv`), own);
+}
+
+const recordOf = async (results: string): Promise<RunRecord> =>
+  JSON.parse(await readFile(join(folder, results, 'run.json'), 'utf8'));
+
+describe('evaluate', () => {
+  test('a table for people and one for programs', async () => {
+    const args = ['evaluate', '--model', SHAPES, '--data', 'svo-probes.csv,fer.csv', '--out', 'accuracy.csv'];
+    const { stdout } = await run(args, { cwd: folder });
+    const rows = parse(await readFile(join(folder, 'accuracy.csv'), 'utf8'), { columns: true }) as Record<
+      string,
+      string
+    >[];
+    expect(rows.map(({ task, category, n }) => `${task} ${category} ${n}`)).toEqual([
+      'svo-probes all 4',
+      'svo-probes object 1',
+      'svo-probes relation 1',
+      'svo-probes subject 2',
+      'fer all 2',
+      'fer angry 1',
+      'fer disgusted 1',
+    ]);
+    for (const { n, correct, accuracy, ci95_low, ci95_high } of rows) {
+      // Wilson's interval has the p as ends for which the observed share is 1.96 standard errors away.
+      for (const end of [Number(ci95_low), Number(ci95_high)]) {
+        const error = Math.sqrt((end * (1 - end)) / Number(n));
+        const away = Math.abs(Number(correct) / Number(n) - end);
+        if (error > 1e-9) expect(away / error).toBeCloseTo(1.959964, 4);
+      }
+      expect(Number(accuracy)).toBe(Number(correct) / Number(n));
+    }
+    // The model takes the first scene's star for a cross, which is its incorrect option.
+    const { pairs } = await readManifest(join(folder, 'svo-probes.csv'));
+    const { cleanImage = '', cleanPrompt = '', category, incorrect } = pairs[0] ?? {};
+    const answer = await run(['generate', '--model', SHAPES, '--image', cleanImage, '--prompt', cleanPrompt]);
+    expect(answer.stdout).toBe(`${incorrect}\n`);
+    const wrong = rows.filter(({ correct, n }) => correct !== n);
+    expect(wrong.map(({ task, category: name }) => `${task} ${name}`)).toEqual([
+      'svo-probes all',
+      `svo-probes ${category}`,
+    ]);
+    expect(stdout).toMatch(/\| svo-probes \| all +\| +4 \| +3 \| +0\.75 \| 0\.301 to 0\.954 +\| +1 \|/);
+  });
+
+  test('--n draws a balanced part; more than there is is an error', async () => {
+    const args = (n: string) => ['evaluate', '--model', SHAPES, '--data', 'svo-probes.csv', '--n', n];
+    const { stdout } = await run(args('2'), { cwd: folder });
+    expect(stdout).toMatch(/\| svo-probes \| all +\| +2 \|/);
+    const many = await notice(args('40'), { cwd: folder });
+    expect(many).toMatchObject({ status: 1, stderr: expect.stringMatching(/Ask for at most \d/) });
+  });
+});
+
+describe('run --config', () => {
+  test('paths beside the file, flags over it, the rest by default', async () => {
+    await mkdir(join(folder, 'settings'), { recursive: true });
+    await symlink(SHAPES, join(folder, 'settings/model'));
+    await writeFile(
+      join(folder, 'settings/experiment.yaml'),
+      `# a comment
+model: model
+data: [../fer.csv]
+out: ../from-config
+samples: 2
+seed: 7
+corruptions:
+  - sip
+sites: text_encoder.hook_mlp_out
+compat: []
+statistic: signed
+`,
+    );
+    const args = ['run', '--config', join(folder, 'settings/experiment.yaml'), '--samples', '1'];
+    const { stdout } = await run(args, { cwd: ROOT });
+    expect(stdout).toMatch(/\d+ tables and \d+ figures .*from-config/);
+    const { settings } = await recordOf('from-config');
+    expect(settings).toMatchObject({
+      model: join(folder, 'settings/model'),
+      data: [join(folder, 'fer.csv')],
+      samples: 1,
+      seed: 7,
+      corruptions: ['sip'],
+      moduleSites: ['text_encoder.hook_mlp_out'],
+      headSite: 'text_encoder.cross_attn.hook_z',
+      compat: [],
+      statistic: 'signed',
+      noiseDraws: 3,
+    });
+  });
+
+  test('the documented example has keys and values that are understood', async () => {
+    // It gets as far as its manifests with one that is not there.
+    const args = [
+      'run',
+      '--config',
+      join(ROOT, 'examples/experiment.yaml'),
+      '--data',
+      'no.csv',
+      '--out',
+      'nothing',
+    ];
+    const { status, stderr } = await notice(args, { cwd: folder });
+    expect(stderr).toMatch(/^notice: .*no\.csv cannot be read/);
+    expect(status).toBe(1);
+    const { settings } = await recordOf('nothing');
+    expect(settings).toMatchObject({
+      model: SHAPES,
+      samples: 12,
+      corruptions: ['sip', 'str', 'noise'],
+      noiseDraws: 2,
+    });
+  });
+});
+
+describe('reproduce', () => {
+  test('says what is missing, and how to get it', async () => {
+    const args = ['reproduce', '--model', 'Salesforce/blip-vqa-base', '--data', 'empty'];
+    const env = { HF_HUB_CACHE: join(folder, 'no-cache') };
+    const { status, stderr, stdout } = await notice(args, { cwd: folder, env });
+    expect(status).toBe(1);
+    expect(stdout).toBe('');
+    expect(stderr).toMatch(/^notice: 4 of 4 prerequisites are missing:\n/);
+    expect(stderr).toMatch(
+      /- "Salesforce\/blip-vqa-base" is no folder.*Run: notice pull Salesforce\/blip-vqa-base\n/,
+    );
+    expect(stderr).toMatch(
+      /- MIT-States: there is no empty\/mit-states\.csv\n +notice data mit-states --images /,
+    );
+  });
+
+  test("runs the paper's settings and puts its heads beside ours", async () => {
+    const model = join(folder, 'blip-vqa-base'); // by its name the published values are found
+    await symlink(SHAPES, model);
+    const check = await run(['reproduce', '--model', model, '--data', folder, '--check']);
+    expect(check.stdout).toBe('Everything is there.\n');
+    const args = ['reproduce', '--model', model, '--data', '.', '--samples', '1', '--out', 'paper'];
+    const { stdout } = await run(args, { cwd: folder });
+    expect(stdout).toMatch(
+      /^notice run --model \S+ --data svo-probes\.csv,mit-states\.csv,fer\.csv --out paper --samples 1 --select balanced --corruptions sip,str --statistic absolute\n/,
+    );
+    const { settings, tasks } = await recordOf('paper');
+    expect(settings).toMatchObject({
+      samples: 1,
+      corruptions: ['sip', 'str'],
+      statistic: 'absolute',
+      compat: [],
+    });
+    expect(tasks.map(({ task }) => task)).toEqual(['svo-probes', 'mit-states', 'fer']);
+    expect(stdout).toMatch(/\| L3\.H0 +\| multimodal +\| object detection +\| /);
+    expect(stdout).toMatch(
+      /\| L5\.H3 +\| vision-only +\| object suppression +\| not universal +\| in no task /,
+    );
+    expect(stdout).toMatch(
+      /\| L0\.H11 +\| text-only +\| outlier suppression +\| not universal +\| in no task /,
+    );
+    expect(stdout).toMatch(/Not known here: exact-match accuracies \(Table 2\)/);
+    expect(stdout).toMatch(/Published values are quoted from/);
+  }, 300_000); // a whole experiment
+});

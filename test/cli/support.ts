@@ -1,0 +1,89 @@
+// The built command line in child processes, as a user runs it.
+
+import { execFile, spawn } from 'node:child_process';
+import { mkdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { beforeAll } from 'vitest';
+import { fileSource } from '../../src/platform/node/files.ts';
+import { type HostTensor, readTensors } from '../../src/weights/index.ts';
+
+export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+export const SHAPES = join(ROOT, 'weights/blip-shapes');
+
+const LOCK = join(ROOT, 'node_modules/.notice-build.lock');
+/** A build takes seconds; what holds the lock for longer was killed. */
+const LOCK_LIFE_MS = 120_000;
+
+/** Builds dist/ before the file's tests if src/ is newer. Of test files that start together one builds, the others wait. */
+export function useBuilt(): void {
+  beforeAll(async () => {
+    while (!(await taken())) await sleep(200);
+    try {
+      await promisify(execFile)(process.execPath, [join(ROOT, 'tools/setup.mjs'), '--build'], { cwd: ROOT });
+    } finally {
+      await unlock();
+    }
+  }, LOCK_LIFE_MS);
+}
+
+const unlock = (): Promise<void> => rm(LOCK, { recursive: true, force: true });
+
+async function taken(): Promise<boolean> {
+  try {
+    await mkdir(LOCK);
+    return true;
+  } catch {
+    const held = await stat(LOCK).catch(() => undefined);
+    if (held && Date.now() - held.mtimeMs > LOCK_LIFE_MS) await unlock();
+    return false;
+  }
+}
+
+export interface Outcome {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs `notice` with these arguments. No variable of the hub's comes from the tests' own environment. */
+export function notice(
+  args: readonly string[],
+  { cwd = ROOT, env = {} }: { cwd?: string; env?: Readonly<Record<string, string>> } = {},
+): Promise<Outcome> {
+  const inherited = Object.entries(process.env).filter(([name]) => !/^(HF_|HUGGINGFACE_|OPENAI_)/.test(name));
+  const child = spawn(process.execPath, [join(ROOT, 'bin/notice.mjs'), ...args], {
+    cwd,
+    env: { ...Object.fromEntries(inherited), ...env },
+  });
+  const text = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name].setEncoding('utf8').on('data', (chunk: string) => {
+      text[name] += chunk;
+    });
+  return new Promise((done, failed) => {
+    child.on('error', failed);
+    child.on('close', (status) => done({ status, ...text }));
+  });
+}
+
+/** Runs `notice`; anything but success is an error that shows what it said. */
+export async function run(...args: Parameters<typeof notice>): Promise<Outcome> {
+  const outcome = await notice(...args);
+  if (outcome.status !== 0)
+    throw new Error(
+      `notice ${args[0].join(' ')}: status ${outcome.status}\n${outcome.stdout}\n${outcome.stderr}`,
+    );
+  return outcome;
+}
+
+export async function tensorsOf(file: string): Promise<Map<string, HostTensor>> {
+  const source = await fileSource(file);
+  try {
+    return await readTensors(source);
+  } finally {
+    await source.close();
+  }
+}
