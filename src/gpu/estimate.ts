@@ -27,7 +27,8 @@ export class WorkEstimator {
   #peak = 0;
   #largest = 0;
 
-  constructor() {
+  /** @param pool where buffers that exist are released, by whoever works beside the estimate */
+  constructor(pool: BufferPool) {
     const acquire = (bytes: number, label: string) => this.#acquire(bytes, label);
     const statistics = (): PoolStatistics => ({
       allocatedBytes: this.#used,
@@ -43,12 +44,13 @@ export class WorkEstimator {
       acquire,
       acquireForUpload: acquire,
       release: (buffer) => {
+        if (pool.owns(buffer)) return pool.release(buffer);
         this.#used -= inUse.get(buffer) ?? 0;
         inUse.delete(buffer);
       },
-      get buffersInUse() {
-        return new Set(inUse.keys());
-      },
+      owns: (buffer) => inUse.has(buffer),
+      serial: 0,
+      acquiredSince: () => [],
       submitted: () => {},
       trim: () => {},
       resetPeak: () => {},

@@ -173,17 +173,17 @@ export class Gpu {
 
   /**
    * Runs `work` and then releases every pool buffer that it acquired and did not `keep`, also when it throws: work may
-   * be left half-way without leaking. One scope runs at a time; the next waits.
+   * be left half-way without leaking. One scope runs at a time, the next waits: so none may be opened within another, nor
+   * in what is estimated.
    */
   async scope<T>(work: (keep: (...tensors: readonly Tensor[]) => void) => Promise<T>): Promise<T> {
-    if (this.#estimate) return work(() => {});
     const before = this.#scopes;
     let done = () => {};
     this.#scopes = new Promise((resolve) => {
       done = resolve;
     });
     await before;
-    const owned = this.pool.buffersInUse;
+    const { serial } = this.#pool;
     const kept = new Set<GPUBuffer>();
     try {
       return await work((...tensors) => {
@@ -193,8 +193,8 @@ export class Gpu {
       kept.clear();
       throw error;
     } finally {
-      for (const buffer of this.pool.buffersInUse)
-        if (!owned.has(buffer) && !kept.has(buffer)) this.pool.release(buffer);
+      for (const buffer of this.#pool.acquiredSince(serial))
+        if (!kept.has(buffer)) this.#pool.release(buffer);
       done();
     }
   }
@@ -230,7 +230,9 @@ export class Gpu {
    * @throws what the device reported since the last read: DeviceLostError, OutOfMemoryError, GpuValidationError
    */
   async read(...tensors: readonly Tensor[]): Promise<Float32Array<ArrayBuffer>[]> {
-    if (this.#estimate) return tensors.map(({ rows, columns }) => new Float32Array(rows * columns));
+    // Whoever reads what exists, beside an estimate, gets it.
+    if (this.#estimate && tensors.some(({ buffer }) => !this.#pool.owns(buffer)))
+      return tensors.map(({ rows, columns }) => new Float32Array(rows * columns));
     this.#throwFailure();
     const spans = tensors.map((tensor) => spanOf(tensor));
     const total = spans.reduce((sum, span) => sum + span.bytes, 0);
@@ -285,7 +287,7 @@ export class Gpu {
    * reads give zeros. So a plan is made by the code that carries it out.
    */
   async estimate(work: () => Promise<void>): Promise<WorkEstimate> {
-    const estimator = new WorkEstimator();
+    const estimator = new WorkEstimator(this.#pool);
     await this.scope(async () => {
       this.#estimate = estimator;
       try {

@@ -34,7 +34,8 @@ export class BufferPool {
   readonly #create: (size: number, usage: number, label: string) => GPUBuffer;
   readonly #submit: () => void;
   readonly #free = new Map<number, FreeBuffer[]>();
-  readonly #inUse = new Map<GPUBuffer, number>();
+  readonly #inUse = new Map<GPUBuffer, { readonly size: number; readonly serial: number }>();
+  #serial = 0;
   #epoch = 0;
   #allocated = 0;
   #used = 0;
@@ -65,7 +66,7 @@ export class BufferPool {
   }
 
   release(buffer: GPUBuffer): void {
-    const size = this.#inUse.get(buffer);
+    const size = this.#inUse.get(buffer)?.size;
     if (size === undefined) throw new Error(`buffer "${buffer.label}" released twice, or not of this pool`);
     this.#inUse.delete(buffer);
     this.#used -= size;
@@ -74,9 +75,19 @@ export class BufferPool {
     this.#free.set(size, bucket);
   }
 
-  /** The buffers in use now. */
-  get buffersInUse(): ReadonlySet<GPUBuffer> {
-    return new Set(this.#inUse.keys());
+  /** Whether the buffer is in use, and of this pool. */
+  owns(buffer: GPUBuffer): boolean {
+    return this.#inUse.has(buffer);
+  }
+
+  /** Grows with every buffer that is acquired. */
+  get serial(): number {
+    return this.#serial;
+  }
+
+  /** The buffers in use that were acquired since {@link serial} had this value. */
+  acquiredSince(serial: number): GPUBuffer[] {
+    return [...this.#inUse].filter(([, used]) => used.serial > serial).map(([buffer]) => buffer);
   }
 
   /** Called when recorded work has been submitted. */
@@ -111,7 +122,7 @@ export class BufferPool {
   #acquire(bytes: number, label: string, latestEpoch: number): GPUBuffer {
     const size = bucketSize(bytes);
     const buffer = this.#takeFree(size, latestEpoch) ?? this.#allocate(size, label);
-    this.#inUse.set(buffer, size);
+    this.#inUse.set(buffer, { size, serial: ++this.#serial });
     this.#used += size;
     this.#peakUsed = Math.max(this.#peakUsed, this.#used);
     return buffer;

@@ -45,6 +45,8 @@ export interface ForwardOptions {
 /** What the vision tower made of some images; kept by whoever runs several walks on them. */
 export interface ImageFeatures {
   readonly images: readonly PixelValues[];
+  /** What has to be kept of a scope that they are made in. */
+  readonly tensors: readonly Tensor[];
   release(): void;
 }
 
@@ -111,7 +113,10 @@ export interface VisionLanguageModel {
    * @throws NoticeError('text') if there are too many, or the image token is missing
    */
   expand(ids: readonly number[]): { readonly ids: readonly number[]; readonly positions: readonly number[] };
-  /** Computes what several walks on the same images share; pass it to them and release it when done. */
+  /**
+   * Computes what several walks on the same images share; pass it to them and release it when done. Call within
+   * `gpu.scope`, keeping its tensors.
+   */
   encodeImages(images: readonly PixelValues[]): Promise<ImageFeatures>;
   /**
    * Computes runs. Call within `gpu.scope`: what is not kept is released at the scope's end.

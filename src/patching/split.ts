@@ -40,8 +40,15 @@ export async function splitCells(
 ): Promise<Cell[][][]> {
   const limit = cellsPerWalk ?? Number.POSITIVE_INFINITY;
   if (!(limit >= 1)) throw new NoticeError('usage', `cellsPerWalk is ${cellsPerWalk}, expected at least 1`);
-  const fits = async (part: readonly Cell[]) =>
-    part.length <= limit && fitsDevice(model, await estimateWalk(model, jobs, part, controls));
+  const fits = async (part: readonly Cell[]) => {
+    if (part.length > limit) return false;
+    try {
+      return fitsDevice(model, await estimateWalk(model, jobs, part, controls));
+    } catch (error) {
+      if (error instanceof NoticeError && error.code === 'out-of-memory') return false;
+      throw error;
+    }
+  };
   const pairs = new Map<number, Cell[]>();
   for (const cell of cells) {
     const own = pairs.get(cell.pair);

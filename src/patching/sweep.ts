@@ -6,6 +6,7 @@
 // give the same bits, since a row's arithmetic does not depend on the rows beside it.
 
 import { NoticeError } from '../errors.ts';
+import type { PixelValues } from '../inputs/index.ts';
 import type { ImageFeatures, VisionLanguageModel } from '../models/index.ts';
 import type { SweepMode } from './batch.ts';
 import { type Cell, imagesOf, type SiteLayout, type SweepJob, siteCells } from './cells.ts';
@@ -88,7 +89,7 @@ export async function sweep(
     } else {
       for (const group of await splitCells(model, jobs, cells, options)) {
         const features =
-          group.length > 1 ? await model.encodeImages(imagesOf(jobs, group.flat())) : undefined;
+          group.length > 1 ? await encodeImages(model, imagesOf(jobs, group.flat())) : undefined;
         try {
           for (const part of group) await walk(part, features);
         } finally {
@@ -117,6 +118,14 @@ export async function sweep(
       ),
     );
     return { baseline, logits, controls: found, sites };
+  });
+}
+
+function encodeImages(model: VisionLanguageModel, images: readonly PixelValues[]): Promise<ImageFeatures> {
+  return model.gpu.scope(async (keep) => {
+    const features = await model.encodeImages(images);
+    keep(...features.tensors);
+    return features;
   });
 }
 

@@ -69,7 +69,7 @@ export async function walkCells(
     ...batch.corruptions,
     ...measured.flatMap((run) => run.interventions),
   ];
-  return gpu.scope(async () => {
+  const walk = async () => {
     const edits = new EditSet(gpu, batch.runs, interventions);
     const patches = new PatchProbe(gpu, { edits, runs: batch.runs });
     // To look into the vision tower would make it be walked.
@@ -133,7 +133,8 @@ export async function walkCells(
       });
     }
     return { cells: numbers.slice(0, 4 * cells.length), bases: found };
-  });
+  };
+  return estimate ? walk() : gpu.scope(walk);
 }
 
 /** Probability of the correct answer and logit difference. */

@@ -103,25 +103,22 @@ export class Blip implements VisionLanguageModel {
   /** Computes what all walks on these images share. Release it when done. */
   async encodeImages(images: readonly PixelValues[]): Promise<BlipFeatures> {
     const runs = images.map((image) => new ModelRun({ image, ids: [] }));
-    return this.gpu.scope(async (keep) => {
-      const { tensor } = await this.#see(runs, NO_PROBE);
-      const keyValues = new Map(
-        this.#textEncoder.blocks.flatMap(({ cross }, layer) => {
-          if (!cross) return [];
-          const { weight, bias } = cross.keyValue;
-          return [[layer, matmul(this.gpu, tensor, weight, { bias })]];
-        }),
-      );
-      const memory: Memory = { tensor, keyValues };
-      const kept = [tensor, ...keyValues.values()];
-      keep(...kept);
-      return {
-        images,
-        memory,
-        runs: new Map(runs.map((run) => [run.sample.image, towerRun(run, 'vision')])),
-        release: () => this.gpu.release(...kept),
-      };
-    });
+    const { tensor } = await this.#see(runs, NO_PROBE);
+    const keyValues = new Map(
+      this.#textEncoder.blocks.flatMap(({ cross }, layer) => {
+        if (!cross) return [];
+        const { weight, bias } = cross.keyValue;
+        return [[layer, matmul(this.gpu, tensor, weight, { bias })]];
+      }),
+    );
+    const tensors = [tensor, ...keyValues.values()];
+    return {
+      images,
+      tensors,
+      memory: { tensor, keyValues },
+      runs: new Map(runs.map((run) => [run.sample.image, towerRun(run, 'vision')])),
+      release: () => this.gpu.release(...tensors),
+    };
   }
 
   async forward(

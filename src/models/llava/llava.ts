@@ -111,16 +111,14 @@ export class Llava implements VisionLanguageModel {
   /** Computes what all walks on these images share. Release it when done. */
   async encodeImages(images: readonly PixelValues[]): Promise<LlavaFeatures> {
     const runs = images.map((image) => new ModelRun({ image, ids: [] }));
-    return this.gpu.scope(async (keep) => {
-      const tensor = await this.#images.encode(runs, NO_PROBE);
-      keep(tensor);
-      return {
-        images,
-        tensor,
-        runs: new Map(runs.map((run) => [run.sample.image, towerRun(run, 'projector')])),
-        release: () => this.gpu.release(tensor),
-      };
-    });
+    const tensor = await this.#images.encode(runs, NO_PROBE);
+    return {
+      images,
+      tensors: [tensor],
+      tensor,
+      runs: new Map(runs.map((run) => [run.sample.image, towerRun(run, 'projector')])),
+      release: () => this.gpu.release(tensor),
+    };
   }
 
   async forward(

@@ -1,5 +1,6 @@
 // Self- and cross-attention of one block, up to z.
 
+import { NoticeError } from '../../errors.ts';
 import { columnsOf, type Tensor } from '../../gpu/index.ts';
 import {
   attentionScores,
@@ -164,9 +165,15 @@ async function attend(
   const scoresHook = `${prefix}.hook_attn_scores`;
   const patternHook = `${prefix}.hook_pattern`;
   // A probe sees the scores of all queries at once.
-  const whole = probe.wants(scoresHook) || probe.wants(patternHook);
+  const whole = [scoresHook, patternHook].find((hook) => probe.wants(hook));
   const bytes = whole ? Number.POSITIVE_INFINITY : SCRATCH_BYTES;
   const layout = attendance(runs, stream.x.rows, heads, bytes);
+  if (whole && layout.plan.chunks.length > 1)
+    throw new NoticeError(
+      'out-of-memory',
+      `${whole}: ${layout.plan.entries.length / 4} rows of scores are more than can be looked at together. ` +
+        'Run fewer sequences at a time.',
+    );
   appendToFrame(gpu, stream, layout.newRows);
   const z = gpu.empty(stream.x.rows, heads * headSize, `${prefix} z`);
   const tables = uploadPlan(gpu, layout.plan);

@@ -106,16 +106,14 @@ export class Fresco implements VisionLanguageModel {
 
   async encodeImages(images: readonly PixelValues[]): Promise<FrescoFeatures> {
     const runs = images.map((image) => new ModelRun({ image, ids: [] }));
-    return this.gpu.scope(async (keep) => {
-      const tensor = await this.#see(runs, NO_PROBE);
-      keep(tensor);
-      return {
-        images,
-        memory: { tensor, keyValues: undefined },
-        runs: new Map(runs.map((run) => [run.sample.image, towerRun(run, 'vision')])),
-        release: () => this.gpu.release(tensor),
-      };
-    });
+    const tensor = await this.#see(runs, NO_PROBE);
+    return {
+      images,
+      tensors: [tensor],
+      memory: { tensor, keyValues: undefined },
+      runs: new Map(runs.map((run) => [run.sample.image, towerRun(run, 'vision')])),
+      release: () => this.gpu.release(tensor),
+    };
   }
 
   async forward(
