@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { program } from '../../src/cli/main.ts';
 import { freshFolder } from '../notice/datasets/support.ts';
 import { fixture } from '../support/golden.ts';
-import { notice, ROOT, run, SHAPES, useBuilt } from './support.ts';
+import { notice, notices, type Outcome, ROOT, run, SHAPES, useBuilt } from './support.ts';
 
 useBuilt();
 
@@ -40,11 +40,16 @@ test('all commands are there', () => {
   );
 });
 
-test.each(['', ...NAMES])('%s --help', async (name) => {
-  const { stdout, stderr } = await run([...name.split(' ').filter(Boolean), '--help']);
-  expect(stderr).toBe('');
-  expect(stdout).toMatch(new RegExp(`^Usage: notice ${name}`));
-  expect(stdout.split('\n')[2]).toMatch(/\w.*[.,:;\w]$/); // a description
+test('--help of every command', async () => {
+  const names = ['', ...NAMES];
+  const outcomes = await notices(names.map((name) => [...name.split(' ').filter(Boolean), '--help']));
+  names.forEach((name, i) => {
+    const { status, stdout, stderr } = outcomes[i] as Outcome;
+    expect(status, name).toBe(0);
+    expect(stderr, name).toBe('');
+    expect(stdout).toMatch(new RegExp(`^Usage: notice ${name}`));
+    expect(stdout.split('\n')[2], name).toMatch(/\w.*[.,:;\w]$/); // a description
+  });
 });
 
 test('--version is that of the package', async () => {
@@ -53,7 +58,7 @@ test('--version is that of the package', async () => {
 });
 
 describe('mistakes in the command line end with status 2', () => {
-  test.each([
+  const MISTAKES: readonly (readonly [readonly string[], RegExp])[] = [
     [['frobnicate'], /unknown command 'frobnicate'/],
     [['dat'], /Did you mean data\?/],
     [['run', '--sample', '3'], /Did you mean --samples\?/],
@@ -72,10 +77,25 @@ describe('mistakes in the command line end with status 2', () => {
     [['pull', 'no/such/model'], /is no model id/],
     [['merge', ROOT, '--out', 'x'], /is not a results folder/],
     [['report', ROOT], /is not a results folder/],
-  ])('notice %j', async (args, message) => {
-    const { status, stdout, stderr } = await notice(args, { env: { HF_ENDPOINT: 'http://127.0.0.1:1' } });
-    expect(stderr).toMatch(message);
-    expect(stderr).not.toMatch(/\n\s+at /);
+  ];
+
+  test('each says what is wrong, without a stack trace', async () => {
+    const outcomes = await notices(
+      MISTAKES.map(([args]) => args),
+      { HF_ENDPOINT: 'http://127.0.0.1:1' },
+    );
+    MISTAKES.forEach(([args, message], i) => {
+      const { status, stdout, stderr } = outcomes[i] as Outcome;
+      expect(stderr).toMatch(message);
+      expect(stderr).not.toMatch(/\n\s+at /);
+      expect(stdout).toBe('');
+      expect(status, args.join(' ')).toBe(2);
+    });
+  });
+
+  test('in a process of its own', async () => {
+    const { status, stdout, stderr } = await notice(['frobnicate']);
+    expect(stderr).toMatch(/^error: unknown command 'frobnicate'\n/);
     expect(stdout).toBe('');
     expect(status).toBe(2);
   });

@@ -48,15 +48,20 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** Runs `notice` with these arguments. No variable of the hub's comes from the tests' own environment. */
+/** The tests' own environment but for what steers the hub and endpoints, and `more`. */
+function environment(more: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
+  const own = Object.entries(process.env).filter(([name]) => !/^(HF_|HUGGINGFACE_|OPENAI_)/.test(name));
+  return { ...Object.fromEntries(own), ...more };
+}
+
+/** Runs `notice` with these arguments. */
 export function notice(
   args: readonly string[],
   { cwd = ROOT, env = {} }: { cwd?: string; env?: Readonly<Record<string, string>> } = {},
 ): Promise<Outcome> {
-  const inherited = Object.entries(process.env).filter(([name]) => !/^(HF_|HUGGINGFACE_|OPENAI_)/.test(name));
   const child = spawn(process.execPath, [join(ROOT, 'bin/notice.mjs'), ...args], {
     cwd,
-    env: { ...Object.fromEntries(inherited), ...env },
+    env: environment(env),
   });
   const text = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const)
@@ -67,6 +72,34 @@ export function notice(
     child.on('error', failed);
     child.on('close', (status) => done({ status, ...text }));
   });
+}
+
+/**
+ * Runs several command lines one after another in one child process, which saves the start of each: for those that end
+ * before a model is opened.
+ */
+export async function notices(
+  lines: readonly (readonly string[])[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Outcome[]> {
+  const child = `
+    const { run } = await import(${JSON.stringify(new URL('../../dist/cli/main.js', import.meta.url).href)});
+    const outcomes = [];
+    const write = process.stdout.write.bind(process.stdout);
+    for (const args of JSON.parse(process.argv[1])) {
+      const outcome = { status: null, stdout: '', stderr: '' };
+      for (const name of ['stdout', 'stderr']) process[name].write = (text) => ((outcome[name] += text), true);
+      process.exitCode = undefined;
+      await run(['node', 'notice', ...args]);
+      outcomes.push({ ...outcome, status: process.exitCode });
+    }
+    process.exitCode = 0;
+    write(JSON.stringify(outcomes));
+  `;
+  const node = ['--input-type=module', '-e', child, JSON.stringify(lines)];
+  const options = { cwd: ROOT, env: environment(env) };
+  const { stdout } = await promisify(execFile)(process.execPath, node, options);
+  return JSON.parse(stdout) as Outcome[];
 }
 
 /** Runs `notice`; anything but success is an error that shows what it said. */

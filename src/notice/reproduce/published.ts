@@ -66,7 +66,7 @@ export const PUBLISHED: readonly PublishedResults[] = [
     notes: [
       'Section 4.2 names seven heads; Appendix G speaks of six, and Table 1 has L16.H24 twice and L28.H7.',
       "At the correct option's token the paper finds no universal head and mean effects of at most 0.016 logits (Appendix G).",
-      'The paper ran the model in NF4 with bfloat16 arithmetic.',
+      'The released code runs the model in NF4 with bfloat16 arithmetic.',
     ],
     missing: MISSING,
   },
