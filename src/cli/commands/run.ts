@@ -13,7 +13,8 @@ import { writeTables } from '../../notice/experiment/tables.ts';
 import { writeReport } from '../../notice/report/report.ts';
 import { parseCompat } from '../../patching/index.ts';
 import { addConfigOption } from '../config.ts';
-import { addModelOptions, list, type ModelOptions, positiveInteger, withModel } from '../options.ts';
+import { PACKAGE } from '../embedded.ts';
+import { addModelOptions, integer, list, type ModelOptions, positiveInteger, withModel } from '../options.ts';
 import { duration } from '../plan.ts';
 import { progressBar } from '../progress.ts';
 
@@ -32,8 +33,6 @@ interface RunCommandOptions extends ModelOptions {
   readonly shard?: { index: number; count: number };
 }
 
-/** The embedded model and data, found beside this package whatever the working directory is. */
-const PACKAGE = new URL('../../../', import.meta.url).pathname;
 const CORRUPTIONS: readonly Corruption[] = ['sip', 'str', 'noise', 'generated'];
 
 export function runCommand(program: Command): void {
@@ -66,7 +65,7 @@ export function runCommand(program: Command): void {
     )
     .option('--compat <list>', "do as the paper's released code (switches, or all)", list, [])
     .option('--template <name>', 'prompt template: a name, or a text with {question}')
-    .option('--seed <n>', 'seed of selection, noise and resampling', Number, 0)
+    .option('--seed <n>', 'seed of selection, noise and resampling', integer, 0)
     .option('--noise-draws <n>', 'draws of noise per sample', positiveInteger, 3)
     .option('--shard <i/n>', 'do part i of n of the measurements', shard)
     .action((options: RunCommandOptions) => run(options));
