@@ -4,11 +4,12 @@
 // W [N, K] in PyTorch's order (out features × in features), f32, f16 or bf16; rows padded with zeros to `wStride`
 //   elements, a multiple of 4. Bound are the rows of one part; `nFirst` is the part's first row.
 // bias [N], R [M, N] (rows of `rStride`), C [M, N] (rows of `cStride`).
-// Constants: HAS_BIAS, HAS_RESIDUAL, VEC4 (rows of A start at multiples of 4 elements and K is a multiple of 4).
+// Constants: CHUNK, HAS_BIAS, HAS_RESIDUAL, VEC4 (rows of A start at multiples of 4 elements and K is a multiple of 4).
 //   The prelude defines act as `activate` and the loading of weights as `weight4`.
 //
-// In every kernel every C[m, n] is one chain of fma over ascending k. So a row does not depend on the rows beside it,
-// and all kernels and tiles give the same bits on one device.
+// In every kernel every C[m, n] is the sum, chunk after chunk, of chains of CHUNK fma over ascending k (the last may be
+// shorter): chains of limited length round less. So a row does not depend on the rows beside it, and all kernels and tiles
+// give the same bits on one device.
 
 struct Params {
   M: u32, N: u32, K: u32, nFirst: u32,

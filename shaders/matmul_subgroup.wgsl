@@ -19,50 +19,63 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
   //@unroll r 0..MR
   let a{r} = params.aOffset + min(m0 + {r}u, lastM) * params.aStride + lane;
   //@unroll c 0..NR
-  var s{r}_{c} = 0.0;
+  var total{r}_{c} = 0.0;
   //@end
   //@end
   let whole = params.K - params.K % SG;
-  for (var k = 0u; k < whole; k += SG) {
-    // All loads come first: SwiftShader makes branches of each, and keeps registers only between branches.
+  for (var first = 0u; first < params.K; first += CHUNK) {
     //@unroll r 0..MR
-    let x{r} = A[a{r} + k];
-    //@end
-    //@unroll q 0..QUADS
     //@unroll c 0..NR
-    let b{c}_{q} = weight4(W[w{c} + k / 4u + {q}u]);
+    var s{r}_{c} = 0.0;
     //@end
     //@end
-    //@unroll q 0..QUADS
-    //@unroll r 0..MR
-    {
-      let y0 = subgroupBroadcast(x{r}, {q}u * 4u);
-      let y1 = subgroupBroadcast(x{r}, {q}u * 4u + 1u);
-      let y2 = subgroupBroadcast(x{r}, {q}u * 4u + 2u);
-      let y3 = subgroupBroadcast(x{r}, {q}u * 4u + 3u);
+    let stop = min(first + CHUNK, whole);
+    for (var k = first; k < stop; k += SG) {
+      // All loads come first: SwiftShader makes branches of each, and keeps registers only between branches.
+      //@unroll r 0..MR
+      let x{r} = A[a{r} + k];
+      //@end
+      //@unroll q 0..QUADS
       //@unroll c 0..NR
-      s{r}_{c} = fma(y3, b{c}_{q}.w, fma(y2, b{c}_{q}.z, fma(y1, b{c}_{q}.y, fma(y0, b{c}_{q}.x, s{r}_{c}))));
+      let b{c}_{q} = weight4(W[w{c} + k / 4u + {q}u]);
+      //@end
+      //@end
+      //@unroll q 0..QUADS
+      //@unroll r 0..MR
+      {
+        let y0 = subgroupBroadcast(x{r}, {q}u * 4u);
+        let y1 = subgroupBroadcast(x{r}, {q}u * 4u + 1u);
+        let y2 = subgroupBroadcast(x{r}, {q}u * 4u + 2u);
+        let y3 = subgroupBroadcast(x{r}, {q}u * 4u + 3u);
+        //@unroll c 0..NR
+        s{r}_{c} = fma(y3, b{c}_{q}.w, fma(y2, b{c}_{q}.z, fma(y1, b{c}_{q}.y, fma(y0, b{c}_{q}.x, s{r}_{c}))));
+        //@end
+      }
+      //@end
       //@end
     }
-    //@end
-    //@end
-  }
-  //@if TAIL
-  for (var k = whole; k < params.K; k++) {
-    //@unroll c 0..NR
-    let b{c} = weight4(W[w{c} + k / 4u])[k % 4u];
-    //@end
+    //@if TAIL
+    for (var k = max(first, whole); k < min(first + CHUNK, params.K); k++) {
+      //@unroll c 0..NR
+      let b{c} = weight4(W[w{c} + k / 4u])[k % 4u];
+      //@end
+      //@unroll r 0..MR
+      let x{r} = A[a{r} + k - lane];
+      //@unroll c 0..NR
+      s{r}_{c} = fma(x{r}, b{c}, s{r}_{c});
+      //@end
+      //@end
+    }
+    //@endif
     //@unroll r 0..MR
-    let x{r} = A[a{r} + k - lane];
     //@unroll c 0..NR
-    s{r}_{c} = fma(x{r}, b{c}, s{r}_{c});
+    total{r}_{c} += s{r}_{c};
     //@end
     //@end
   }
-  //@endif
   //@unroll r 0..MR
   //@unroll c 0..NR
-  finish(s{r}_{c}, m0 + {r}u, n0 + {c}u * SG);
+  finish(total{r}_{c}, m0 + {r}u, n0 + {c}u * SG);
   //@end
   //@end
 }

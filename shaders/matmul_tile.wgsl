@@ -5,7 +5,7 @@
 // multiplies rows y, y + TY, … by columns x, x + TX, …. Few rows make few products but need as many weights, so for them
 // more threads load than multiply. Workgroup memory holds quads along k, PITCH = QUADS + 1 per row, which keeps rows in
 // different banks: (BM + BN) · PITCH · 16 bytes.
-// Constants: WG, TX, TY, MR, NR, QUADS.
+// Constants: WG, TX, TY, MR, NR, QUADS (4 · QUADS divides CHUNK).
 
 const BM = TY * MR;
 const BN = TX * NR;
@@ -46,6 +46,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //@unroll r 0..MR
   //@unroll c 0..NR
   var s{r}_{c} = 0.0;
+  var total{r}_{c} = 0.0;
   //@end
   //@end
   for (var q0 = 0u; 4u * q0 < params.K; q0 += QUADS) {
@@ -72,11 +73,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       }
     }
     workgroupBarrier();
+    if (4u * (q0 + QUADS) % CHUNK == 0u) {
+      //@unroll r 0..MR
+      //@unroll c 0..NR
+      total{r}_{c} += s{r}_{c};
+      s{r}_{c} = 0.0;
+      //@end
+      //@end
+    }
   }
   if (y < TY) {
     //@unroll r 0..MR
     //@unroll c 0..NR
-    finish(s{r}_{c}, m0 + y + {r}u * TY, n0 + x + {c}u * TX);
+    finish(total{r}_{c} + s{r}_{c}, m0 + y + {r}u * TY, n0 + x + {c}u * TX);
     //@end
     //@end
   }

@@ -12,7 +12,6 @@ export type {
   WorkEstimate,
 } from './gpu/index.ts';
 export * from './inputs/index.ts';
-export type { ElementType } from './kernels/index.ts';
 export {
   type Generated,
   type GenerateOptions,
@@ -21,8 +20,16 @@ export {
   loadModel,
   type PreparedPrompt,
   Processor,
+  planModel,
   type Sample,
   type VisionLanguageModel,
+  type WeightDtype,
 } from './models/index.ts';
 export * from './patching/index.ts';
-export { filesFolder, httpFolder, type ModelSource } from './weights/index.ts';
+export {
+  filesFolder,
+  httpFolder,
+  type ModelSource,
+  type PlannedBuffer,
+  type WeightPlan,
+} from './weights/index.ts';

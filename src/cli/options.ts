@@ -3,20 +3,23 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Gpu } from '../gpu/index.ts';
-import type { ElementType } from '../kernels/index.ts';
-import { loadModel, Processor, type VisionLanguageModel } from '../models/index.ts';
+import {
+  loadModel,
+  Processor,
+  type VisionLanguageModel,
+  WEIGHT_DTYPES,
+  type WeightDtype,
+} from '../models/index.ts';
 import { openGpu } from '../platform/node/adapter.ts';
 import { nodeFolder } from '../platform/node/files.ts';
 
 export interface ModelOptions {
   readonly model: string;
-  readonly dtype?: ElementType;
+  readonly dtype?: WeightDtype;
   readonly adapter?: 'auto' | 'hardware' | 'software';
   readonly memory?: number;
   readonly template?: string;
 }
-
-export const DTYPES: readonly ElementType[] = ['f32', 'f16', 'bf16'];
 
 /** Options of every command that runs a model. */
 export function addModelOptions(command: Command, defaultModel?: string): Command {
@@ -26,7 +29,9 @@ export function addModelOptions(command: Command, defaultModel?: string): Comman
   return command
     .addOption(model)
     .addOption(
-      new Option('--dtype <type>', 'storage of the weights; default as in the file').choices([...DTYPES]),
+      new Option('--dtype <type>', 'storage of the weights; default as in the file').choices([
+        ...WEIGHT_DTYPES,
+      ]),
     )
     .addOption(
       new Option('--adapter <kind>', 'which WebGPU adapter').choices(['auto', 'hardware', 'software']),

@@ -21,6 +21,8 @@ export interface GpuOptions {
   readonly immediates?: boolean;
   /** Choices of kernels measured on this adapter; default their documented defaults. */
   readonly tuning?: TuningTable;
+  /** Bytes of host memory that are free, which is what a software adapter's buffers are made of. */
+  readonly freeHostMemory?: () => number;
   /** Called once if the device is lost without having been destroyed. */
   readonly onLost?: (error: DeviceLostError) => void;
 }
@@ -39,6 +41,7 @@ export class Gpu {
   readonly #pipelines: PipelineCache;
   /** Dawn in Node aborts when the object that made the adapter is collected. */
   readonly #keepAlive: unknown;
+  readonly #freeHostMemory: (() => number) | undefined;
   readonly #checks = new Set<Promise<void>>();
   #failure: Error | undefined;
   #destroyed = false;
@@ -83,6 +86,7 @@ export class Gpu {
     this.device = device;
     this.capabilities = capabilities;
     this.#keepAlive = keepAlive;
+    this.#freeHostMemory = options.freeHostMemory;
     const immediates = capabilities.features.has('immediates');
     const paramsLayout = device.createBindGroupLayout({
       label: 'kernel parameters',
@@ -114,6 +118,11 @@ export class Gpu {
 
   get recorder(): Pick<Recorder, 'copy' | 'submit' | 'statistics'> {
     return this.#estimate?.recorder ?? this.#recorder;
+  }
+
+  /** Bytes that new buffers can take together, where that is known: WebGPU does not tell it of a GPU. */
+  get freeMemory(): number | undefined {
+    return this.capabilities.software ? this.#freeHostMemory?.() : undefined;
   }
 
   /**
@@ -158,8 +167,8 @@ export class Gpu {
     return { buffer: this.uploadWords(values, label), rows, columns, stride: columns, offset: 0 };
   }
 
-  /** A pool buffer with the given 4-byte values (tables, token ids); release it like a tensor's. */
-  uploadWords(values: Float32Array | Uint32Array | Int32Array, label: string): GPUBuffer {
+  /** A pool buffer with the given words (tables, token ids), a multiple of 4 bytes; release it like a tensor's. */
+  uploadWords(values: Float32Array | Uint32Array | Int32Array | Uint8Array, label: string): GPUBuffer {
     const buffer = this.pool.acquireForUpload(values.byteLength, label);
     if (!this.#estimate)
       this.device.queue.writeBuffer(buffer, 0, values.buffer, values.byteOffset, values.byteLength);

@@ -40,6 +40,21 @@ export {
   shapeClass,
 } from './matmul-variant.ts';
 export { logSumExp, type RestorationRow, restoration } from './metrics.ts';
+export { type FileRows, quantize } from './quantize.ts';
 export type { Activation } from './source.ts';
 export { parseTuning, type TuningTask, tuningTasks } from './tuning.ts';
-export { ELEMENT_BYTES, type ElementType, type Vector, type Weight, type WeightPart } from './weight.ts';
+export {
+  blockRows,
+  CODES_PER_WORD,
+  ELEMENT_BYTES,
+  type ElementType,
+  isQuantized,
+  type LinearWeight,
+  type QuantizedPart,
+  type QuantizedType,
+  type QuantizedWeight,
+  scaleCount,
+  type Vector,
+  type Weight,
+  type WeightPart,
+} from './weight.ts';

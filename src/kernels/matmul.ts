@@ -1,22 +1,18 @@
 import { checkShape } from '../errors.ts';
 import { type Gpu, type KernelSource, shapeOf, type Tensor } from '../gpu/index.ts';
-import { blockOf, chooseMatmul, type MatmulVariant } from './matmul-variant.ts';
+import { type Epilogue, MATMUL_PARAMS, matmulBindings } from './matmul-operands.ts';
+import { quantizedKernel, quantizedTile } from './matmul-quantized.ts';
+import { blockOf, CHUNK, chooseMatmul, type MatmulVariant } from './matmul-variant.ts';
+import { floatParts } from './quantize.ts';
 import { type Activation, assemble, once } from './source.ts';
-import type { ElementType, Vector, Weight } from './weight.ts';
-
-const PARAMS = {
-  M: 'u32',
-  N: 'u32',
-  K: 'u32',
-  nFirst: 'u32',
-  aOffset: 'u32',
-  aStride: 'u32',
-  wStride: 'u32',
-  rOffset: 'u32',
-  rStride: 'u32',
-  cOffset: 'u32',
-  cStride: 'u32',
-} as const;
+import {
+  type ElementType,
+  isQuantized,
+  type LinearWeight,
+  type QuantizedPart,
+  type Vector,
+  type WeightPart,
+} from './weight.ts';
 
 export interface MatmulOptions {
   readonly bias?: Vector | undefined;
@@ -31,11 +27,8 @@ export interface MatmulOptions {
 }
 
 /** What the text of a kernel depends on. */
-interface MatmulTraits {
+interface MatmulTraits extends Epilogue {
   readonly type: ElementType;
-  readonly activation: Activation;
-  readonly bias: boolean;
-  readonly residual: boolean;
   /** Rows of A can be read in fours. */
   readonly vec4: boolean;
   /** K is no multiple of a subgroup. */
@@ -45,7 +38,7 @@ interface MatmulTraits {
 function matmulKernel(
   variant: MatmulVariant,
   { type, activation, bias, residual, vec4, tail }: MatmulTraits,
-): KernelSource<typeof PARAMS> {
+): KernelSource<typeof MATMUL_PARAMS> {
   const { kernel, rows, columns, threads } = variant;
   const tile = kernel === 'matmul_tile' ? variant : undefined;
   const subgroup = kernel === 'matmul_subgroup';
@@ -57,6 +50,7 @@ function matmulKernel(
     name,
     code: assemble(kernel, {
       constants: {
+        CHUNK,
         MR: rows,
         NR: columns,
         HAS_BIAS: Number(bias),
@@ -69,14 +63,8 @@ function matmulKernel(
       activation,
       include: 'matmul_operands',
     }),
-    bindings: [
-      'read',
-      'read',
-      'read_write',
-      ...(bias ? (['read'] as const) : []),
-      ...(residual ? (['read'] as const) : []),
-    ],
-    params: PARAMS,
+    bindings: matmulBindings({ activation, bias, residual }),
+    params: MATMUL_PARAMS,
     ...(subgroup ? { enable: ['subgroups'] } : {}),
   }));
 }
@@ -85,12 +73,12 @@ function matmulKernel(
  * act(A · Wᵀ + bias) + residual, as torch.nn.functional.linear with its weight [out, in].
  *
  * @param a [M, K]; may be a window of columns
- * @param weight [N, K] f32, f16 or bf16
+ * @param weight [N, K] f32, f16, bf16, NF4 or int8; a quantised one gives the bits of its values as f32
  * @returns [M, N] f32. A row's values do not depend on the other rows of `a`.
  * @throws ShapeError
  */
-export function matmul(gpu: Gpu, a: Tensor, weight: Weight, options: MatmulOptions = {}): Tensor {
-  const { bias, activation = 'none', residual } = options;
+export function matmul(gpu: Gpu, a: Tensor, weight: LinearWeight, options: MatmulOptions = {}): Tensor {
+  const { bias, residual } = options;
   const out = options.out ?? gpu.empty(a.rows, weight.rows, `${weight.name} · x`);
   checkShape(
     a.columns === weight.columns,
@@ -108,20 +96,12 @@ export function matmul(gpu: Gpu, a: Tensor, weight: Weight, options: MatmulOptio
     !bias || bias.length === weight.rows,
     () => `matmul with ${weight.name}: bias ${bias?.name} has ${bias?.length} values, not ${weight.rows}`,
   );
-  const variant = options.variant ?? chooseMatmul(gpu.capabilities, a.rows, weight.rows, weight.type);
-  const block = blockOf(variant);
-  const source = matmulKernel(variant, {
-    type: weight.type,
-    activation,
-    bias: bias !== undefined,
-    residual: residual !== undefined,
-    vec4: [a.columns, a.stride, a.offset].every((count) => count % 4 === 0),
-    tail: a.columns % variant.threads !== 0,
-  });
-  for (const part of weight.parts) {
+  const { source, block, parts } = plan(gpu, a, weight, options);
+  for (const part of parts) {
     const buffers = [a.buffer, part.buffer, out.buffer];
     if (bias) buffers.push(bias.buffer);
     if (residual) buffers.push(residual.buffer);
+    if ('scales' in part) buffers.push(part.scales);
     gpu.dispatch(
       source,
       buffers,
@@ -143,4 +123,38 @@ export function matmul(gpu: Gpu, a: Tensor, weight: Weight, options: MatmulOptio
     );
   }
   return out;
+}
+
+interface Plan {
+  readonly source: KernelSource<typeof MATMUL_PARAMS>;
+  /** What one workgroup computes. */
+  readonly block: { readonly rows: number; readonly columns: number };
+  /** What the kernel is run with, part by part. */
+  readonly parts: Iterable<WeightPart | QuantizedPart>;
+}
+
+function plan(
+  gpu: Gpu,
+  a: Tensor,
+  weight: LinearWeight,
+  { bias, activation = 'none', residual, variant }: MatmulOptions,
+): Plan {
+  const { capabilities } = gpu;
+  const epilogue = { activation, bias: bias !== undefined, residual: residual !== undefined };
+  const tile = variant ? undefined : quantizedTile(capabilities, a.rows, a.columns);
+  if (tile && isQuantized(weight))
+    return {
+      source: quantizedKernel(capabilities, tile, weight.type, epilogue),
+      block: { rows: tile.rows, columns: tile.columns * tile.threads },
+      parts: weight.parts,
+    };
+  const type = isQuantized(weight) ? 'f32' : weight.type;
+  const chosen = variant ?? chooseMatmul(capabilities, a.rows, weight.rows, type);
+  const source = matmulKernel(chosen, {
+    ...epilogue,
+    type,
+    vec4: [a.columns, a.stride, a.offset].every((count) => count % 4 === 0),
+    tail: a.columns % chosen.threads !== 0,
+  });
+  return { source, block: blockOf(chosen), parts: floatParts(gpu, weight) };
 }

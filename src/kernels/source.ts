@@ -3,7 +3,7 @@
 
 import type { Capabilities, KernelSource, ParamLayout } from '../gpu/index.ts';
 import { SHADERS, type ShaderName } from './generated/shaders.ts';
-import type { ElementType } from './weight.ts';
+import type { ElementType, QuantizedType } from './weight.ts';
 
 type Constants = Readonly<Record<string, number>>;
 
@@ -62,14 +62,16 @@ export function conditionals(text: string, constants: Constants): string {
 
 /**
  * How weights are stored: four values of one row come as one `WeightVec`. Half types are unpacked by hand, so they
- * work on adapters without `shader-f16`.
+ * work on adapters without `shader-f16`. Of quantised weights a `WeightVec` is four words of codes (quantized_values.wgsl).
  */
-const WEIGHT_TYPES: Readonly<Record<ElementType, string>> = {
+const WEIGHT_TYPES: Readonly<Record<ElementType | QuantizedType, string>> = {
   f32: 'alias WeightVec = vec4f;\nfn weight4(w: WeightVec) -> vec4f { return w; }\n',
   f16: 'alias WeightVec = vec2u;\nfn weight4(w: WeightVec) -> vec4f { return vec4f(unpack2x16float(w.x), unpack2x16float(w.y)); }\n',
   bf16:
     'alias WeightVec = vec2u;\nfn weight4(w: WeightVec) -> vec4f {\n' +
     '  return vec4f(bitcast<f32>(w.x << 16u), bitcast<f32>(w.x & 0xffff0000u), bitcast<f32>(w.y << 16u), bitcast<f32>(w.y & 0xffff0000u));\n}\n',
+  nf4: 'alias WeightVec = vec4u;\n',
+  int8: 'alias WeightVec = vec4u;\n',
 };
 
 /** Elementwise functions of an MLP. */
@@ -114,23 +116,26 @@ const REDUCTIONS: Readonly<Record<Reduction, string>> = {
 export interface Assembly {
   /** `const NAME: u32 = value;` lines, also the counts of `//@unroll` and the conditions of `//@if`. */
   readonly constants?: Constants;
-  /** Defines `WeightVec` and `weight4` for weights of this type. */
-  readonly weights?: ElementType;
+  /** Defines `WeightVec`, and for floats `weight4`, for weights of this type. */
+  readonly weights?: ElementType | QuantizedType;
   /** Defines `activate`. */
   readonly activation?: Activation;
   /** Defines `reduceSum` and `reduceMax`. */
   readonly reduction?: Reduction;
-  /** A shader file in front: what several kernels have in common. */
-  readonly include?: ShaderName;
+  /** Shader files in front: what several kernels have in common. */
+  readonly include?: ShaderName | readonly ShaderName[];
 }
 
 /** The text of shaders/`name`.wgsl with its prelude. */
 export function assemble(
   name: ShaderName,
-  { constants = {}, weights, activation, reduction, include }: Assembly = {},
+  { constants = {}, weights, activation, reduction, include = [] }: Assembly = {},
 ): string {
   const lines = Object.entries(constants).map(([key, value]) => `const ${key}: u32 = ${value}u;\n`);
-  const text = (include ? SHADERS[include] : '') + SHADERS[name];
+  const text = [include, name]
+    .flat()
+    .map((file) => SHADERS[file])
+    .join('');
   return [
     ...lines,
     weights ? WEIGHT_TYPES[weights] : '',

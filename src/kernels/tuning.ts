@@ -82,7 +82,7 @@ const CANDIDATES: Readonly<Record<DeviceClass, Readonly<Record<ShapeClass, reado
   'software-8': lanes((rows, columns) => subgroup(8, rows, columns)),
   software: lanes(portable),
   gpu: {
-    row: [8, 16, 32].flatMap((n) => [16, 32, 64].map((quads) => tile([1, 1], [n, 1], 64, quads))),
+    row: [8, 16, 32].flatMap((n) => [8, 16, 32].map((quads) => tile([1, 1], [n, 1], 64, quads))),
     few: [8, 16, 32].flatMap((n) => [16, 32].map((quads) => tile([4, 1], [n, 1], 128, quads))),
     skinny: [
       tile([16, 1], [16, 1], 256, 16),

@@ -15,7 +15,8 @@ export interface ModelFiles {
 }
 
 /**
- * Makes a model. Its `destroy` frees what the loader has loaded.
+ * Makes a model. Its `destroy` frees what the loader has loaded. It is called first with a loader that only plans, so it
+ * runs no kernels on weights.
  *
  * @throws NoticeError('config'), WeightsError
  */

@@ -1,6 +1,6 @@
 export type { ModelFamily, ModelFiles } from './family.ts';
 export type { HookInfo } from './hook-table.ts';
-export { type LoadOptions, loadModel } from './load.ts';
+export { type LoadOptions, loadModel, planModel, WEIGHT_DTYPES, type WeightDtype } from './load.ts';
 export {
   type ForwardOptions,
   type Generated,

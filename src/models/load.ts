@@ -1,7 +1,15 @@
 import { NoticeError } from '../errors.ts';
 import type { Gpu } from '../gpu/index.ts';
-import type { ElementType } from '../kernels/index.ts';
-import { Checkpoint, type ModelSource, readJson, WeightLoader } from '../weights/index.ts';
+import type { ElementType, QuantizedType } from '../kernels/index.ts';
+import {
+  Checkpoint,
+  doesNotFit,
+  type ModelSource,
+  readJson,
+  WeightLoader,
+  type WeightLoaderOptions,
+  type WeightPlan,
+} from '../weights/index.ts';
 import { loadBlip } from './blip/blip.ts';
 import type { ModelFamily } from './family.ts';
 import { loadLlava } from './llava/llava.ts';
@@ -10,9 +18,20 @@ import type { VisionLanguageModel } from './model.ts';
 /** By config.json's model_type. */
 const FAMILIES: Readonly<Record<string, ModelFamily>> = { blip: loadBlip, llava: loadLlava };
 
+/**
+ * How weights are stored in GPU memory. `nf4` and `int8`: so are the linear layers, all but the output head, which is what
+ * transformers does with bitsandbytes; all other weights are as in the file.
+ */
+export type WeightDtype = ElementType | QuantizedType;
+export const WEIGHT_DTYPES = ['f32', 'f16', 'bf16', 'nf4', 'int8'] as const satisfies WeightDtype[];
+
 export interface LoadOptions {
-  /** Storage type of the weights in GPU memory; default as in the file. */
-  readonly dtype?: ElementType;
+  /** Default: as in the file. */
+  readonly dtype?: WeightDtype;
+  /** Bytes that the weights may take. Default: what is free, where that is known (`Gpu.freeMemory`). */
+  readonly maxWeightBytes?: number;
+  /** Called with what the weights will take, before the first is loaded. */
+  readonly onPlan?: (plan: WeightPlan) => void;
   /** Further kinds of models by their model_type. */
   readonly families?: Readonly<Record<string, ModelFamily>>;
 }
@@ -20,13 +39,68 @@ export interface LoadOptions {
 /**
  * Loads a model folder in Hugging Face's layout.
  *
- * @throws ModelFileError, WeightsError, NoticeError('config') naming the file and what is wrong with it
+ * @throws ModelFileError, WeightsError, NoticeError('config') naming the file and what is wrong with it; before
+ *   anything is loaded, OutOfMemoryError with what is needed and what there is
  */
 export async function loadModel(
   gpu: Gpu,
   source: ModelSource,
-  { dtype, families }: LoadOptions = {},
+  options: LoadOptions = {},
 ): Promise<VisionLanguageModel> {
+  const { dtype, maxWeightBytes = gpu.freeMemory, onPlan } = options;
+  return withFamily(gpu, source, options, async (make) => {
+    const plan = await planOf(make, dtype);
+    if (maxWeightBytes !== undefined && plan.bytes > maxWeightBytes) {
+      const others = (['int8', 'nf4'] as const).filter((type) => type !== dtype);
+      const plans = await Promise.all(
+        others.map(async (type) => ({ type, bytes: (await planOf(make, type)).bytes })),
+      );
+      const what = `the weights of ${source.name}${dtype ? ` as ${dtype}` : ''}`;
+      throw doesNotFit(what, plan, maxWeightBytes, plans);
+    }
+    onPlan?.(plan);
+    const { model } = await make(dtype ? { type: dtype } : {});
+    try {
+      await gpu.finish();
+    } catch (error) {
+      model.destroy();
+      throw error;
+    }
+    return model;
+  });
+}
+
+/**
+ * What a model's weights take in GPU memory on this device; nothing is loaded.
+ *
+ * @throws as {@link loadModel}, but never OutOfMemoryError
+ */
+export async function planModel(
+  gpu: Gpu,
+  source: ModelSource,
+  options: Pick<LoadOptions, 'dtype' | 'families'> = {},
+): Promise<WeightPlan> {
+  return withFamily(gpu, source, options, (make) => planOf(make, options.dtype));
+}
+
+/** Makes the folder's model with a loader of its own. */
+type Make = (
+  options: WeightLoaderOptions,
+) => Promise<{ readonly model: VisionLanguageModel; readonly loader: WeightLoader }>;
+
+async function planOf(make: Make, type: WeightDtype | undefined): Promise<WeightPlan> {
+  const { model, loader } = await make({ planOnly: true, ...(type ? { type } : {}) });
+  const { plan } = loader;
+  model.destroy();
+  return plan;
+}
+
+async function withFamily<T>(
+  gpu: Gpu,
+  source: ModelSource,
+  { families }: Pick<LoadOptions, 'families'>,
+  work: (make: Make) => Promise<T>,
+): Promise<T> {
   const config = (await readJson(source, 'config.json')) as { model_type?: unknown } | null;
   const known = new Map(Object.entries({ ...FAMILIES, ...families }));
   const family = known.get(String(config?.model_type));
@@ -36,15 +110,16 @@ export async function loadModel(
       `${source.name}/config.json: model_type is ${JSON.stringify(config?.model_type)}; supported are ${[...known.keys()].join(', ')}`,
     );
   const checkpoint = await Checkpoint.open(source);
-  const loader = new WeightLoader(gpu, checkpoint, dtype ? { type: dtype } : {});
-  let model: VisionLanguageModel | undefined;
   try {
-    model = await family({ gpu, source, config, checkpoint, loader });
-    await gpu.finish();
-    return model;
-  } catch (error) {
-    (model ?? loader).destroy();
-    throw error;
+    return await work(async (options) => {
+      const loader = new WeightLoader(gpu, checkpoint, options);
+      try {
+        return { model: await family({ gpu, source, config, checkpoint, loader }), loader };
+      } catch (error) {
+        loader.destroy();
+        throw error;
+      }
+    });
   } finally {
     await checkpoint.close();
   }

@@ -15,7 +15,7 @@ export async function blocks(
 }
 
 /**
- * A linear layer [rows, columns].
+ * A linear layer [rows, columns], quantised if the loader does that.
  *
  * @param names several layers of one input are joined by rows; `rows` counts those of all
  */
@@ -28,8 +28,22 @@ export async function linear(
 ): Promise<Linear> {
   const all = (parameter: string) => [names].flat().map((name) => `${name}.${parameter}`);
   return {
-    weight: await loader.matrix(all('weight'), { rows, columns }),
+    weight: await loader.linear(all('weight'), { rows, columns }),
     bias: bias ? await loader.vector(all('bias'), rows) : undefined,
+  };
+}
+
+/** A convolution whose stride is its kernel, as a matrix [out channels, in channels · y · x]. It is never quantised. */
+export async function convolution(
+  loader: WeightLoader,
+  name: string,
+  rows: number,
+  columns: number,
+  { bias = true }: { readonly bias?: boolean } = {},
+): Promise<Linear> {
+  return {
+    weight: await loader.matrix(`${name}.weight`, { rows, columns }),
+    bias: bias ? await loader.vector(`${name}.bias`, rows) : undefined,
   };
 }
 

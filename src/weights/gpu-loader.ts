@@ -3,40 +3,46 @@
 
 import type { Gpu } from '../gpu/index.ts';
 import {
+  blockRows,
   ELEMENT_BYTES,
   type ElementType,
+  type LinearWeight,
+  type QuantizedType,
+  type QuantizedWeight,
+  quantize,
   type Vector,
   type Weight,
   type WeightPart,
-} from '../kernels/weight.ts';
+} from '../kernels/index.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import { type Dtype, dtypeBytes, f32ToBf16, f32ToF16, viewAs } from './dtype.ts';
+import { dtypeBytes } from './dtype.ts';
 import { WeightsError } from './errors.ts';
+import { type MatrixLayout, matrixLayout, type WeightPlan, weightPlan } from './plan.ts';
 import { elementCount, type TensorInfo } from './safetensors.ts';
-import { asFloat32, type HostTensor } from './tensors.ts';
+import { convert, rowPadder, type StoredArray, storageType, wholeWords } from './stored.ts';
 
-/** The most that is read at once, counted in f32; a single row may be larger. */
+/** The most that is read at once, counted in f32; rows that must stay together may be more. */
 const CHUNK_BYTES = 4 * 1024 * 1024;
 /** `queue.writeBuffer` copies; after this many bytes the queue is drained, or the copies would pile up. */
 const DRAIN_BYTES = 8 * 1024 * 1024;
 const USAGE = 0x80 | 0x08 | 0x04; // GPUBufferUsage.STORAGE | COPY_DST | COPY_SRC; the global is absent in Node
 
-/** How the float types of files are stored unless a type is asked for. */
-const STORED_AS: Partial<Record<Dtype, ElementType>> = { F32: 'f32', F64: 'f32', F16: 'f16', BF16: 'bf16' };
-/** Infinity's bits. */
-const INFINITY = { f16: 0x7c00, bf16: 0x7f80 };
-
-/** Values as they lie in GPU memory; the half types as their 16 bits. */
-type StoredArray = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
-
 export interface WeightLoaderOptions {
   /**
    * Storage type of all matrices. Default: as in the file (F64 becomes f32; tensors of different types that are
-   * joined into one matrix become f32).
+   * joined into one matrix become f32). A quantised type is that of the linear layers; the others stay as in the file.
    */
-  readonly type?: ElementType;
+  readonly type?: ElementType | QuantizedType;
   /** Bytes after which a matrix is split into parts. Default: the device's largest storage buffer. */
   readonly maxPartBytes?: number;
+  /** Load nothing, only count what it would take: weights then have buffers that do not exist. */
+  readonly planOnly?: boolean;
+}
+
+/** Size of a matrix. */
+interface MatrixSize {
+  readonly rows: number;
+  readonly columns: number;
 }
 
 /**
@@ -46,21 +52,27 @@ export interface WeightLoaderOptions {
 export class WeightLoader {
   readonly #gpu: Gpu;
   readonly #checkpoint: Checkpoint;
+  /** Of float matrices. */
   readonly #type: ElementType | undefined;
+  /** Of linear layers. */
+  readonly #quantizedType: QuantizedType | undefined;
   readonly #maxPartBytes: number;
+  readonly #planOnly: boolean;
   readonly #buffers: GPUBuffer[] = [];
   #undrained = 0;
 
-  constructor(gpu: Gpu, checkpoint: Checkpoint, options: WeightLoaderOptions = {}) {
+  constructor(
+    gpu: Gpu,
+    checkpoint: Checkpoint,
+    { type, maxPartBytes = Number.POSITIVE_INFINITY, planOnly = false }: WeightLoaderOptions = {},
+  ) {
     const { maxStorageBufferBindingSize, maxBufferSize } = gpu.capabilities.limits;
     this.#gpu = gpu;
     this.#checkpoint = checkpoint;
-    this.#type = options.type;
-    this.#maxPartBytes = Math.min(
-      options.maxPartBytes ?? Number.POSITIVE_INFINITY,
-      maxStorageBufferBindingSize,
-      maxBufferSize,
-    );
+    if (type === 'nf4' || type === 'int8') this.#quantizedType = type;
+    else this.#type = type;
+    this.#maxPartBytes = Math.min(maxPartBytes, maxStorageBufferBindingSize, maxBufferSize);
+    this.#planOnly = planOnly;
   }
 
   /** Bytes of GPU memory that all weights loaded so far take. */
@@ -68,36 +80,60 @@ export class WeightLoader {
     return this.#buffers.reduce((sum, buffer) => sum + buffer.size, 0);
   }
 
+  /** What has been loaded so far, or would have been. */
+  get plan(): WeightPlan {
+    return weightPlan(this.#buffers.map(({ label, size }) => ({ name: label, bytes: size })));
+  }
+
   /**
-   * A matrix [rows, columns]. Several tensors are joined by rows (query, key and value of one block, for example).
-   * A tensor counts as a matrix if its last dimensions multiply to `columns`, so a convolution's [out, in, y, x] is
-   * one of in · y · x columns.
+   * A matrix [rows, columns] of floats. Several tensors are joined by rows (query, key and value of one block, for
+   * example). A tensor counts as a matrix if its last dimensions multiply to `columns`, so a convolution's
+   * [out, in, y, x] is one of in · y · x columns.
    *
    * @throws WeightsError if a tensor is missing, of another shape, not of a float type, or if a finite value does
    *   not fit the storage type
    */
-  async matrix(
-    names: string | readonly string[],
-    { rows, columns }: { rows: number; columns: number },
-  ): Promise<Weight> {
-    const infos = [names].flat().map((name) => this.#checkpoint.info(name));
-    checkMatrix(infos, rows, columns);
+  async matrix(names: string | readonly string[], { rows, columns }: MatrixSize): Promise<Weight> {
+    const infos = this.#matrixInfos(names, rows, columns);
     const stored = new Set(infos.map(storageType));
     const type = this.#type ?? (stored.size === 1 ? [...stored][0]! : 'f32');
-    const stride = 4 * Math.ceil(columns / 4);
-    const name = infos.map((info) => info.name).join(' + ');
-    const parts = this.#allocate(name, rows, stride * ELEMENT_BYTES[type]);
-    const pad = rowPadder(columns, stride);
-    const rowsAtOnce = Math.max(1, Math.floor(CHUNK_BYTES / (4 * columns)));
-    let row = 0;
-    for (const info of infos) {
-      const rowBytes = columns * dtypeBytes(info.dtype);
-      for await (const { bytes } of this.#checkpoint.chunks(info.name, rowsAtOnce * rowBytes)) {
+    const name = joinedName(infos);
+    const { stride, parts: layout } = this.#layout(infos, type, columns);
+    const parts = layout.map(({ firstRow, rows: count, bytes }) => ({
+      buffer: this.#createBuffer(bytes, name),
+      firstRow,
+      rows: count,
+    }));
+    if (!this.#planOnly) {
+      const pad = rowPadder(columns, stride);
+      for await (const { info, bytes, row } of this.#rows(infos, columns, 1))
         await this.#writeRows(parts, row, stride, pad(convert(info, bytes, type)));
-        row += bytes.length / rowBytes;
-      }
     }
     return { name, type, rows, columns, stride, parts };
+  }
+
+  /**
+   * The matrix of a linear layer: quantised if that is the storage type, else as {@link matrix}. Every tensor is quantised
+   * by itself, as bitsandbytes quantises modules.
+   *
+   * @throws WeightsError as {@link matrix} does, and if a value that is to be quantised is not finite
+   */
+  async linear(names: string | readonly string[], { rows, columns }: MatrixSize): Promise<LinearWeight> {
+    const type = this.#quantizedType;
+    if (!type) return this.matrix(names, { rows, columns });
+    const infos = this.#matrixInfos(names, rows, columns);
+    infos.forEach(storageType);
+    const name = joinedName(infos);
+    const { stride, parts: layout } = this.#layout(infos, type, columns);
+    const parts = layout.map(({ firstRow, rows: count, bytes, scaleBytes }) => ({
+      buffer: this.#createBuffer(bytes, name),
+      scales: this.#createBuffer(scaleBytes, `${name} (scales)`),
+      firstRow,
+      rows: count,
+    }));
+    const weight = { name, type, rows, columns, stride, parts };
+    if (!this.#planOnly) await this.#quantize(infos, weight);
+    return weight;
   }
 
   /**
@@ -112,10 +148,10 @@ export class WeightLoader {
     const flat = infos.every((info) => info.shape.filter((size) => size !== 1).length <= 1);
     if (!flat || sum(infos.map((info) => elementCount(info.shape))) !== length || length === 0)
       throw misfit(infos, `a vector of ${length} elements`);
-    const name = infos.map((info) => info.name).join(' + ');
+    const name = joinedName(infos);
     const buffer = this.#createBuffer(16 * Math.ceil(length / 4), name);
     let at = 0;
-    for (const info of infos) {
+    for (const info of this.#planOnly ? [] : infos) {
       for await (const { bytes } of this.#checkpoint.chunks(info.name, CHUNK_BYTES)) {
         const values = convert(info, bytes, 'f32');
         await this.#write(buffer, 4 * at, values, 0, values.length);
@@ -130,26 +166,68 @@ export class WeightLoader {
     for (const buffer of this.#buffers.splice(0)) buffer.destroy();
   }
 
-  /** Buffers for all rows, each as large as a binding may be. */
-  #allocate(name: string, rows: number, rowBytes: number): WeightPart[] {
-    const rowsPerPart = Math.floor(this.#maxPartBytes / rowBytes);
-    if (rowsPerPart === 0)
-      throw new WeightsError(
-        `${this.#checkpoint.name}: one row of tensor "${name}" takes ${rowBytes} bytes; ` +
-          `this device's largest storage buffer has ${this.#maxPartBytes}`,
-      );
-    const parts: WeightPart[] = [];
-    for (let firstRow = 0; firstRow < rows; firstRow += rowsPerPart) {
-      const count = Math.min(rowsPerPart, rows - firstRow);
-      parts.push({ buffer: this.#createBuffer(count * rowBytes, name), firstRow, rows: count });
+  #matrixInfos(names: string | readonly string[], rows: number, columns: number): TensorInfo[] {
+    const infos = [names].flat().map((name) => this.#checkpoint.info(name));
+    checkMatrix(infos, rows, columns);
+    return infos;
+  }
+
+  #layout(infos: readonly TensorInfo[], type: ElementType | QuantizedType, columns: number): MatrixLayout {
+    const tensorRows = infos.map(({ shape }) => elementCount(shape) / columns);
+    const name = `${this.#checkpoint.name}: tensor "${joinedName(infos)}"`;
+    return matrixLayout(name, type, tensorRows, columns, this.#maxPartBytes);
+  }
+
+  /** All rows in order, a multiple of `together` at a time unless the tensor ends. */
+  async *#rows(infos: readonly TensorInfo[], columns: number, together: number) {
+    const count = Math.max(1, Math.floor(CHUNK_BYTES / (4 * columns * together))) * together;
+    let row = 0;
+    for (const info of infos) {
+      const rowBytes = columns * dtypeBytes(info.dtype);
+      for await (const { bytes } of this.#checkpoint.chunks(info.name, count * rowBytes)) {
+        yield { info, bytes, row };
+        row += bytes.length / rowBytes;
+      }
     }
-    return parts;
   }
 
   #createBuffer(size: number, name: string): GPUBuffer {
-    const buffer = this.#gpu.createBuffer(size, USAGE, name);
+    const buffer = this.#planOnly
+      ? ({ size, label: name, destroy: () => {} } as unknown as GPUBuffer)
+      : this.#gpu.createBuffer(size, USAGE, name);
     this.#buffers.push(buffer);
     return buffer;
+  }
+
+  async #quantize(infos: readonly TensorInfo[], weight: QuantizedWeight): Promise<void> {
+    const { columns, name, type } = weight;
+    const gpu = this.#gpu;
+    const refused = gpu.createBuffer(4, USAGE, `${name} (not finite)`);
+    try {
+      for await (const { info, bytes, row } of this.#rows(infos, columns, blockRows(type, columns))) {
+        const stored = storageType(info);
+        const values = info.dtype === 'F64' ? new Uint8Array(convert(info, bytes, 'f32').buffer) : bytes;
+        const rowBytes = columns * ELEMENT_BYTES[stored];
+        for (const { part, begin, end } of overlaps(weight.parts, row, values.length / rowBytes)) {
+          const buffer = gpu.uploadWords(
+            wholeWords(values.subarray((begin - row) * rowBytes, (end - row) * rowBytes)),
+            `${name} (file)`,
+          );
+          const input = { buffer, type: stored, rows: end - begin };
+          quantize(gpu, input, weight, part, begin - part.firstRow, refused);
+          gpu.pool.release(buffer);
+          await this.#wrote((end - begin) * rowBytes);
+        }
+      }
+      const [flag] = await gpu.read({ buffer: refused, rows: 1, columns: 1, stride: 1, offset: 0 });
+      if (flag![0] !== 0)
+        throw new WeightsError(
+          `${infos[0]!.file}: tensor "${name}" holds a value that is not finite, which ${type} cannot store. Load the model as it is in the file.`,
+        );
+    } finally {
+      gpu.recorder.submit(); // after an error, work on these buffers may still be waiting
+      refused.destroy();
+    }
   }
 
   /** Writes whole rows from row `first` of the matrix into the parts that they fall into. */
@@ -159,12 +237,8 @@ export class WeightLoader {
     stride: number,
     values: StoredArray,
   ): Promise<void> {
-    const last = first + values.length / stride;
     const rowBytes = stride * values.BYTES_PER_ELEMENT;
-    for (const part of parts) {
-      const begin = Math.max(first, part.firstRow);
-      const end = Math.min(last, part.firstRow + part.rows);
-      if (begin >= end) continue;
+    for (const { part, begin, end } of overlaps(parts, first, values.length / stride)) {
       const offset = (begin - part.firstRow) * rowBytes;
       await this.#write(part.buffer, offset, values, (begin - first) * stride, (end - begin) * stride);
     }
@@ -179,11 +253,29 @@ export class WeightLoader {
     count: number,
   ): Promise<void> {
     this.#gpu.device.queue.writeBuffer(buffer, offset, values, from, count);
-    this.#undrained += count * values.BYTES_PER_ELEMENT;
+    await this.#wrote(count * values.BYTES_PER_ELEMENT);
+  }
+
+  /** To be called after bytes have been written to the queue. */
+  async #wrote(bytes: number): Promise<void> {
+    this.#undrained += bytes;
     if (this.#undrained < DRAIN_BYTES) return;
     this.#undrained = 0;
     await this.#gpu.finish();
   }
+}
+
+/** The parts that `count` rows from row `first` fall into, and the rows of the matrix that are in each. */
+function* overlaps<P extends WeightPart>(parts: readonly P[], first: number, count: number) {
+  for (const part of parts) {
+    const begin = Math.max(first, part.firstRow);
+    const end = Math.min(first + count, part.firstRow + part.rows);
+    if (begin < end) yield { part, begin, end };
+  }
+}
+
+function joinedName(infos: readonly TensorInfo[]): string {
+  return infos.map((info) => info.name).join(' + ');
 }
 
 /** Throws unless the tensors, one below the other, are a matrix of this size. */
@@ -210,50 +302,6 @@ function misfit(infos: readonly TensorInfo[], expected: string): WeightsError {
     `${infos[0]?.file}: expected ${expected}${infos.length > 1 ? ' from these tensors together' : ''}, found ${found}. ` +
       'Do config.json and the weights belong to the same model?',
   );
-}
-
-function storageType({ name, file, dtype }: TensorInfo): ElementType {
-  const type = STORED_AS[dtype];
-  if (!type) throw new WeightsError(`${file}: tensor "${name}" is ${dtype}, expected F32, F16, BF16 or F64`);
-  return type;
-}
-
-/** A tensor's bytes in the storage type. What is stored as it is keeps every bit. */
-function convert(
-  { name, file, dtype }: TensorInfo,
-  bytes: Uint8Array<ArrayBuffer>,
-  type: ElementType,
-): StoredArray {
-  if (dtype === type.toUpperCase()) return viewAs(dtype as 'F32' | 'F16' | 'BF16', bytes);
-  const values = asFloat32({ dtype, shape: [], data: viewAs(dtype, bytes) } as unknown as HostTensor, name);
-  if (type === 'f32') return values;
-  const halves = type === 'f16' ? f32ToF16(values) : f32ToBf16(values);
-  const infinity = INFINITY[type];
-  for (let i = 0; i < halves.length; i++) {
-    if ((halves[i]! & 0x7fff) === infinity && Number.isFinite(values[i]))
-      throw new WeightsError(
-        `${file}: tensor "${name}" holds ${values[i]}, which is too large for ${type}. Load the model as f32.`,
-      );
-  }
-  return halves;
-}
-
-/**
- * A function that moves rows of `columns` elements apart to every `stride` elements, zeros between. Its result is
- * overwritten by its next call: a new array for each chunk would be that much more waiting to be collected.
- */
-function rowPadder(columns: number, stride: number): (values: StoredArray) => StoredArray {
-  if (stride === columns) return (values) => values;
-  let room: StoredArray | undefined;
-  return (values) => {
-    const rows = values.length / columns;
-    if (!room || room.length < rows * stride)
-      room =
-        values instanceof Float32Array ? new Float32Array(rows * stride) : new Uint16Array(rows * stride);
-    for (let row = 0; row < rows; row++)
-      room.set(values.subarray(row * columns, (row + 1) * columns), row * stride);
-    return room.subarray(0, rows * stride);
-  };
 }
 
 function sum(numbers: readonly number[]): number {

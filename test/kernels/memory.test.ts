@@ -19,6 +19,7 @@ import {
   uploadPlan,
 } from '../../src/kernels/index.ts';
 import { testGpu } from '../support/gpu.ts';
+import { uploadQuantized } from './quantized-support.ts';
 import { uploadVector, uploadWeight } from './support.ts';
 
 /** Bytes in use that `work` leaves behind, apart from the tensors it returns. */
@@ -32,6 +33,7 @@ it('kernels keep nothing but their results: the tables they upload go back to th
   const gpu = await testGpu();
   const rows = [1, 2, 3, 4].map((value) => [value, value, value, value]);
   const weight = uploadWeight(gpu, rows);
+  const quantized = uploadQuantized(gpu, rows, 'nf4');
   const vector = uploadVector(gpu, [1, 2, 3, 4]);
   const fired = gpu.uploadWords(new Uint32Array(1), 'fired');
   const x = gpu.upload(new Float32Array(16), 4, 4, 'x');
@@ -41,6 +43,7 @@ it('kernels keep nothing but their results: the tables they upload go back to th
   const edit = { row: 0, firstColumn: 0, columns: 4, source: 1, alpha: 1, counter: 0 };
   const calls: Record<string, () => readonly Tensor[]> = {
     matmul: () => [matmul(gpu, x, weight, { bias: vector })],
+    'matmul with a quantised weight': () => [matmul(gpu, x, quantized)],
     activate: () => [activate(gpu, x, 'gelu')],
     normalize: () => [normalize(gpu, x, { scale: vector, eps: 1 })],
     gatherRows: () => [gatherRows(gpu, x, Uint32Array.of(1), gpu.empty(1, 4, 'out'))],

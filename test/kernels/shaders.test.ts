@@ -23,6 +23,8 @@ import {
   meanRows,
   normalize,
   planAttention,
+  type QuantizedWeight,
+  quantize,
   restoration,
   rotate,
   uploadPlan,
@@ -53,7 +55,7 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
   });
   const gpu = {
     capabilities: { ...device, limits: { maxComputeWorkgroupsPerDimension: 65535 } },
-    pool: { release: () => {} },
+    pool: { acquire: () => buffer, release: () => {} },
     empty: tensor,
     uploadWords: () => buffer,
     dispatch: (source: KernelSource, buffers: readonly GPUBuffer[]) => {
@@ -66,6 +68,10 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
     const part = { buffer, firstRow: 0, rows: 8 };
     return { name: 'weight', type, rows: 8, columns: 8, stride: 8, parts: [part] };
   };
+  const quantized = (type: QuantizedWeight['type']): QuantizedWeight => {
+    const part = { buffer, scales: buffer, firstRow: 0, rows: 8 };
+    return { name: 'weight', type, rows: 8, columns: 64, stride: 64, parts: [part] };
+  };
   const x = tensor(8, 8);
 
   for (const rows of [1, 8])
@@ -75,6 +81,16 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
         for (const activation of ACTIVATIONS)
           matmul(gpu, tensor(rows, 8), weight('f32'), { bias, residual, activation });
       }
+  for (const weight of [quantized('nf4'), quantized('int8')]) {
+    for (const rows of [1, 4, 17])
+      for (const bias of [undefined, vector])
+        for (const residual of [undefined, tensor(rows, 8)])
+          matmul(gpu, tensor(rows, 64), weight, { bias, residual });
+    for (const type of TYPES) {
+      const [part] = weight.parts;
+      quantize(gpu, { buffer, type, rows: 8 }, weight, part!, 0, buffer);
+    }
+  }
   for (const activation of ACTIVATIONS) for (const gate of [undefined, x]) activate(gpu, x, activation, gate);
   add(gpu, x, x);
   for (const shift of [undefined, vector]) normalize(gpu, x, { scale: vector, shift, eps: 1e-5 });

@@ -27,7 +27,7 @@ function round(value: number, { fractionBits, minExponent, maxExponent }: Format
   return Math.sign(value) * (rounded >= 2 ** (maxExponent + 1) ? Number.POSITIVE_INFINITY : rounded);
 }
 
-function roundHalfToEven(value: number): number {
+export function roundHalfToEven(value: number): number {
   const below = Math.floor(value);
   if (value - below !== 0.5) return Math.round(value);
   return below % 2 === 0 ? below : below + 1;

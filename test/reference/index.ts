@@ -8,5 +8,6 @@ export { add, type LinearOptions, linear } from './linear.ts';
 export { dot, flatten, type Matrix, mean, norm, sum, toRows } from './matrix.ts';
 export { logSumExp, restoration } from './metrics.ts';
 export { layerNorm, rmsNorm } from './norm.ts';
+export { int8, NF4_CODE, nf4, type Quantized } from './quantize.ts';
 export { rotary } from './rotary.ts';
 export { gatherRows, intervene, meanRows } from './rows.ts';

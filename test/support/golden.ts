@@ -2,8 +2,12 @@
 
 import { readFileSync } from 'node:fs';
 import type { Gpu } from '../../src/gpu/index.ts';
-import type { ElementType } from '../../src/kernels/index.ts';
-import { loadModel, type Sample, type VisionLanguageModel } from '../../src/models/index.ts';
+import {
+  loadModel,
+  type Sample,
+  type VisionLanguageModel,
+  type WeightDtype,
+} from '../../src/models/index.ts';
 import { fileSource, nodeFolder } from '../../src/platform/node/files.ts';
 import { asFloat32, readTensors } from '../../src/weights/index.ts';
 import { testGpu } from './gpu.ts';
@@ -17,7 +21,7 @@ export function fixture(path: string): string {
 
 export async function loadFixtureModel(
   name: string,
-  options: { dtype?: ElementType; gpu?: Gpu } = {},
+  options: { dtype?: WeightDtype; gpu?: Gpu } = {},
 ): Promise<VisionLanguageModel> {
   const gpu = options.gpu ?? (await testGpu());
   return loadModel(gpu, await nodeFolder(fixture(name)), options);

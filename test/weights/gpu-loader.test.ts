@@ -194,7 +194,7 @@ describe('a matrix', () => {
       STORED.F32!(ramp(6), [2, 3]),
       'w',
       { maxPartBytes: 15 },
-      /one row of tensor "w" takes 16 bytes; .* has 15/,
+      /tensor "w": one row takes 16 bytes as f32; .* has 15/,
     ],
   ])('that %s is refused', async (_, tensor, name, options, message) => {
     const loader = await loaderOf({ w: tensor }, options);

@@ -461,6 +461,52 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   }
 }
 `,
+  dequantize: `// Y[r, k] = value(codes[first + r, k]) · scale: rows of a quantised matrix as f32. Codes: quantized_values.wgsl.
+//
+// codes [rows, words of a row], Y with the same rows, so padding becomes zeros.
+// scales: NF4 one for each 64 elements, counted row by row over the \`K\` columns without padding; int8 one for each row.
+// Constants: NF4, WG, CODES (codes in a word) = 4 · QUADS. One thread converts one word, then steps on by the grid.
+
+struct Params { count: u32, threads: u32, rowWords: u32, first: u32, K: u32 }
+
+@group(0) @binding(0) var<storage, read> codes: array<u32>;
+@group(0) @binding(1) var<storage, read> scales: array<f32>;
+@group(0) @binding(2) var<storage, read_write> Y: array<vec4f>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index) thread: u32) {
+  prepareValues(thread);
+  for (var i = id.x; i < params.count; i += params.threads) {
+    let row = params.first + i / params.rowWords;
+    let word = codes[params.first * params.rowWords + i];
+    //@if NF4
+    // Where rows are no multiple of 8 elements, a block may end inside a word.
+    let element = row * params.K + (i % params.rowWords) * CODES;
+    let blockNumber = element / 64u;
+    let next = min((element + CODES - 1u) / 64u, arrayLength(&scales) - 1u);
+    let before = scales[blockNumber];
+    let after = scales[next];
+    //@else
+    let scale = scales[row];
+    //@endif
+    //@unroll q 0..QUADS
+    {
+      var y: vec4f;
+      //@unroll e 0..4
+      {
+        let at = {q}u * 4u + {e}u;
+        //@if NF4
+        let scale = select(after, before, (element + at) / 64u == blockNumber);
+        //@endif
+        y[{e}] = codeValue(word, at) * scale;
+      }
+      //@end
+      Y[i * QUADS + {q}u] = y;
+    }
+    //@end
+  }
+}
+`,
   embed_image: `// Y[b · T + t, c] = P[t, c] + (t = 0 ? class[c] : E[b · (T − 1) + t − 1, c]): class token in front, positions added.
 //
 // E [B · (T − 1), C] embedded patches; class [C]; P [T, C] position table (f32, f16 or bf16, rows of \`stride\`).
@@ -700,11 +746,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 // W [N, K] in PyTorch's order (out features × in features), f32, f16 or bf16; rows padded with zeros to \`wStride\`
 //   elements, a multiple of 4. Bound are the rows of one part; \`nFirst\` is the part's first row.
 // bias [N], R [M, N] (rows of \`rStride\`), C [M, N] (rows of \`cStride\`).
-// Constants: HAS_BIAS, HAS_RESIDUAL, VEC4 (rows of A start at multiples of 4 elements and K is a multiple of 4).
+// Constants: CHUNK, HAS_BIAS, HAS_RESIDUAL, VEC4 (rows of A start at multiples of 4 elements and K is a multiple of 4).
 //   The prelude defines act as \`activate\` and the loading of weights as \`weight4\`.
 //
-// In every kernel every C[m, n] is one chain of fma over ascending k. So a row does not depend on the rows beside it,
-// and all kernels and tiles give the same bits on one device.
+// In every kernel every C[m, n] is the sum, chunk after chunk, of chains of CHUNK fma over ascending k (the last may be
+// shorter): chains of limited length round less. So a row does not depend on the rows beside it, and all kernels and tiles
+// give the same bits on one device.
 
 struct Params {
   M: u32, N: u32, K: u32, nFirst: u32,
@@ -763,28 +810,132 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //@unroll r 0..MR
   let a{r} = params.aOffset + min(m0 + {r}u, params.M - 1u) * params.aStride;
   //@unroll c 0..NR
-  var s{r}_{c} = 0.0;
+  var total{r}_{c} = 0.0;
   //@end
   //@end
-  for (var k = 0u; k < params.K; k += 4u) {
-    //@unroll c 0..NR
-    let b{c} = weight4(W[w{c} + k / 4u]);
-    //@end
+  for (var first = 0u; first < params.K; first += CHUNK) {
     //@unroll r 0..MR
-    {
-      let y0 = element(a{r}, k);
-      let y1 = element(a{r}, k + 1u);
-      let y2 = element(a{r}, k + 2u);
-      let y3 = element(a{r}, k + 3u);
+    //@unroll c 0..NR
+    var s{r}_{c} = 0.0;
+    //@end
+    //@end
+    let stop = min(first + CHUNK, params.K);
+    for (var k = first; k < stop; k += 4u) {
       //@unroll c 0..NR
-      s{r}_{c} = fma(y3, b{c}.w, fma(y2, b{c}.z, fma(y1, b{c}.y, fma(y0, b{c}.x, s{r}_{c}))));
+      let b{c} = weight4(W[w{c} + k / 4u]);
+      //@end
+      //@unroll r 0..MR
+      {
+        let y0 = element(a{r}, k);
+        let y1 = element(a{r}, k + 1u);
+        let y2 = element(a{r}, k + 2u);
+        let y3 = element(a{r}, k + 3u);
+        //@unroll c 0..NR
+        s{r}_{c} = fma(y3, b{c}.w, fma(y2, b{c}.z, fma(y1, b{c}.y, fma(y0, b{c}.x, s{r}_{c}))));
+        //@end
+      }
       //@end
     }
+    //@unroll r 0..MR
+    //@unroll c 0..NR
+    total{r}_{c} += s{r}_{c};
+    //@end
     //@end
   }
   //@unroll r 0..MR
   //@unroll c 0..NR
-  finish(s{r}_{c}, m0 + {r}u, n0 + {c}u * WG);
+  finish(total{r}_{c}, m0 + {r}u, n0 + {c}u * WG);
+  //@end
+  //@end
+}
+`,
+  matmul_quantized: `// Matrix product of few rows with a quantised weight, whose values are made in registers. Operands: matmul_operands.wgsl,
+// codes: quantized_values.wgsl.
+//
+// K is a multiple of 64. W: 16 bytes of codes at a time, which are SHARES · LANES = 4 · CODES elements. scales: NF4 one
+// for each 64 elements of the part's rows, int8 one for each row.
+// One workgroup computes MR × (WG · NR) values; thread t owns columns n0 + t, n0 + WG + t, …. With SUBGROUPS the
+// workgroup is one subgroup of LANES = WG threads, each of which loads every LANES-th element of a row of A for all.
+// A value is multiplied with its scale before the chains of fma, so the result has the bits of a product with the
+// dequantised matrix.
+// Constants: WG, MR, NR, NF4, CODES (codes in a word), SUBGROUPS, SHARES, LANES, OPTIONAL = HAS_BIAS + HAS_RESIDUAL.
+
+@group(0) @binding(3u + OPTIONAL) var<storage, read> scales: array<f32>;
+
+@compute @workgroup_size(WG)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  //@if SUBGROUPS
+  @builtin(subgroup_invocation_id) thread: u32,
+  //@else
+  @builtin(local_invocation_index) thread: u32,
+  //@endif
+) {
+  prepareValues(thread);
+  let m0 = group.y * MR;
+  let n0 = group.x * WG * NR + thread;
+  const span = 4u * CODES;
+  //@unroll c 0..NR
+  let column{c} = min(n0 + {c}u * WG, params.N - 1u);
+  let w{c} = column{c} * (params.wStride / span);
+  //@end
+  //@unroll r 0..MR
+  let a{r} = params.aOffset + min(m0 + {r}u, params.M - 1u) * params.aStride;
+  //@unroll c 0..NR
+  var s{r}_{c} = 0.0;
+  var total{r}_{c} = 0.0;
+  //@end
+  //@end
+  for (var k = 0u; k < params.K; k += span) {
+    //@if SUBGROUPS
+    //@unroll r 0..MR
+    //@unroll h 0..SHARES
+    let x{r}_{h} = A[a{r} + k + {h}u * LANES + thread];
+    //@end
+    //@end
+    //@endif
+    //@unroll c 0..NR
+    let words{c} = W[w{c} + k / span];
+    //@if NF4
+    let scale{c} = scales[(column{c} * params.K + k) / 64u];
+    //@else
+    let scale{c} = scales[column{c}];
+    //@endif
+    //@end
+    //@unroll h 0..SHARES
+    //@unroll l 0..LANES
+    {
+      const e = {h}u * LANES + {l}u;
+      //@unroll c 0..NR
+      let b{c} = codeValue(words{c}[e / CODES], e % CODES) * scale{c};
+      //@end
+      //@unroll r 0..MR
+      {
+        //@if SUBGROUPS
+        let y = subgroupBroadcast(x{r}_{h}, {l}u);
+        //@else
+        let y = A[a{r} + k + e];
+        //@endif
+        //@unroll c 0..NR
+        s{r}_{c} = fma(y, b{c}, s{r}_{c});
+        //@end
+      }
+      //@end
+    }
+    //@end
+    //@end
+    if ((k + span) % CHUNK == 0u) {
+      //@unroll r 0..MR
+      //@unroll c 0..NR
+      total{r}_{c} += s{r}_{c};
+      s{r}_{c} = 0.0;
+      //@end
+      //@end
+    }
+  }
+  //@unroll r 0..MR
+  //@unroll c 0..NR
+  finish(total{r}_{c} + s{r}_{c}, m0 + {r}u, n0 + {c}u * WG);
   //@end
   //@end
 }
@@ -810,50 +961,63 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
   //@unroll r 0..MR
   let a{r} = params.aOffset + min(m0 + {r}u, lastM) * params.aStride + lane;
   //@unroll c 0..NR
-  var s{r}_{c} = 0.0;
+  var total{r}_{c} = 0.0;
   //@end
   //@end
   let whole = params.K - params.K % SG;
-  for (var k = 0u; k < whole; k += SG) {
-    // All loads come first: SwiftShader makes branches of each, and keeps registers only between branches.
+  for (var first = 0u; first < params.K; first += CHUNK) {
     //@unroll r 0..MR
-    let x{r} = A[a{r} + k];
-    //@end
-    //@unroll q 0..QUADS
     //@unroll c 0..NR
-    let b{c}_{q} = weight4(W[w{c} + k / 4u + {q}u]);
+    var s{r}_{c} = 0.0;
     //@end
     //@end
-    //@unroll q 0..QUADS
-    //@unroll r 0..MR
-    {
-      let y0 = subgroupBroadcast(x{r}, {q}u * 4u);
-      let y1 = subgroupBroadcast(x{r}, {q}u * 4u + 1u);
-      let y2 = subgroupBroadcast(x{r}, {q}u * 4u + 2u);
-      let y3 = subgroupBroadcast(x{r}, {q}u * 4u + 3u);
+    let stop = min(first + CHUNK, whole);
+    for (var k = first; k < stop; k += SG) {
+      // All loads come first: SwiftShader makes branches of each, and keeps registers only between branches.
+      //@unroll r 0..MR
+      let x{r} = A[a{r} + k];
+      //@end
+      //@unroll q 0..QUADS
       //@unroll c 0..NR
-      s{r}_{c} = fma(y3, b{c}_{q}.w, fma(y2, b{c}_{q}.z, fma(y1, b{c}_{q}.y, fma(y0, b{c}_{q}.x, s{r}_{c}))));
+      let b{c}_{q} = weight4(W[w{c} + k / 4u + {q}u]);
+      //@end
+      //@end
+      //@unroll q 0..QUADS
+      //@unroll r 0..MR
+      {
+        let y0 = subgroupBroadcast(x{r}, {q}u * 4u);
+        let y1 = subgroupBroadcast(x{r}, {q}u * 4u + 1u);
+        let y2 = subgroupBroadcast(x{r}, {q}u * 4u + 2u);
+        let y3 = subgroupBroadcast(x{r}, {q}u * 4u + 3u);
+        //@unroll c 0..NR
+        s{r}_{c} = fma(y3, b{c}_{q}.w, fma(y2, b{c}_{q}.z, fma(y1, b{c}_{q}.y, fma(y0, b{c}_{q}.x, s{r}_{c}))));
+        //@end
+      }
+      //@end
       //@end
     }
-    //@end
-    //@end
-  }
-  //@if TAIL
-  for (var k = whole; k < params.K; k++) {
-    //@unroll c 0..NR
-    let b{c} = weight4(W[w{c} + k / 4u])[k % 4u];
-    //@end
+    //@if TAIL
+    for (var k = max(first, whole); k < min(first + CHUNK, params.K); k++) {
+      //@unroll c 0..NR
+      let b{c} = weight4(W[w{c} + k / 4u])[k % 4u];
+      //@end
+      //@unroll r 0..MR
+      let x{r} = A[a{r} + k - lane];
+      //@unroll c 0..NR
+      s{r}_{c} = fma(x{r}, b{c}, s{r}_{c});
+      //@end
+      //@end
+    }
+    //@endif
     //@unroll r 0..MR
-    let x{r} = A[a{r} + k - lane];
     //@unroll c 0..NR
-    s{r}_{c} = fma(x{r}, b{c}, s{r}_{c});
+    total{r}_{c} += s{r}_{c};
     //@end
     //@end
   }
-  //@endif
   //@unroll r 0..MR
   //@unroll c 0..NR
-  finish(s{r}_{c}, m0 + {r}u, n0 + {c}u * SG);
+  finish(total{r}_{c}, m0 + {r}u, n0 + {c}u * SG);
   //@end
   //@end
 }
@@ -865,7 +1029,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
 // multiplies rows y, y + TY, … by columns x, x + TX, …. Few rows make few products but need as many weights, so for them
 // more threads load than multiply. Workgroup memory holds quads along k, PITCH = QUADS + 1 per row, which keeps rows in
 // different banks: (BM + BN) · PITCH · 16 bytes.
-// Constants: WG, TX, TY, MR, NR, QUADS.
+// Constants: WG, TX, TY, MR, NR, QUADS (4 · QUADS divides CHUNK).
 
 const BM = TY * MR;
 const BN = TX * NR;
@@ -906,6 +1070,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //@unroll r 0..MR
   //@unroll c 0..NR
   var s{r}_{c} = 0.0;
+  var total{r}_{c} = 0.0;
   //@end
   //@end
   for (var q0 = 0u; 4u * q0 < params.K; q0 += QUADS) {
@@ -932,11 +1097,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       }
     }
     workgroupBarrier();
+    if (4u * (q0 + QUADS) % CHUNK == 0u) {
+      //@unroll r 0..MR
+      //@unroll c 0..NR
+      total{r}_{c} += s{r}_{c};
+      s{r}_{c} = 0.0;
+      //@end
+      //@end
+    }
   }
   if (y < TY) {
     //@unroll r 0..MR
     //@unroll c 0..NR
-    finish(s{r}_{c}, m0 + y + {r}u * TY, n0 + x + {c}u * TX);
+    finish(total{r}_{c} + s{r}_{c}, m0 + y + {r}u * TY, n0 + x + {c}u * TX);
     //@end
     //@end
   }
@@ -966,6 +1139,164 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     Y[g * params.C + c] = total / f32(count);
   }
 }
+`,
+  quantize_codes: `// codes[first + r, k] = the code nearest to X[r, k] / scale. Input: quantize_input.wgsl, codes: quantized_values.wgsl.
+//
+// X [rows, K] without padding. scales: those of the whole part; NF4 one for each 64 elements, counted row by row, int8
+// one for each row.
+// NF4: x · (1 / absmax), as bitsandbytes computes it, and the lower of two equally near codes.
+// int8: x / scale, and the even of two equally near codes.
+// Constants: WG, NF4 (or else int8), CODES (codes in a word). One thread makes one word, then steps on by the grid.
+
+struct Params { count: u32, threads: u32, rowWords: u32, first: u32, K: u32 }
+
+@group(0) @binding(1) var<storage, read> scales: array<f32>;
+@group(0) @binding(2) var<storage, read_write> codes: array<u32>;
+
+//@if NF4
+// The number of midpoints between codes that lie below x. They are rounded down to f32, so that \`>\` is right for all x.
+fn encode(x: f32) -> u32 {
+  return u32(x > -0.8480964303016663) + u32(x > -0.6106329560279846) + u32(x > -0.4599952697753906)
+    + u32(x > -0.33967944979667664) + u32(x > -0.23460741341114044) + u32(x > -0.13791173696517944)
+    + u32(x > -0.045525018125772476) + u32(x > 0.03979014977812767) + u32(x > 0.120255246758461)
+    + u32(x > 0.2035212516784668) + u32(x > 0.2920137643814087) + u32(x > 0.3893125355243683)
+    + u32(x > 0.5016633868217468) + u32(x > 0.6427869200706482) + u32(x > 0.8614783883094788);
+}
+
+// Where 1 / absmax would not be finite, everything becomes 0: values below 2^-126 are 0 to most adapters anyway.
+fn inverse(absmax: f32) -> f32 {
+  return select(0.0, 1.0 / absmax, absmax >= 0x1p-126f);
+}
+//@endif
+
+@compute @workgroup_size(WG)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  for (var i = id.x; i < params.count; i += params.threads) {
+    let row = i / params.rowWords;
+    let column = (i % params.rowWords) * CODES;
+    let rowStart = row * params.K;
+    //@if NF4
+    // Where rows are no multiple of 8 elements, a block may end inside a word.
+    let place = params.first * params.K + rowStart + column;
+    let blockNumber = place / 64u;
+    let before = inverse(scales[blockNumber]);
+    let after = inverse(scales[min((place + CODES - 1u) / 64u, arrayLength(&scales) - 1u)]);
+    //@else
+    let scale = scales[params.first + row];
+    //@endif
+    var word = 0u;
+    //@unroll e 0..CODES
+    {
+      let k = column + {e}u;
+      let x = select(0.0, element(rowStart + min(k, params.K - 1u)), k < params.K);
+      //@if NF4
+      let code = encode(x * select(after, before, (place + {e}u) / 64u == blockNumber));
+      word |= code << (4u * ({e}u ^ 1u));
+      //@else
+      let code = select(0, i32(round(x / scale)), scale > 0.0);
+      word |= (bitcast<u32>(code) & 0xffu) << (8u * {e}u);
+      //@endif
+    }
+    //@end
+    codes[params.first * params.rowWords + i] = word;
+  }
+}
+`,
+  quantize_input: `// Weights as they are in a file, which the quantising kernels read: f32, or f16 or bf16 two to a word.
+//
+// Constants: HALF (f16 or bf16), BF16.
+
+@group(0) @binding(0) var<storage, read> X: array<u32>;
+
+fn element(i: u32) -> f32 {
+  //@if HALF
+  let word = X[i / 2u];
+  //@if BF16
+  return bitcast<f32>(select(word << 16u, word & 0xffff0000u, i % 2u == 1u));
+  //@else
+  let pair = unpack2x16float(word);
+  return select(pair.x, pair.y, i % 2u == 1u);
+  //@endif
+  //@else
+  return bitcast<f32>(X[i]);
+  //@endif
+}
+
+`,
+  quantize_scales: `// scales[first + g] = max |x| of group g, for int8 divided by 127. Input: quantize_input.wgsl.
+//
+// A group is \`size\` consecutive elements (NF4: 64, the last group may have fewer; int8: a row) of the \`count\` in X.
+// refused: one value, set to 1 if an element is not finite.
+// Constants: WG, INT8. One workgroup for one group.
+
+struct Params { count: u32, size: u32, groups: u32, first: u32, gridX: u32 }
+
+@group(0) @binding(1) var<storage, read_write> scales: array<f32>;
+@group(0) @binding(2) var<storage, read_write> refused: array<f32>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let group = id.y * params.gridX + id.x;
+  if (group >= params.groups) { return; }
+  let begin = group * params.size;
+  let end = min(begin + params.size, params.count);
+  var largest = 0.0;
+  var broken = 0.0;
+  for (var i = begin + thread; i < end; i += WG) {
+    let x = element(i);
+    // By bits, since WGSL lets compilers presume that there are no infinities.
+    if ((bitcast<u32>(x) & 0x7f800000u) == 0x7f800000u) { broken = 1.0; }
+    largest = max(largest, abs(x));
+  }
+  let absmax = reduceMax(largest, thread);
+  if (reduceMax(broken, thread) > 0.0 && thread == 0u) { refused[0] = 1.0; }
+  if (thread == 0u) {
+    //@if INT8
+    // Divisions may be off by an ulp or two; what is left over, which is exact, corrects them.
+    let quotient = absmax / 127.0;
+    scales[params.first + group] = quotient + ((absmax - 128.0 * quotient) + quotient) / 127.0;
+    //@else
+    scales[params.first + group] = absmax;
+    //@endif
+  }
+}
+`,
+  quantized_values: `// What the codes of a quantised weight stand for, before they are multiplied with their scale.
+//
+// NF4: 8 codes in a word. Element 2i of a row is in the high nibble of byte i, element 2i + 1 in the low one.
+// int8: 4 codes in a word, two's complement.
+// Constants: NF4 (or else int8), WG threads of a workgroup.
+
+//@if NF4
+// The normal distribution's quantiles of the QLoRA paper, as bitsandbytes rounds them.
+const NF4_VALUES = array<f32, 16>(
+  -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453,
+  -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0,
+  0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
+  0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
+);
+
+// An array in registers would be copied for each look-up.
+var<workgroup> values: array<f32, 16>;
+
+// To be called before anything else, by all threads.
+fn prepareValues(thread: u32) {
+  for (var i = thread; i < 16u; i += WG) { values[i] = NF4_VALUES[i]; }
+  workgroupBarrier();
+}
+
+// The value of code \`i\` of a word.
+fn codeValue(word: u32, i: u32) -> f32 {
+  return values[(word >> (4u * (i ^ 1u))) & 15u];
+}
+//@else
+fn prepareValues(thread: u32) {}
+
+fn codeValue(word: u32, i: u32) -> f32 {
+  return f32(extractBits(bitcast<i32>(word), 8u * i, 8u));
+}
+//@endif
+
 `,
   restoration: `// The four numbers of a patched run, from log-sum-exp and the logits of the correct and the incorrect answer:
 //   P'(correct), P'(correct) − P*(correct), LD' − LD*, (LD' − LD*) / (LD − LD*)

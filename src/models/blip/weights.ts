@@ -3,7 +3,7 @@
 import type { NormWeights, Vector, Weight } from '../../kernels/index.ts';
 import type { Checkpoint, WeightLoader } from '../../weights/index.ts';
 import type { BlockWeights, Linear, TowerConfig } from '../tower/index.ts';
-import { blocks, linear, layerNorm as norm } from '../weight-maps.ts';
+import { blocks, convolution, linear, layerNorm as norm } from '../weight-maps.ts';
 import type { BlipConfig } from './config.ts';
 
 export interface BlipWeights {
@@ -44,7 +44,7 @@ export async function loadBlipWeights(
     ? `${predictions}.decoder.weight`
     : 'text_decoder.bert.embeddings.word_embeddings.weight';
   return {
-    patches: await linear(loader, `${embeddings}.patch_embedding`, vision.width, 3 * patchSize ** 2),
+    patches: await convolution(loader, `${embeddings}.patch_embedding`, vision.width, 3 * patchSize ** 2),
     classToken: await loader.vector(`${embeddings}.class_embedding`, vision.width),
     positions: await loader.matrix(`${embeddings}.position_embedding`, {
       rows: (imageSize / patchSize) ** 2 + 1,

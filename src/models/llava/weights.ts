@@ -3,7 +3,7 @@
 import type { NormWeights, Vector, Weight } from '../../kernels/index.ts';
 import type { Checkpoint, WeightLoader } from '../../weights/index.ts';
 import type { BlockWeights, Linear } from '../tower/index.ts';
-import { blocks, layerNorm, linear, prefixOf, rmsNorm } from '../weight-maps.ts';
+import { blocks, convolution, layerNorm, linear, prefixOf, rmsNorm } from '../weight-maps.ts';
 import type { LlavaConfig } from './config.ts';
 
 export interface LlavaWeights {
@@ -37,7 +37,7 @@ export async function loadLlavaWeights(
   const llama = prefixOf(checkpoint, 'embed_tokens.weight');
   const projectorBias = { bias: biases.projector };
   const head = { rows: vocabulary, columns: language.width };
-  const patches = await linear(
+  const patches = await convolution(
     loader,
     `${clip}embeddings.patch_embedding`,
     vision.width,

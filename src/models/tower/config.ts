@@ -1,6 +1,6 @@
 // What distinguishes one transformer from another, as data.
 
-import type { Activation, NormWeights, Vector, Weight } from '../../kernels/index.ts';
+import type { Activation, LinearWeight, NormWeights, Vector } from '../../kernels/index.ts';
 
 export interface TowerConfig {
   /** Prefix of the tower's hook names. */
@@ -27,7 +27,7 @@ export interface TowerConfig {
 }
 
 export interface Linear {
-  readonly weight: Weight;
+  readonly weight: LinearWeight;
   readonly bias: Vector | undefined;
 }
 

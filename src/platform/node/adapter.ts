@@ -41,7 +41,11 @@ export async function openGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
   if (!entry || !adapter) {
     throw new NoAdapterError(`No ${wanted === 'auto' ? '' : `${wanted} `}WebGPU adapter was found. ${HELP}`);
   }
-  return Gpu.create(adapter, entry, { tuning: readTuning(identify(adapter.info)), ...options });
+  return Gpu.create(adapter, entry, {
+    tuning: readTuning(identify(adapter.info)),
+    freeHostMemory: () => process.availableMemory(),
+    ...options,
+  });
 }
 
 function adapterFromEnvironment(): 'auto' | 'hardware' | 'software' {

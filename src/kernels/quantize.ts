@@ -1,0 +1,153 @@
+// Quantised weights: made of what a file holds, and made into f32 again a few rows at a time.
+
+import type { Gpu, KernelSource } from '../gpu/index.ts';
+import { ELEMENT_THREADS, elementGrid, gridOf } from './grid.ts';
+import { assemble, once, reductionFor } from './source.ts';
+import {
+  CODES_PER_WORD,
+  type ElementType,
+  isQuantized,
+  type LinearWeight,
+  NF4_BLOCK,
+  type QuantizedPart,
+  type QuantizedType,
+  type QuantizedWeight,
+  scaleCount,
+  type WeightPart,
+} from './weight.ts';
+
+const WG = ELEMENT_THREADS;
+/** The most that {@link floatParts} has as f32 at a time, in bytes; a single row may be larger. */
+const SLAB_BYTES = 32 * 1024 * 1024;
+
+const SCALES = { count: 'u32', size: 'u32', groups: 'u32', first: 'u32', gridX: 'u32' } as const;
+const CODES = { count: 'u32', threads: 'u32', rowWords: 'u32', first: 'u32', K: 'u32' } as const;
+
+/** Rows of a weight as a file has them, without padding. */
+export interface FileRows {
+  readonly buffer: GPUBuffer;
+  readonly type: ElementType;
+  readonly rows: number;
+}
+
+/** Constants of all kernels that know codes. */
+function codeConstants(type: QuantizedType) {
+  return { NF4: Number(type === 'nf4'), CODES: CODES_PER_WORD[type] };
+}
+
+/**
+ * Quantises rows of a matrix.
+ *
+ * @param input f32, f16 or bf16, row by row
+ * @param first the part's row at which they begin, a multiple of {@link blockRows}
+ * @param refused 4 bytes; the first word becomes 1 if a value is not finite, and otherwise stays as it is
+ */
+export function quantize(
+  gpu: Gpu,
+  input: FileRows,
+  { type, columns, stride }: Pick<QuantizedWeight, 'type' | 'columns' | 'stride'>,
+  part: QuantizedPart,
+  first: number,
+  refused: GPUBuffer,
+): void {
+  const { reduction, WG: threads, enable } = reductionFor(gpu.capabilities);
+  const stored = { HALF: Number(input.type !== 'f32'), BF16: Number(input.type === 'bf16') };
+  const scales = once(
+    `quantize_scales ${type} ${input.type} ${reduction} ${threads}`,
+    (): KernelSource<typeof SCALES> => ({
+      name: `quantize_scales ${type} ${input.type}`,
+      code: assemble('quantize_scales', {
+        constants: { WG: threads, INT8: Number(type === 'int8'), ...stored },
+        reduction,
+        include: 'quantize_input',
+      }),
+      bindings: ['read', 'read_write', 'read_write'],
+      params: SCALES,
+      enable,
+    }),
+  );
+  const codes = once(
+    `quantize_codes ${type} ${input.type}`,
+    (): KernelSource<typeof CODES> => ({
+      name: `quantize_codes ${type} ${input.type}`,
+      code: assemble('quantize_codes', {
+        constants: { WG, ...codeConstants(type), ...stored },
+        include: 'quantize_input',
+      }),
+      bindings: ['read', 'read', 'read_write'],
+      params: CODES,
+    }),
+  );
+  const groups = scaleCount(type, input.rows, columns);
+  const grid = gridOf(gpu, groups);
+  gpu.dispatch(
+    scales,
+    [input.buffer, part.scales, refused],
+    {
+      count: input.rows * columns,
+      size: type === 'nf4' ? NF4_BLOCK : columns,
+      groups,
+      first: scaleCount(type, first, columns),
+      gridX: grid.gridX,
+    },
+    grid.groups,
+  );
+  const words = wordsOf({ type, columns, stride }, first, input.rows);
+  const elements = elementGrid(gpu, words.count);
+  gpu.dispatch(
+    codes,
+    [input.buffer, part.scales, part.buffer],
+    { ...words, threads: elements.threads },
+    elements.groups,
+  );
+}
+
+/**
+ * The parts of a weight as floats: those of a float weight as they are, those of a quantised one as f32 in portions, each
+ * of which is valid until the next is asked for.
+ */
+export function* floatParts(gpu: Gpu, weight: LinearWeight): Generator<WeightPart, void, undefined> {
+  if (!isQuantized(weight)) {
+    yield* weight.parts;
+    return;
+  }
+  const { type, stride, name } = weight;
+  const source = once(
+    `dequantize ${type}`,
+    (): KernelSource<typeof CODES> => ({
+      name: `dequantize ${type}`,
+      code: assemble('dequantize', {
+        constants: { WG, ...codeConstants(type), QUADS: CODES_PER_WORD[type] / 4 },
+        include: 'quantized_values',
+      }),
+      bindings: ['read', 'read', 'read_write'],
+      params: CODES,
+    }),
+  );
+  const most = Math.max(1, Math.floor(SLAB_BYTES / (4 * stride)));
+  const longest = Math.max(...weight.parts.map(({ rows }) => rows));
+  const buffer = gpu.pool.acquire(4 * stride * Math.min(most, longest), `${name} as f32`);
+  try {
+    for (const part of weight.parts) {
+      for (let first = 0; first < part.rows; first += most) {
+        const rows = Math.min(most, part.rows - first);
+        const words = wordsOf(weight, first, rows);
+        const { groups, threads } = elementGrid(gpu, words.count);
+        gpu.dispatch(source, [part.buffer, part.scales, buffer], { ...words, threads }, groups);
+        yield { buffer, firstRow: part.firstRow + first, rows };
+      }
+    }
+  } finally {
+    gpu.pool.release(buffer);
+  }
+}
+
+/** The words that hold some rows of a part, as the kernels' parameters. */
+function wordsOf(
+  { type, columns, stride }: Pick<QuantizedWeight, 'type' | 'columns' | 'stride'>,
+  first: number,
+  rows: number,
+) {
+  const rowWords = stride / CODES_PER_WORD[type];
+  return { count: rows * rowWords, rowWords, first, K: columns };
+}
