@@ -1,6 +1,6 @@
 // S[e, h, j] = scale · Σ_d Q[q_e, h, d] · K[keys_t[j], g(h), d]      for the entries e of each tile t: operands
 //
-// An entry is one query row: (row of Q, row of the output, number of keys it sees). A tile is up to MR entries that
+// An entry is one query row: (row of Q, row of the output, number of keys it sees, number of keys that count). A tile is up to MR entries that
 // share one list of key rows: (first entry, entries, first key in `keys`, keys). Keys may be shared by any number of
 // runs without being copied. Q [*, H, D], K [*, G, D] (grouped key heads: g(h) = h · G / H), rows of any stride.
 // S [entries, H, pitch]; keys an entry does not see, and the padding of a row to `pitch`, get −infinity.

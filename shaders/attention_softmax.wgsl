@@ -1,9 +1,12 @@
-// P[e, h, j] = exp(S[e, h, j] − max_j) / Σ_j exp(S[e, h, j] − max_j) over the keys that entry e sees; 0 beyond them. In place.
+// P[e, h, j] = exp(S[e, h, j] − max_j) / Σ_j exp(S[e, h, j] − max_j) over the keys that count for entry e; 0 beyond them. In place.
 //
-// S = P [entries, H, pitch]; entries as in attention_scores.wgsl. The order of summation depends on the number of keys alone.
+// S = P [entries, H, pitch]; entries as in attention_scores_operands.wgsl. Masked keys (−infinity) give exact zeros, so
+// the sum has the same bits whether they count or not.
 // Constants: WG threads of a workgroup. One workgroup normalises one (entry, head), thread t keys t, t + WG, ….
 
 struct Params { H: u32, pitch: u32, firstEntry: u32 }
+
+const MINUS_INFINITY = 0xff800000u;  // bits: WGSL may assume that no float is infinite
 
 @group(0) @binding(0) var<storage, read> entries: array<vec4u>;
 @group(0) @binding(1) var<storage, read_write> S: array<f32>;
@@ -11,14 +14,15 @@ struct Params { H: u32, pitch: u32, firstEntry: u32 }
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let e = group.y;
-  let count = entries[params.firstEntry + e].z;
+  let count = entries[params.firstEntry + e].w;
   let first = (e * params.H + group.x) * params.pitch;
   var largest = S[first];
   for (var j = thread; j < count; j += WG) { largest = max(largest, S[first + j]); }
   largest = reduceMax(largest, thread);
   var total = 0.0;
   for (var j = thread; j < count; j += WG) {
-    let value = exp(S[first + j] - largest);
+    let score = S[first + j];
+    let value = select(exp(score - largest), 0.0, bitcast<u32>(score) == MINUS_INFINITY);
     S[first + j] = value;
     total += value;
   }

@@ -1,12 +1,12 @@
 // Z[o_e, h, d] = Σ_j P[e, h, j] · V[keys_t[j], g(h), d]      for the entries e of each tile t
 //
-// P [entries, H, pitch], 0 for keys that an entry does not see; V [*, G, D], rows of any stride; Z [*, H, D];
-// entries, tiles, keys and g as in attention_scores.wgsl (o_e is an entry's output row).
+// P [entries, H, pitch], 0 for keys that do not count for an entry; V [*, G, D], rows of any stride; Z [*, H, D];
+// entries, tiles, keys and g as in attention_scores_operands.wgsl (o_e is an entry's output row).
 // Constants: SG, MR, STEP keys at a time, SUBGROUPS (else lanes are threads, each reading for itself), VEC4.
 //
 // One workgroup is one subgroup and computes MR entries × (4 · SG) features of one head: lane l owns features
 // d0 + 4 l to d0 + 4 l + 3; a row of P is loaded once per SG keys and spread by broadcast.
-// Every Z is one chain of fma over ascending j; the zeros of unseen keys at its end change nothing.
+// Every Z is one chain of fma over ascending j; zeros at its end change nothing.
 
 struct Params {
   H: u32, G: u32, D: u32, pitch: u32,

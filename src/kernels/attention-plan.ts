@@ -26,12 +26,12 @@ export interface AttentionChunk {
   readonly tiles: number;
   readonly firstEntry: number;
   readonly entries: number;
-  /** Keys that its entries see, all together. */
+  /** Keys that count for its entries, all together. */
   readonly keysSeen: number;
 }
 
 export interface AttentionPlan {
-  /** Per entry (query row, output row, keys seen, 0). */
+  /** Per entry (query row, output row, keys seen, keys that count). */
   readonly entries: Uint32Array;
   /** Per tile (first entry, entries, first key, keys). */
   readonly tiles: Uint32Array;
@@ -52,12 +52,15 @@ const MAX_TILES = 65535;
  *
  * @param heads query heads: each has its own scores
  * @param scratchBytes scores of a chunk take at most this much (a single tile may take more)
+ * @param wholeRows all keys of a group count for each of its queries, for who edits scores or pattern: keys that a query
+ *   does not see have the score −infinity and change nothing unless that is edited
  * @throws ShapeError if a query sees no key, or more keys than its group has
  */
 export function planAttention(
   groups: readonly AttentionGroup[],
   heads: number,
   scratchBytes: number,
+  wholeRows = false,
 ): AttentionPlan {
   const tileRows = chooseTileRows(groups.map(({ queries }) => queries.length));
   const entryCount = groups.reduce((sum, { queries }) => sum + queries.length, 0);
@@ -74,12 +77,14 @@ export function planAttention(
       () => `query row ${beyond?.query} sees ${beyond?.keys} of its group's ${group.keys.length} keys`,
     );
     keys.set(group.keys, keyAt);
+    const countOf = ({ keys: seen }: AttentionQuery) => (wholeRows ? group.keys.length : seen);
     for (let first = 0; first < group.queries.length; first += tileRows) {
       const members = group.queries.slice(first, first + tileRows);
-      const seen = Math.max(...members.map((query) => query.keys));
-      longest = Math.max(longest, seen);
-      tiles.push(entryAt, members.length, keyAt, seen);
-      for (const { query, out, keys: count } of members) entries.set([query, out, count, 0], 4 * entryAt++);
+      const count = Math.max(...members.map(countOf));
+      longest = Math.max(longest, count);
+      tiles.push(entryAt, members.length, keyAt, count);
+      for (const member of members)
+        entries.set([member.query, member.out, member.keys, countOf(member)], 4 * entryAt++);
     }
     keyAt += group.keys.length;
   }
@@ -90,7 +95,7 @@ export function planAttention(
     const last = chunks.at(-1);
     const count = tiles[4 * tile + 1] as number;
     let keysSeen = 0;
-    for (let e = first; e < first + count; e++) keysSeen += entries[4 * e + 2] as number;
+    for (let e = first; e < first + count; e++) keysSeen += entries[4 * e + 3] as number;
     const fits =
       last && (last.entries + count) * entryBytes <= scratchBytes && last.entries + count <= MAX_TILES;
     const chunk = fits ? last : { firstTile: tile, tiles: 0, firstEntry: first, entries: 0, keysSeen: 0 };

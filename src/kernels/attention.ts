@@ -151,7 +151,7 @@ export function attentionScores(
 
 const SOFTMAX = { H: 'u32', pitch: 'u32', firstEntry: 'u32' } as const;
 
-/** Turns a chunk's scores into its pattern, in place; unseen keys and the padding of a row become 0. */
+/** Turns a chunk's scores into its pattern, in place; the padding of a row becomes 0. */
 export function attentionSoftmax(
   gpu: Gpu,
   scores: Tensor,

@@ -43,7 +43,7 @@ describe('planAttention', () => {
       fc.property(groups, heads, scratch, (list, headCount, bytes) => {
         const plan = planAttention(list, headCount, bytes);
         const queries = list.flatMap((g) => g.queries);
-        expect(rowsOf(plan.entries)).toEqual(queries.map(({ query, out, keys }) => [query, out, keys, 0]));
+        expect(rowsOf(plan.entries)).toEqual(queries.map(({ query, out, keys }) => [query, out, keys, keys]));
         const tiles = tilesOf(plan);
         let entry = 0;
         for (const tile of tiles) {
@@ -80,6 +80,22 @@ describe('planAttention', () => {
             expect(keys.slice(0, own)).toEqual(wanted[firstEntry + r]);
           });
         }
+      }),
+    );
+  });
+
+  it('lets every key of its group count for a query whose whole row is asked for', () => {
+    fc.assert(
+      fc.property(groups, heads, scratch, (list, headCount, bytes) => {
+        const plan = planAttention(list, headCount, bytes, true);
+        const queries = list.flatMap((g) => g.queries.map((query) => ({ ...query, all: g.keys })));
+        expect(rowsOf(plan.entries)).toEqual(
+          queries.map(({ query, out, keys, all }) => [query, out, keys, all.length]),
+        );
+        for (const { firstEntry, entries, keys } of tilesOf(plan))
+          for (let e = firstEntry; e < firstEntry + entries; e++) expect(keys).toEqual([...queries[e]!.all]);
+        const counted = plan.chunks.reduce((sum, { keysSeen }) => sum + keysSeen, 0);
+        expect(counted).toBe(queries.reduce((sum, { all }) => sum + all.length, 0));
       }),
     );
   });

@@ -130,7 +130,7 @@ fn main(
 `,
   attention_scores_operands: `// S[e, h, j] = scale · Σ_d Q[q_e, h, d] · K[keys_t[j], g(h), d]      for the entries e of each tile t: operands
 //
-// An entry is one query row: (row of Q, row of the output, number of keys it sees). A tile is up to MR entries that
+// An entry is one query row: (row of Q, row of the output, number of keys it sees, number of keys that count). A tile is up to MR entries that
 // share one list of key rows: (first entry, entries, first key in \`keys\`, keys). Keys may be shared by any number of
 // runs without being copied. Q [*, H, D], K [*, G, D] (grouped key heads: g(h) = h · G / H), rows of any stride.
 // S [entries, H, pitch]; keys an entry does not see, and the padding of a row to \`pitch\`, get −infinity.
@@ -248,12 +248,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //@end
 }
 `,
-  attention_softmax: `// P[e, h, j] = exp(S[e, h, j] − max_j) / Σ_j exp(S[e, h, j] − max_j) over the keys that entry e sees; 0 beyond them. In place.
+  attention_softmax: `// P[e, h, j] = exp(S[e, h, j] − max_j) / Σ_j exp(S[e, h, j] − max_j) over the keys that count for entry e; 0 beyond them. In place.
 //
-// S = P [entries, H, pitch]; entries as in attention_scores.wgsl. The order of summation depends on the number of keys alone.
+// S = P [entries, H, pitch]; entries as in attention_scores_operands.wgsl. Masked keys (−infinity) give exact zeros, so
+// the sum has the same bits whether they count or not.
 // Constants: WG threads of a workgroup. One workgroup normalises one (entry, head), thread t keys t, t + WG, ….
 
 struct Params { H: u32, pitch: u32, firstEntry: u32 }
+
+const MINUS_INFINITY = 0xff800000u;  // bits: WGSL may assume that no float is infinite
 
 @group(0) @binding(0) var<storage, read> entries: array<vec4u>;
 @group(0) @binding(1) var<storage, read_write> S: array<f32>;
@@ -261,14 +264,15 @@ struct Params { H: u32, pitch: u32, firstEntry: u32 }
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let e = group.y;
-  let count = entries[params.firstEntry + e].z;
+  let count = entries[params.firstEntry + e].w;
   let first = (e * params.H + group.x) * params.pitch;
   var largest = S[first];
   for (var j = thread; j < count; j += WG) { largest = max(largest, S[first + j]); }
   largest = reduceMax(largest, thread);
   var total = 0.0;
   for (var j = thread; j < count; j += WG) {
-    let value = exp(S[first + j] - largest);
+    let score = S[first + j];
+    let value = select(exp(score - largest), 0.0, bitcast<u32>(score) == MINUS_INFINITY);
     S[first + j] = value;
     total += value;
   }
@@ -280,13 +284,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 `,
   attention_values: `// Z[o_e, h, d] = Σ_j P[e, h, j] · V[keys_t[j], g(h), d]      for the entries e of each tile t
 //
-// P [entries, H, pitch], 0 for keys that an entry does not see; V [*, G, D], rows of any stride; Z [*, H, D];
-// entries, tiles, keys and g as in attention_scores.wgsl (o_e is an entry's output row).
+// P [entries, H, pitch], 0 for keys that do not count for an entry; V [*, G, D], rows of any stride; Z [*, H, D];
+// entries, tiles, keys and g as in attention_scores_operands.wgsl (o_e is an entry's output row).
 // Constants: SG, MR, STEP keys at a time, SUBGROUPS (else lanes are threads, each reading for itself), VEC4.
 //
 // One workgroup is one subgroup and computes MR entries × (4 · SG) features of one head: lane l owns features
 // d0 + 4 l to d0 + 4 l + 3; a row of P is loaded once per SG keys and spread by broadcast.
-// Every Z is one chain of fma over ascending j; the zeros of unseen keys at its end change nothing.
+// Every Z is one chain of fma over ascending j; zeros at its end change nothing.
 
 struct Params {
   H: u32, G: u32, D: u32, pitch: u32,

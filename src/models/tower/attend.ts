@@ -29,12 +29,14 @@ export interface Attendance {
  * Gives every position that attention computes a row and lays the computation out.
  *
  * @param rows rows of the residual stream so far
+ * @param wholeRows whether keys that a position does not see count if their scores or pattern are edited
  */
 export function attendance(
   runs: readonly AttentionRun[],
   rows: number,
   heads: number,
   scratchBytes: number,
+  wholeRows: boolean,
 ): Attendance {
   // Lookups see the layout before this attention; rows are assigned only after all of them.
   const wanted = runs.map(({ run, positions, queryRow }) =>
@@ -75,7 +77,7 @@ export function attendance(
   }
   const list: AttentionGroup[] = [...groups.values()];
   return {
-    plan: planAttention(list, heads, scratchBytes),
+    plan: planAttention(list, heads, scratchBytes, wholeRows),
     newRows: Uint32Array.from(sources),
     entryOf: (run, position) => {
       for (let at: Run | undefined = run; at; at = at.base) {

@@ -70,6 +70,9 @@ export async function selfAttention(
       const changed = [...run.ownPositions, ...keys.positions(run)];
       const first = changed.length === 0 ? run.length : causal ? Math.min(...changed) : 0;
       for (let p = first; p < run.length; p++) wanted.push(p);
+      // Where a base's pattern is edited, it may attend to keys behind its query.
+      if (changed.length > 0)
+        for (let at: Run | undefined = run.base; at; at = at.base) wanted.push(...(departing.get(at) ?? []));
     }
     return {
       run,
@@ -164,10 +167,10 @@ async function attend(
   const { heads, headSize } = config;
   const scoresHook = `${prefix}.hook_attn_scores`;
   const patternHook = `${prefix}.hook_pattern`;
-  // A probe sees the scores of all queries at once.
+  // A probe sees the scores of all queries at once, and what it writes at masked keys counts.
   const whole = [scoresHook, patternHook].find((hook) => probe.wants(hook));
   const bytes = whole ? Number.POSITIVE_INFINITY : SCRATCH_BYTES;
-  const layout = attendance(runs, stream.x.rows, heads, bytes);
+  const layout = attendance(runs, stream.x.rows, heads, bytes, whole !== undefined);
   if (whole && layout.plan.chunks.length > 1)
     throw new NoticeError(
       'out-of-memory',
