@@ -1,12 +1,13 @@
 // The built command line in child processes, as a user runs it.
 
 import { execFile, spawn } from 'node:child_process';
-import { mkdir, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { copyFile, mkdir, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { beforeAll } from 'vitest';
+import { type Pair, readManifest, writeManifest } from '../../src/notice/datasets/index.ts';
 import { fileSource } from '../../src/platform/node/files.ts';
 import { type HostTensor, readTensors } from '../../src/weights/index.ts';
 
@@ -54,10 +55,17 @@ function environment(more: Readonly<Record<string, string>>): NodeJS.ProcessEnv 
   return { ...Object.fromEntries(own), ...more };
 }
 
+interface RunOptions {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Kills the process without warning; its status is then null. */
+  readonly killAfterMs?: number;
+}
+
 /** Runs `notice` with these arguments. */
 export function notice(
   args: readonly string[],
-  { cwd = ROOT, env = {} }: { cwd?: string; env?: Readonly<Record<string, string>> } = {},
+  { cwd = ROOT, env = {}, killAfterMs }: RunOptions = {},
 ): Promise<Outcome> {
   const child = spawn(process.execPath, [join(ROOT, 'bin/notice.mjs'), ...args], {
     cwd,
@@ -68,9 +76,13 @@ export function notice(
     child[name].setEncoding('utf8').on('data', (chunk: string) => {
       text[name] += chunk;
     });
+  const timer = killAfterMs && setTimeout(() => child.kill('SIGKILL'), killAfterMs);
   return new Promise((done, failed) => {
     child.on('error', failed);
-    child.on('close', (status) => done({ status, ...text }));
+    child.on('close', (status) => {
+      clearTimeout(timer);
+      done({ status, ...text });
+    });
   });
 }
 
@@ -119,4 +131,21 @@ export async function tensorsOf(file: string): Promise<Map<string, HostTensor>> 
   } finally {
     await source.close();
   }
+}
+
+/** The first `n` pairs of an embedded data set as `folder/name.csv`, with copies of their images. */
+export async function smallManifest(folder: string, task: string, n: number, name = task): Promise<void> {
+  const { pairs } = await readManifest(join(ROOT, `data/${task}.csv`));
+  const copy = async (image: string): Promise<string> => {
+    const file = join(folder, name, basename(image));
+    await mkdir(dirname(file), { recursive: true });
+    await copyFile(image, file);
+    return file;
+  };
+  const own: Pair[] = [];
+  for (const pair of pairs.slice(0, n)) {
+    const [cleanImage, corruptImage] = [await copy(pair.cleanImage), await copy(pair.corruptImage)];
+    own.push({ ...pair, cleanImage, corruptImage });
+  }
+  await writeManifest(join(folder, `${name}.csv`), own);
 }
