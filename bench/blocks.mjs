@@ -1,5 +1,6 @@
 // What a block of each tower is made of: dispatches, counted, and the GPU's time by kernel.
-import { runWithCache, runWithHooks } from '../dist/patching/index.js';
+import { runWithHooks } from '../dist/patching/index.js';
+import { estimateForward } from './estimate.mjs';
 
 /**
  * @param sample one prompt
@@ -9,7 +10,7 @@ import { runWithCache, runWithHooks } from '../dist/patching/index.js';
 export async function benchBlocks(model, sample, { log }) {
   const towers = [];
   for (const { name, layers } of model.configs) {
-    const upTo = async (hook) => (await model.gpu.estimate(() => walk(model, sample, hook))).dispatches;
+    const upTo = async (hook) => (await estimateForward(model, sample, hook)).dispatches;
     const middle = Math.floor(layers / 2);
     const hookOf = (layer) => `${name}.blocks.${layer}.hook_resid_post`;
     const dispatches = (await upTo(hookOf(middle))) - (await upTo(hookOf(middle - 1)));
@@ -24,11 +25,6 @@ export async function benchBlocks(model, sample, { log }) {
       `  ${kernel.padEnd(56)} ${String(dispatches).padStart(4)} × ${(ms / dispatches).toFixed(3).padStart(9)} ms  ${(100 * share).toFixed(1).padStart(5)} %`,
     );
   return { towers, kernels };
-}
-
-async function walk(model, sample, stopAfter) {
-  const { cache } = await runWithCache(model, [sample], { names: () => false, stopAfter });
-  cache.release();
 }
 
 function byKernel(times) {

@@ -1,6 +1,7 @@
 // The whole vision tower of BLIP-VQA-base (ViT-B/16 on 384 × 384), from pixel values in host memory to its output there.
 import { runWithCache } from '../dist/patching/index.js';
 import { openSafetensors } from '../dist/weights/index.js';
+import { estimateForward } from './estimate.mjs';
 import { alternate, median, ratio, stopwatch } from './measure.mjs';
 import { visionModel } from './onnx-graph.mjs';
 import { onnxSession } from './onnx-runtime.mjs';
@@ -20,9 +21,7 @@ export async function benchForward(model, source, sample, { rounds, onnx, layers
     cache.release();
     return values;
   };
-  const { flops, dispatches } = await model.gpu.estimate(async () => {
-    (await runWithCache(model, [sample], { names: () => false, stopAfter: hook })).cache.release();
-  });
+  const { flops, dispatches } = await estimateForward(model, sample, hook);
   const contenders = [{ name: 'own', run: own }];
   let difference;
   if (onnx) {

@@ -9,10 +9,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bytes, formatPlan } from '../dist/cli/plan.js';
-import { loadModel, ModelRun } from '../dist/models/index.js';
+import { loadModel } from '../dist/models/index.js';
 import { planSweep, runWithHooks, sweep } from '../dist/patching/index.js';
 import { openGpu } from '../dist/platform/node/adapter.js';
 import { nodeFolder } from '../dist/platform/node/files.js';
+import { estimateForward } from './estimate.mjs';
 import { writeLlavaCheckpoint } from './llava-checkpoint.mjs';
 import { describeMachine, machineLine } from './machine.mjs';
 import { randomValues, stopwatch } from './measure.mjs';
@@ -77,7 +78,7 @@ async function runModel() {
   const corrupt = prompt(question.map((id, i) => (i === 8 ? 20000 : id)));
   gpu.pool.resetPeak();
 
-  const work = await gpu.estimate(() => model.forward([new ModelRun(clean)]));
+  const work = await estimateForward(model, clean);
   const forward = await stopwatch(() => runWithHooks(model, [clean], {}));
   const [logits] = forward.result;
   if (!logits.every(Number.isFinite)) throw new Error('the logits are not finite');

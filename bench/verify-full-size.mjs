@@ -1,6 +1,9 @@
 // Full-size BLIP-VQA-base against Hugging Face: every stored activation, the logits, and the 90 patched cells.
 //
-//   node bench/verify-full-size.mjs [--mode one-by-one] [--cells N]
+//   node bench/verify-full-size.mjs [--mode wavefront|one-by-one|shared] [--cells N]
+//
+// `one-by-one` computes everything anew for every cell, minutes on a software adapter; `shared` does so but for the image
+// features.
 //
 // Tolerances are those of the fixture: activations and logits 1e-4 of a tensor's largest value, LD' − LD* within 5e-5
 // of the float64 reference, probabilities within 1e-4 of their column's largest.
@@ -9,6 +12,7 @@ import { loadModel } from '../dist/models/index.js';
 import { runWithCache, sweep } from '../dist/patching/index.js';
 import { openGpu } from '../dist/platform/node/adapter.js';
 import { formulaModel, formulaSamples, golden, goldenTensors } from './formula-model.mjs';
+import { sharedCell, sharedFeatures } from './one-by-one.mjs';
 
 const { values: options } = parseArgs({
   options: { mode: { type: 'string', default: 'wavefront' }, cells: { type: 'string', default: '45' } },
@@ -87,10 +91,7 @@ for (const run of ['corrupt_image', 'corrupt_text']) {
     incorrect: golden.incorrect_token,
     sites,
   };
-  const [result] = await sweep(model, [job], { mode: options.mode, repeat: 0 });
-  const found = result.sites.map(({ data }, i) =>
-    data.subarray(4 * (cells[i].head ?? 0), 4 * (cells[i].head ?? 0) + 4),
-  );
+  const found = options.mode === 'shared' ? await eachOnShared(job) : await allCells(job);
   const f64 = tensors.get(`patch_f64/${run}`).data;
   const column = (rows, c) => rows.map((row) => row[c]);
   const expected = cells.map((_, i) => [...f64.subarray(4 * i, 4 * i + 4)].map(Number));
@@ -106,6 +107,22 @@ for (const run of ['corrupt_image', 'corrupt_text']) {
     `${run}: ${cells.length} patched cells, ${options.mode}: errors of P', P' − P*, LD' − LD* ${shown}, ${seconds(started)}`,
   );
 }
+async function allCells(job) {
+  const [result] = await sweep(model, [job], { mode: options.mode, repeat: 0 });
+  return result.sites.map(({ data }, i) =>
+    data.subarray(4 * (cells[i].head ?? 0), 4 * (cells[i].head ?? 0) + 4),
+  );
+}
+
+async function eachOnShared(job) {
+  const features = await sharedFeatures(model, job);
+  const found = [];
+  for (const { site, layer, position, head } of cells)
+    found.push(await sharedCell(model, job, { site, layer, position, head: head ?? undefined }, features));
+  features.release();
+  return found;
+}
+
 const { peakUsedBytes } = gpu.pool.statistics;
 console.log(`peak GPU memory of activations ${(peakUsedBytes / 2 ** 20).toFixed(0)} MiB`);
 console.log(failures === 0 ? 'all within tolerance' : `${failures} comparisons failed`);

@@ -3,10 +3,12 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { NoticeError } from '../errors.ts';
+import { benchCommand } from './commands/bench.ts';
 import { dataCommand } from './commands/data.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
 import { generateCommand } from './commands/generate.ts';
 import { hooksCommand } from './commands/hooks.ts';
+import { planCommand } from './commands/plan.ts';
 import { pullCommand } from './commands/pull.ts';
 import { reportCommand } from './commands/report.ts';
 import { reproduceCommand } from './commands/reproduce.ts';
@@ -37,8 +39,10 @@ export function program(): Command {
     pullCommand,
     traceCommand,
     sweepCommand,
+    planCommand,
     generateCommand,
     hooksCommand,
+    benchCommand,
   ];
   for (const add of commands) add(command);
   for (const child of command.commands) child.exitOverride();

@@ -12,6 +12,7 @@ import {
 } from '../models/index.ts';
 import { openGpu } from '../platform/node/adapter.ts';
 import { nodeFolder } from '../platform/node/files.ts';
+import type { ModelSource } from '../weights/index.ts';
 
 export interface ModelOptions {
   readonly model: string;
@@ -49,25 +50,35 @@ export interface OpenModel {
 }
 
 /**
- * Opens the device and the model, runs `work`, and closes both.
+ * Opens the device for a model's folder, runs `work`, and closes the device.
  *
  * @throws NoticeError('config') if the model is neither a folder nor in the hub's cache; the message says what to pull
  */
-export async function withModel<T>(options: ModelOptions, work: (open: OpenModel) => Promise<T>): Promise<T> {
+export async function withSource<T>(
+  options: ModelOptions,
+  work: (open: { name: string; gpu: Gpu; source: ModelSource }) => Promise<T>,
+): Promise<T> {
   const { resolveModel } = await import('../notice/hub/index.ts');
   const { folder, id, commit } = await resolveModel(options.model);
-  const source = nodeFolder(folder);
   const gpu = await openGpu({
     ...(options.adapter ? { adapter: options.adapter } : {}),
     ...(options.memory ? { memoryBudget: options.memory * 1024 ** 2 } : {}),
   });
   try {
-    const model = await loadModel(gpu, source, options.dtype ? { dtype: options.dtype } : {});
-    const name = id ? `${id}@${commit}` : resolve(folder);
-    return await work({ name, gpu, model, processor: () => Processor.load(model, source, options.template) });
+    return await work({ name: id ? `${id}@${commit}` : resolve(folder), gpu, source: nodeFolder(folder) });
   } finally {
     gpu.destroy();
   }
+}
+
+/**
+ * Opens the device and the model, runs `work`, and closes both. Throws as {@link withSource} does.
+ */
+export async function withModel<T>(options: ModelOptions, work: (open: OpenModel) => Promise<T>): Promise<T> {
+  return withSource(options, async ({ name, gpu, source }) => {
+    const model = await loadModel(gpu, source, options.dtype ? { dtype: options.dtype } : {});
+    return work({ name, gpu, model, processor: () => Processor.load(model, source, options.template) });
+  });
 }
 
 /** A comma-separated list. */

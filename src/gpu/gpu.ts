@@ -43,6 +43,7 @@ export class Gpu {
   readonly #keepAlive: unknown;
   readonly #freeHostMemory: (() => number) | undefined;
   readonly #checks = new Set<Promise<void>>();
+  #workListener: ((flops: number) => void) | undefined;
   #failure: Error | undefined;
   #destroyed = false;
   #scopes: Promise<void> = Promise.resolve();
@@ -98,8 +99,20 @@ export class Gpu {
       () => this.#recorder.submit(),
       options.memoryBudget ?? DEFAULT_BUDGET,
     );
-    this.#recorder = new Recorder(device, capabilities.limits, immediates ? undefined : paramsLayout, () =>
-      this.#pool.submitted(),
+    this.#recorder = new Recorder(
+      device,
+      capabilities.limits,
+      immediates ? undefined : paramsLayout,
+      (flops) => {
+        this.#pool.submitted();
+        const listener = this.#workListener;
+        if (!listener || flops === 0) return;
+        // A failure is told by the next read.
+        void device.queue.onSubmittedWorkDone().then(
+          () => listener(flops),
+          () => {},
+        );
+      },
     );
     device.addEventListener('uncapturederror', (event) => {
       this.#failure ??= new GpuValidationError((event as GPUUncapturedErrorEvent).error.message);
@@ -211,7 +224,7 @@ export class Gpu {
   /**
    * Records one kernel.
    *
-   * @param flops floating-point operations of its result, a multiply-add counted as two; for estimates
+   * @param flops floating-point operations of its result, a multiply-add counted as two; for estimates and progress
    */
   dispatch<L extends ParamLayout>(
     source: KernelSource<L>,
@@ -224,7 +237,7 @@ export class Gpu {
       this.#estimate.dispatch(source.name, flops);
       return;
     }
-    this.#recorder.dispatch(this.#pipelines.get(source), buffers, params, groups);
+    this.#recorder.dispatch(this.#pipelines.get(source), buffers, params, groups, flops);
   }
 
   /** The whole text that a kernel compiles from on this device. */
@@ -306,6 +319,11 @@ export class Gpu {
       }
     });
     return estimator.result;
+  }
+
+  /** Tells `listener` of floating-point operations when they have been done, some seconds' or less at a time. */
+  onWork(listener: ((flops: number) => void) | undefined): void {
+    this.#workListener = listener;
   }
 
   /** Frees the device and all its buffers. */

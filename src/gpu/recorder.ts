@@ -9,6 +9,8 @@ import type { DispatchTimer } from './timing.ts';
 
 /** Dispatches after which work is submitted by itself: keeps the device busy and each submission short. */
 const MAX_DISPATCHES_PER_SUBMIT = 256;
+/** Floating-point operations after which it is, too: a few seconds of a software adapter, milliseconds of a GPU. */
+const MAX_FLOPS_PER_SUBMIT = 2e10;
 /** Bytes between two kernels' parameters in the uniform buffer: the largest alignment WebGPU can ask for. */
 const PARAM_STRIDE = 256;
 
@@ -21,21 +23,25 @@ export class Recorder {
   readonly #device: GPUDevice;
   readonly #limits: Capabilities['limits'];
   readonly #params: ParamBuffer | undefined;
-  readonly #afterSubmit: () => void;
+  readonly #afterSubmit: (flops: number) => void;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
   #pending = 0;
+  #pendingFlops = 0;
   #dispatches = 0;
   #submissions = 0;
   /** Set while a profile is taken: every dispatch then has a pass of its own. */
   timer: DispatchTimer | undefined;
 
-  /** `paramsLayout` is absent on devices with immediates. */
+  /**
+   * @param paramsLayout absent on devices with immediates
+   * @param afterSubmit told the floating-point operations of the submission
+   */
   constructor(
     device: GPUDevice,
     limits: Capabilities['limits'],
     paramsLayout: GPUBindGroupLayout | undefined,
-    afterSubmit: () => void,
+    afterSubmit: (flops: number) => void,
   ) {
     this.#device = device;
     this.#limits = limits;
@@ -51,6 +57,7 @@ export class Recorder {
     buffers: readonly GPUBuffer[],
     params: ParamValues<L>,
     groups: readonly [number, number, number],
+    flops: number,
   ): void {
     if (groups.some((count) => count === 0)) return;
     const limit = this.#limits.maxComputeWorkgroupsPerDimension;
@@ -76,7 +83,10 @@ export class Recorder {
     pass.dispatchWorkgroups(...groups);
     if (this.timer) this.#endPass();
     this.#dispatches++;
-    if (++this.#pending >= MAX_DISPATCHES_PER_SUBMIT) this.submit();
+    this.#pending++;
+    this.#pendingFlops += flops;
+    if (this.#pending >= MAX_DISPATCHES_PER_SUBMIT || this.#pendingFlops >= MAX_FLOPS_PER_SUBMIT)
+      this.submit();
   }
 
   /** Records a copy of `bytes` bytes (a multiple of 4). */
@@ -102,7 +112,8 @@ export class Recorder {
       this.#pending = 0;
       this.#submissions++;
     }
-    this.#afterSubmit();
+    this.#afterSubmit(this.#pendingFlops);
+    this.#pendingFlops = 0;
   }
 
   get statistics(): RecorderStatistics {

@@ -41,6 +41,7 @@ export {
 } from './matmul-variant.ts';
 export { logSumExp, type RestorationRow, restoration } from './metrics.ts';
 export { type FileRows, quantize } from './quantize.ts';
+export { measureMatmulRate } from './rate.ts';
 export type { Activation } from './source.ts';
 export { parseTuning, type TuningTask, tuningTasks } from './tuning.ts';
 export {

@@ -84,9 +84,9 @@ const DEFAULTS: Readonly<Record<DeviceClass, Choices>> = {
   'software-4': {
     row: subgroup(4, 1, 4),
     few: subgroup(4, 4, 6),
-    skinny: subgroup(4, 12, 5),
-    tall: subgroup(4, 12, 5),
-    large: subgroup(4, 12, 5),
+    skinny: subgroup(4, 12, 4),
+    tall: subgroup(4, 12, 4),
+    large: subgroup(4, 12, 4),
   },
   'software-8': {
     row: subgroup(8, 1, 2),

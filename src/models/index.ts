@@ -1,6 +1,13 @@
 export type { ModelFamily, ModelFiles } from './family.ts';
 export type { HookInfo } from './hook-table.ts';
-export { type LoadOptions, loadModel, planModel, WEIGHT_DTYPES, type WeightDtype } from './load.ts';
+export {
+  type LoadOptions,
+  loadModel,
+  planModel,
+  WEIGHT_DTYPES,
+  type WeightDtype,
+  withPlannedModel,
+} from './load.ts';
 export {
   type ForwardOptions,
   type Generated,

@@ -80,7 +80,30 @@ export async function planModel(
   source: ModelSource,
   options: Pick<LoadOptions, 'dtype' | 'families'> = {},
 ): Promise<WeightPlan> {
-  return withFamily(gpu, source, options, (make) => planOf(make, options.dtype));
+  return withPlannedModel(gpu, source, options, async (_, plan) => plan);
+}
+
+/**
+ * Runs `work` with a model of which no weight is loaded: good for estimates (`planSweep`) and for nothing else. So what an
+ * experiment takes is known for a model that this device could not hold.
+ *
+ * @throws as {@link planModel}
+ */
+export async function withPlannedModel<T>(
+  gpu: Gpu,
+  source: ModelSource,
+  options: Pick<LoadOptions, 'dtype' | 'families'>,
+  work: (model: VisionLanguageModel, plan: WeightPlan) => Promise<T>,
+): Promise<T> {
+  const { dtype: type } = options;
+  return withFamily(gpu, source, options, async (make) => {
+    const { model, loader } = await make({ planOnly: true, ...(type ? { type } : {}) });
+    try {
+      return await work(model, loader.plan);
+    } finally {
+      model.destroy();
+    }
+  });
 }
 
 /** Makes the folder's model with a loader of its own. */

@@ -94,6 +94,8 @@ export interface VisionLanguageModel {
   readonly towers: readonly string[];
   /** The tower that reads the prompt, whose positions a text patch means. */
   readonly promptTower: string;
+  /** Pixels of an image's side, and the token that stands for the image in a prompt, if there is one. */
+  readonly config: { readonly imageSize: number; readonly imageToken?: number };
   /** Settings of its transformer towers. */
   readonly configs: readonly TowerConfig[];
   /** Hook point of the prompt's embeddings, and of what everything later reads of the prompt. */

@@ -1,11 +1,16 @@
 import { type Command, Option } from 'commander';
 import { NoticeError } from '../../errors.ts';
+import { measureMatmulRate } from '../../kernels/index.ts';
+import type { VisionLanguageModel } from '../../models/index.ts';
 import {
   COMPAT_SWITCHES,
+  type CompatSwitch,
   parseCompat,
   planSweep,
   type SweepJob,
   type SweepMode,
+  type SweepPlan,
+  type SweepResult,
   sweep,
 } from '../../patching/index.ts';
 import { addModelOptions, list, type ModelOptions, positions, withModel } from '../options.ts';
@@ -87,14 +92,13 @@ async function runSweep(options: SweepCommandOptions): Promise<void> {
         ...(options.positions === 'all' ? {} : { positions: options.positions }),
       })),
     };
+    const plan = await planSweep(model, [job], { compat });
     if (options.plan) {
-      console.log(formatPlan(await planSweep(model, [job], { compat })));
+      console.log(formatPlan(plan, await measureMatmulRate(model.gpu)));
       return;
     }
-    const bar = progressBar('patches');
-    const [result] = await sweep(model, [job], { mode: options.mode, compat, onProgress: bar.update });
-    bar.stop();
-    if (!result || !out) return;
+    const result = await sweepWithBar(model, job, options.mode, compat, plan);
+    if (!out) return;
     const { sites, logits, controls } = result;
     await writeTensors(out, [
       ...sites.map(({ shape, data }, i) => ({ name: `sweep/${options.sites[i]}`, shape, data: () => data })),
@@ -109,4 +113,29 @@ async function runSweep(options: SweepCommandOptions): Promise<void> {
           `rounding moves the logit difference by ${controls.noiseFloor.toExponential(1)}`,
       );
   });
+}
+
+/** A sweep whose progress is counted in operations: a patch of a low layer costs many times one of a high layer. */
+async function sweepWithBar(
+  model: VisionLanguageModel,
+  job: SweepJob,
+  mode: SweepMode,
+  compat: readonly CompatSwitch[],
+  { cells, flops, oneByOneFlops }: SweepPlan,
+): Promise<SweepResult> {
+  // A wavefront repeats one cell by itself.
+  const total = mode === 'one-by-one' ? oneByOneFlops : flops + oneByOneFlops / cells;
+  const bar = progressBar('GFLOP');
+  let done = 0;
+  model.gpu.onWork((more) => {
+    done = Math.min(total, done + more);
+    bar.update(Math.round(done / 1e9), Math.round(total / 1e9));
+  });
+  try {
+    const [result] = await sweep(model, [job], { mode, compat });
+    return result as SweepResult;
+  } finally {
+    model.gpu.onWork(undefined);
+    bar.stop();
+  }
 }

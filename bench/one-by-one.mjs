@@ -1,0 +1,44 @@
+// One patch in a forward pass of its own, on image features that are shared: what is left of "one by one" when the part
+// that no patch can change is taken out.
+import { logSumExp, restoration } from '../dist/kernels/index.js';
+import { ModelRun } from '../dist/models/index.js';
+import { EditSet } from '../dist/patching/edits.js';
+import { replace } from '../dist/patching/index.js';
+import { PatchProbe } from '../dist/patching/probe.js';
+
+/** Image features of a job, computed when this returns. */
+export async function sharedFeatures(model, { clean, corrupt }) {
+  const features = await model.encodeImages([...new Set([clean.image, corrupt.image])]);
+  await model.gpu.finish();
+  return features;
+}
+
+/**
+ * Clean, corrupt and patched run, each whole but for the image features.
+ *
+ * @param {{ site: string, layer: number, position: number, head?: number }} cell
+ * @returns the cell's four numbers
+ */
+export function sharedCell(model, { clean, corrupt, correct, incorrect }, cell, features) {
+  const { gpu } = model;
+  const runs = [clean, corrupt, corrupt].map((sample) => new ModelRun(sample));
+  const [cleanRun, , patched] = runs;
+  const hook = cell.site.replace('.', `.blocks.${cell.layer}.`);
+  const heads = cell.head === undefined ? {} : { heads: [cell.head] };
+  const edits = new EditSet(gpu, runs, [
+    replace({ hook, run: patched, positions: [cell.position], ...heads }, { run: cleanRun }),
+  ]);
+  return gpu.scope(async () => {
+    const logits = await model.forward(runs, { probe: new PatchProbe(gpu, { edits, runs }), features });
+    const scores = logSumExp(
+      gpu,
+      logits.tensor,
+      runs.map(() => [correct, incorrect]),
+      runs.map((run) => logits.rowOf(run)),
+    );
+    const effects = restoration(gpu, scores, [{ patched: 2, corrupt: 1, clean: 0 }]);
+    const [numbers] = await gpu.read(effects);
+    await edits.verify();
+    return numbers;
+  });
+}

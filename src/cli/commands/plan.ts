@@ -1,0 +1,122 @@
+import type { Command } from 'commander';
+import { measureMatmulRate } from '../../kernels/index.ts';
+import {
+  planModel,
+  type VisionLanguageModel,
+  WEIGHT_DTYPES,
+  type WeightDtype,
+  withPlannedModel,
+} from '../../models/index.ts';
+import { defaultSites } from '../../notice/experiment/settings.ts';
+import { planSweep, type SweepJob } from '../../patching/index.ts';
+import { addModelOptions, type ModelOptions, positiveInteger, withSource } from '../options.ts';
+import { amount, bytes, duration } from '../plan.ts';
+import { terminalTable } from '../table.ts';
+
+interface PlanCommandOptions extends ModelOptions {
+  readonly samples: number;
+  readonly promptTokens: number;
+  readonly rate?: number;
+}
+
+export function planCommand(program: Command): void {
+  const command = program
+    .command('plan')
+    .description(
+      "What the paper's experiment takes with a model: memory, operations and time. Only the files' headers are read, so the model need not fit.",
+    );
+  addModelOptions(command)
+    .option('--samples <n>', 'pairs of images', positiveInteger, 500)
+    .option('--prompt-tokens <n>', 'tokens of the question, all of which are patched', positiveInteger, 16)
+    .option('--rate <GFLOP/s>', 'of matrix products; default measured on the adapter', positiveInteger)
+    .action((options: PlanCommandOptions) => printPlan(options));
+}
+
+async function printPlan(options: PlanCommandOptions): Promise<void> {
+  await withSource(options, async ({ name, gpu, source }) => {
+    const { samples, promptTokens, dtype } = options;
+    const weights = await Promise.all(
+      WEIGHT_DTYPES.map(async (type: WeightDtype) => ({
+        type,
+        plan: await planModel(gpu, source, { dtype: type }),
+      })),
+    );
+    const { flops: rate, measured } = options.rate
+      ? { flops: 1e9 * options.rate, measured: 'as given' }
+      : { flops: await measureMatmulRate(gpu), measured: `measured on ${gpu.capabilities.description}` };
+    console.log(`${name}\n`);
+    console.log(
+      terminalTable(weights, [
+        { name: 'weights as', value: ({ type }) => type },
+        { name: 'memory', value: ({ plan }) => bytes(plan.bytes) },
+        { name: 'largest buffer', value: ({ plan }) => bytes(plan.largest.bytes) },
+      ]),
+    );
+    await withPlannedModel(gpu, source, dtype ? { dtype } : {}, async (model) => {
+      const rows = [];
+      for (const { job, ...labels } of experiment(model, promptTokens))
+        rows.push({ ...labels, plan: await planSweep(model, [job]) });
+      console.log(
+        `\n${samples} pairs, ${promptTokens} tokens in the question, at ${amount(rate)}FLOP/s (${measured}; few rows are slower):\n`,
+      );
+      type Row = (typeof rows)[number];
+      const work = (name: string, key: 'flops' | 'oneByOneFlops') => [
+        { name, value: ({ plan }: Row) => `${amount(samples * plan[key])}FLOP` },
+        { name: 'time', value: ({ plan }: Row) => duration((samples * plan[key]) / rate) },
+      ];
+      console.log(
+        terminalTable(rows, [
+          { name: 'corruption', value: ({ corruption }) => corruption },
+          { name: 'patched', value: ({ part }) => part },
+          { name: 'patches', value: ({ plan }) => samples * plan.cells },
+          ...work('wavefront', 'flops'),
+          ...work('one by one', 'oneByOneFlops'),
+          { name: 'times', value: ({ plan }) => `${(plan.oneByOneFlops / plan.flops).toFixed(0)}` },
+          { name: 'activations', value: ({ plan }) => bytes(plan.peakBytes) },
+        ]),
+      );
+    });
+  });
+}
+
+/** The paper's sweeps of one pair: modules at every token of the question, and every head where the answer is decided. */
+function experiment(model: VisionLanguageModel, promptTokens: number) {
+  const { clean, image, text, question } = samplePair(model, promptTokens);
+  const { moduleSites, headSite } = defaultSites(model);
+  const last = clean.ids.length - 1;
+  // The paper patches BLIP's heads at the answer's token in the question, LLaVA's (Appendix G) at the last one.
+  const headPosition = model.family === 'blip' ? (question[question.length >> 1] as number) : last;
+  const parts = [
+    { part: 'modules × tokens', sites: moduleSites.map((site) => ({ site, positions: question })) },
+    { part: 'heads', sites: [{ site: headSite, heads: true, positions: [headPosition] }] },
+  ];
+  return [
+    { corruption: 'image', corrupt: image },
+    { corruption: 'text', corrupt: text },
+  ].flatMap(({ corruption, corrupt }) =>
+    parts.map(({ part, sites }) => ({
+      corruption,
+      part,
+      job: { clean, corrupt, correct: 0, incorrect: 1, sites } satisfies SweepJob,
+    })),
+  );
+}
+
+/** A pair of the model's sizes; its values are of no account, since nothing is computed. */
+function samplePair(model: VisionLanguageModel, promptTokens: number) {
+  const size = model.config.imageSize;
+  const blank = () => ({ data: new Float32Array(3 * size ** 2), height: size, width: size });
+  const words = Array.from({ length: promptTokens }, (_, i) => 2 + (i % 2));
+  const { imageToken } = model.config;
+  const expanded = model.expand(imageToken === undefined ? words : [2, imageToken, ...words]);
+  const first = expanded.ids.length - promptTokens;
+  const clean = { image: blank(), ids: expanded.ids };
+  // The options stand in the middle of a question.
+  const at = first + (promptTokens >> 1);
+  return {
+    clean,
+    image: { ...clean, image: blank() },
+    text: { ...clean, ids: clean.ids.map((id, i) => (i === at ? 4 : id)) },
+    question: Array.from({ length: promptTokens }, (_, i) => first + i),
+  };
+}
