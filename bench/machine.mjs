@@ -1,9 +1,10 @@
 // What a figure depends on: adapter, driver, versions, and how busy the machine was.
-import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { loadOnnxRuntime, onnxRuntimeInstalled } from './onnx-runtime.mjs';
 
-const versionOf = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')).version;
+const require = createRequire(import.meta.url);
+const versionOf = (path) => require(path).version;
 
 /** @param gpu an open Gpu */
 export function describeMachine(gpu) {
@@ -14,7 +15,7 @@ export function describeMachine(gpu) {
     tuned: Object.keys(tuning).length,
     versions: {
       'notice-webgpu': versionOf('../package.json'),
-      'webgpu (Dawn)': versionOf('../node_modules/webgpu/package.json'),
+      'webgpu (Dawn)': versionOf('webgpu/package.json'),
       node: process.versions.node,
       ...(onnxRuntimeInstalled() ? { 'onnxruntime-node': loadOnnxRuntime().env.versions.node } : {}),
     },

@@ -2,7 +2,10 @@
 
 import type { SweepPlan } from '../patching/index.ts';
 
-/** @param flopsPerSecond measured rate of matrix products, for a time */
+/** Rows below which a matrix product does not reach the rate of one with many. */
+const FEW_ROWS = 64;
+
+/** @param flopsPerSecond measured rate of matrix products of many rows, for a time */
 export function formatPlan(plan: SweepPlan, flopsPerSecond?: number): string {
   const {
     cells,
@@ -24,10 +27,18 @@ export function formatPlan(plan: SweepPlan, flopsPerSecond?: number): string {
   const time = flopsPerSecond
     ? `, about ${duration(flops / flopsPerSecond)} at ${amount(flopsPerSecond)}FLOP/s`
     : '';
+  const few = layers.filter(({ rows: own }) => own < FEW_ROWS).length;
+  const caution =
+    flopsPerSecond && 2 * few > layers.length
+      ? [
+          `             a rough estimate: most blocks have fewer than ${FEW_ROWS} rows, whose products are slower`,
+        ]
+      : [];
   return [
     `${cells} patches in ${walks} walk${walks === 1 ? '' : 's'}, ${dispatches} dispatches`,
     ...rows,
     `wavefront    ${amount(flops)}FLOP${time}`,
+    ...caution,
     `one by one   ${amount(oneByOneFlops)}FLOP, ${(oneByOneFlops / flops).toFixed(1)} times as much`,
     `  with image features computed once ${amount(oneByOneSharedFlops)}FLOP, ${(oneByOneSharedFlops / flops).toFixed(1)} times`,
     `GPU memory   ${bytes(peakBytes)} of activations at most, ${bytes(weightBytes)} of weights`,

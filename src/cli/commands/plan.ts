@@ -2,13 +2,14 @@ import type { Command } from 'commander';
 import { measureMatmulRate } from '../../kernels/index.ts';
 import {
   planModel,
+  type Sample,
   type VisionLanguageModel,
   WEIGHT_DTYPES,
   type WeightDtype,
   withPlannedModel,
 } from '../../models/index.ts';
 import { defaultSites } from '../../notice/experiment/settings.ts';
-import { planSweep, type SweepJob } from '../../patching/index.ts';
+import { planSweep, type SweepJob, type SweepSite } from '../../patching/index.ts';
 import { addModelOptions, type ModelOptions, positiveInteger, withSource } from '../options.ts';
 import { amount, bytes, duration } from '../plan.ts';
 import { terminalTable } from '../table.ts';
@@ -54,8 +55,8 @@ async function printPlan(options: PlanCommandOptions): Promise<void> {
     );
     await withPlannedModel(gpu, source, dtype ? { dtype } : {}, async (model) => {
       const rows = [];
-      for (const { job, ...labels } of experiment(model, promptTokens))
-        rows.push({ ...labels, plan: await planSweep(model, [job]) });
+      for (const { jobs, ...labels } of experiment(model, promptTokens))
+        rows.push({ ...labels, plan: await planSweep(model, jobs) });
       console.log(
         `\n${samples} pairs, ${promptTokens} tokens in the question, at ${amount(rate)}FLOP/s (${measured}; few rows are slower):\n`,
       );
@@ -68,7 +69,7 @@ async function printPlan(options: PlanCommandOptions): Promise<void> {
         terminalTable(rows, [
           { name: 'corruption', value: ({ corruption }) => corruption },
           { name: 'patched', value: ({ part }) => part },
-          { name: 'patches', value: ({ plan }) => samples * plan.cells },
+          { name: 'patches', value: ({ plan }) => String(samples * plan.cells) },
           ...work('wavefront', 'flops'),
           ...work('one by one', 'oneByOneFlops'),
           { name: 'times', value: ({ plan }) => `${(plan.oneByOneFlops / plan.flops).toFixed(0)}` },
@@ -79,27 +80,33 @@ async function printPlan(options: PlanCommandOptions): Promise<void> {
   });
 }
 
-/** The paper's sweeps of one pair: modules at every token of the question, and every head where the answer is decided. */
+/**
+ * The paper's sweeps of one pair: modules at every token of the question, and every head where the answer is decided. Then
+ * all of them together, as an experiment runs them: they share the clean run.
+ */
 function experiment(model: VisionLanguageModel, promptTokens: number) {
   const { clean, image, text, question } = samplePair(model, promptTokens);
   const { moduleSites, headSite } = defaultSites(model);
   const last = clean.ids.length - 1;
   // The paper patches BLIP's heads at the answer's token in the question, LLaVA's (Appendix G) at the last one.
   const headPosition = model.family === 'blip' ? (question[question.length >> 1] as number) : last;
-  const parts = [
-    { part: 'modules × tokens', sites: moduleSites.map((site) => ({ site, positions: question })) },
-    { part: 'heads', sites: [{ site: headSite, heads: true, positions: [headPosition] }] },
-  ];
+  const modules: SweepSite[] = moduleSites.map((site) => ({ site, positions: question }));
+  const heads: SweepSite[] = [{ site: headSite, heads: true, positions: [headPosition] }];
+  const job = (corrupt: Sample, sites: SweepSite[]): SweepJob => ({
+    clean,
+    corrupt,
+    correct: 0,
+    incorrect: 1,
+    sites,
+  });
+  const all = [...modules, ...heads];
   return [
-    { corruption: 'image', corrupt: image },
-    { corruption: 'text', corrupt: text },
-  ].flatMap(({ corruption, corrupt }) =>
-    parts.map(({ part, sites }) => ({
-      corruption,
-      part,
-      job: { clean, corrupt, correct: 0, incorrect: 1, sites } satisfies SweepJob,
-    })),
-  );
+    { corruption: 'image', part: 'modules × tokens', jobs: [job(image, modules)] },
+    { corruption: 'image', part: 'heads', jobs: [job(image, heads)] },
+    { corruption: 'text', part: 'modules × tokens', jobs: [job(text, modules)] },
+    { corruption: 'text', part: 'heads', jobs: [job(text, heads)] },
+    { corruption: 'both', part: 'all together', jobs: [job(image, all), job(text, all)] },
+  ];
 }
 
 /** A pair of the model's sizes; its values are of no account, since nothing is computed. */
