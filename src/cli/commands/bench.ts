@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { NoticeError } from '../../errors.ts';
+import type { NodeGpuOptions } from '../../platform/node/adapter.ts';
 import { list, positiveInteger } from '../options.ts';
 
 /** The measurements of bench/, which is JavaScript beside the library. */
@@ -14,7 +15,7 @@ interface Bench {
     readonly layers?: number | undefined;
     readonly only?: RegExp | undefined;
     readonly json?: string | undefined;
-    readonly gpu: { readonly adapter?: 'auto' | 'hardware' | 'software' };
+    readonly gpu: NodeGpuOptions;
   }): Promise<unknown>;
 }
 
@@ -27,6 +28,7 @@ interface BenchCommandOptions {
   readonly only?: RegExp;
   readonly json?: string;
   readonly adapter?: 'auto' | 'hardware' | 'software';
+  readonly memory?: number;
 }
 
 const PARTS = 'kernels,blocks,forward,sweep';
@@ -41,6 +43,7 @@ export function benchCommand(program: Command): void {
     .addOption(
       new Option('--adapter <kind>', 'which WebGPU adapter').choices(['auto', 'hardware', 'software']),
     )
+    .option('--memory <MiB>', 'GPU memory for activations, in MiB (default 2048)', positiveInteger)
     .option('--tune', "measure candidates of every kernel and keep the fastest in the user's cache")
     .option('--onnx', 'beside ONNX Runtime on the same adapter (installs it into the bench folder)')
     .option('--rounds <n>', 'alternating rounds (default 5)', positiveInteger)
@@ -51,12 +54,19 @@ export function benchCommand(program: Command): void {
     .action((parts: string[], options: BenchCommandOptions) => runBench(parts, options));
 }
 
-async function runBench(parts: string[], { adapter, ...options }: BenchCommandOptions): Promise<void> {
+async function runBench(
+  parts: string[],
+  { adapter, memory, ...options }: BenchCommandOptions,
+): Promise<void> {
   const bench = await loadBench();
   const unknown = parts.filter((part) => !bench.PARTS.includes(part));
   if (unknown.length > 0)
     throw new NoticeError('usage', `unknown part ${unknown.join(', ')}; there are ${bench.PARTS.join(', ')}`);
-  await bench.runBench({ ...options, parts, gpu: adapter ? { adapter } : {} });
+  const gpu = {
+    ...(adapter ? { adapter } : {}),
+    ...(memory ? { memoryBudget: memory * 1024 ** 2 } : {}),
+  };
+  await bench.runBench({ ...options, parts, gpu });
 }
 
 /** From dist/ and from src/ the folder is equally far. */
