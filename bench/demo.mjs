@@ -25,13 +25,13 @@ const { moduleSites, headSite } = defaultSites(model);
 const jobs = [];
 for (const pair of pairs.slice(0, Number(options.pairs))) {
   const prepared = await preparePair(model, processor, pair, { answer: pair.correct, compat: [] });
-  const { clean, corruptImage, corruptText, correct, incorrect, answerPositions } = prepared;
+  const { clean, corruptImage, text, correct, incorrect, answerPositions } = prepared;
   const positions = prepared.tokens.map(({ position }) => position);
   const sites = [
     ...moduleSites.map((site) => ({ site, positions })),
     { site: headSite, heads: true, positions: [answerPositions] },
   ];
-  for (const corrupt of [corruptImage, corruptText])
+  for (const corrupt of [corruptImage, text?.corrupt])
     if (corrupt) jobs.push({ clean, corrupt, correct, incorrect, sites });
 }
 await sweep(model, jobs, { repeat: 0 }); // compiles

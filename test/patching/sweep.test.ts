@@ -41,6 +41,16 @@ describe.each(['case0', 'case1', 'case2', 'case3'])('%s against Hugging Face', (
   });
 });
 
+test('mlp-is-layer-output: an MLP patch is one of the layer’s output', async () => {
+  for (const { id } of golden.cases) {
+    const sites = [{ site: 'text_encoder.hook_mlp_out' }];
+    const [result] = await sweep(model, [job(id, sites)], { compat: ['mlp-is-layer-output'] });
+    const { shape, data } = golden.get(`${id}/patch/output`);
+    expect(result?.sites[0]?.shape).toEqual(shape);
+    expectClose(result?.sites[0]?.data ?? [], data, { ofMax: GOLDEN, name: id, shape });
+  }
+});
+
 test.each(['case0', 'case2'])('one by one gives the same bits (%s)', async (id) => {
   const sites: SweepSite[] = [
     { site: 'text_encoder.cross_attn.hook_z', heads: true, positions: [3, [4, 5]], layers: [0, 2] },

@@ -6,6 +6,7 @@ import { type HeadEffects, headEffects, type ModuleEffects, moduleEffects } from
 import { type BoxedAttention, type HeadFunctionReport, headFunctions } from '../analysis/head-functions.ts';
 import type { ImageAttention } from '../analysis/image-attention.ts';
 import { type Interval, wilsonInterval } from '../analysis/inference.ts';
+import { type CellPlace, type NormalizedEffect, normalizedEffects } from '../analysis/normalized.ts';
 import { boxCoverage, type ImageFit } from '../analysis/patch-grid.ts';
 import { type UniversalHeads, universalHeads } from '../analysis/universal-heads.ts';
 import { type Pair, readManifest } from '../datasets/index.ts';
@@ -37,6 +38,8 @@ export interface Analysis {
   readonly heads: readonly HeadEffects[];
   /** Heads at the last position of a causal decoder, apart from those at the answer. */
   readonly lastHeads: readonly HeadEffects[];
+  /** Means of the normalised effect. */
+  readonly normalized: (place: CellPlace) => NormalizedEffect;
   /** Of the semantic corruptions (images by SIP, text by STR). */
   readonly universal: UniversalHeads | undefined;
   readonly attention: ReadonlyMap<string, ReadonlyMap<string, ImageAttention>>;
@@ -89,6 +92,7 @@ export async function analyse(folder: ResultsFolder, record: RunRecord): Promise
       cells(({ head, role }) => head !== null && role === 'last'),
       metric,
     ),
+    normalized: await normalizedEffects(cells(() => true)),
     universal: semantic.length > 0 ? universalHeads(semantic, statistic) : undefined,
     attention,
     functions,

@@ -42,20 +42,20 @@ export function measurements(
   prepared: PreparedPair,
   deviation: number,
 ): Measurement[] {
-  const { clean, corruptImage, corruptText, correct, incorrect, tokens, answerPositions, pair } = prepared;
+  const { clean, corruptImage, text, correct, incorrect, tokens, headGroups, pair } = prepared;
   const sites: SweepSite[] = [
     ...settings.moduleSites.map((site) => ({ site, positions: tokens.map(({ position }) => position) })),
-    { site: settings.headSite, heads: true, positions: headPositions(settings, prepared) },
+    { site: settings.headSite, heads: true, positions: headGroups.map(({ positions }) => positions) },
   ];
   return settings.corruptions.flatMap((corruption): Measurement[] => {
-    const of = (job: Omit<SweepJob, 'clean' | 'correct' | 'incorrect' | 'sites'>, draw = 0): Measurement => ({
+    const of = (job: Pick<SweepJob, 'corrupt'> & Partial<SweepJob>, draw = 0): Measurement => ({
       prepared,
       task,
       corruption,
       draw,
       job: { clean, correct, incorrect, sites, ...job },
     });
-    if (corruption === 'str') return corruptText ? [of({ corrupt: corruptText })] : [];
+    if (corruption === 'str') return text ? [of(text)] : [];
     if (corruption !== 'noise') return [of({ corrupt: corruptImage })];
     return Array.from({ length: settings.noiseDraws }, (_, draw) => {
       const values = drawNoise(
@@ -66,12 +66,6 @@ export function measurements(
       return of({ corrupt: clean, noise: { hook: NOISE_HOOK, values } }, draw);
     });
   });
-
-  function headPositions({ headSite }: ExperimentSettings, { prompt }: PreparedPair): number[][] {
-    const answer = [...answerPositions];
-    // A causal decoder answers at its last position, so the paper looks at its heads there too (Appendix G).
-    return headSite.startsWith('language.') ? [answer, [prompt.ids.length - 1]] : [answer];
-  }
 }
 
 /** Runs sweeps in as few walks as memory allows. */
@@ -108,12 +102,12 @@ function siteRows(
   { layers, heads, positions, data }: SiteResult,
   { baseline }: SweepResult,
 ): CellRow[] {
-  const { pair, tokens, answerPositions, prompt } = prepared;
+  const { pair, tokens, headGroups } = prepared;
   const rows: CellRow[] = [];
   let at = 0;
   for (const layer of layers) {
     for (const head of heads === undefined ? [null] : Array.from({ length: heads }, (_, h) => h)) {
-      for (const group of positions) {
+      for (const [g, group] of positions.entries()) {
         const [position = 0] = group;
         const token = tokens.find((candidate) => candidate.position === position);
         const [p = 0, pEffect = 0, ldEffect = 0, normalized = 0] = data.subarray(at, at + 4);
@@ -130,10 +124,7 @@ function siteRows(
           head,
           position,
           positions: group.length,
-          role:
-            head !== null && position === prompt.ids.length - 1 && !answerPositions.includes(position)
-              ? 'last'
-              : (token?.role ?? 'rest'),
+          role: (head === null ? undefined : headGroups[g]?.role) ?? token?.role ?? 'rest',
           token: token?.text ?? '',
           p_patched: p,
           p_effect: pEffect,

@@ -26,8 +26,8 @@ export interface PreparedPair {
   readonly clean: Sample;
   /** The clean question with the counterpart image. */
   readonly corruptImage: Sample;
-  /** The clean image with the replaced options; undefined if their tokens do not line up. */
-  readonly corruptText: Sample | undefined;
+  /** The clean image with the clean question and with the replaced options; undefined if their tokens do not line up. */
+  readonly text: { readonly clean: Sample; readonly corrupt: Sample } | undefined;
   /** Why not. */
   readonly textProblem: string | undefined;
   readonly prompt: PreparedPrompt;
@@ -35,9 +35,20 @@ export interface PreparedPair {
   readonly incorrect: number;
   /** Tokens that modules are patched at, each with its part and text. */
   readonly tokens: readonly { readonly position: number; readonly role: string; readonly text: string }[];
-  /** Positions of the correct option in the prompt: where heads are patched, all together. */
+  /** Positions of the correct option in the prompt, at which attention is looked at. */
   readonly answerPositions: readonly number[];
+  /** Where single heads are patched: groups of positions, each patched together. */
+  readonly headGroups: readonly HeadGroup[];
 }
+
+export interface HeadGroup {
+  readonly positions: readonly number[];
+  /** `last`: the last position, at which a causal decoder answers. Left out: the token's own. */
+  readonly role?: 'last';
+}
+
+/** Tokens before the question in the template of the paper's code, which `head-offset` counts twice. */
+const FORMATTING_TOKENS = 8;
 
 /**
  * @param answer what the model answered, for the letter case of the options
@@ -56,12 +67,14 @@ export async function preparePair(
     const [correct, incorrect] = answerIds(model, processor, pair, answer, compat);
     const roles = promptRoles(encoded, pair);
     const span = findPhrase(encoded, pair.correct, 'last');
-    const { corruptText, textProblem } = corruptTextOf(processor, pair, prompt, image);
+    const clean = { image, ids };
+    const { text, textProblem } = textPair(model, processor, pair, { prompt, sample: clean }, compat);
+    const answerPositions = positions.slice(...answerSpan(model, span, compat));
     return {
       pair,
-      clean: { image, ids },
+      clean,
       corruptImage: { image: await pixelValues(processor, pair.corruptImage), ids },
-      corruptText,
+      text,
       textProblem,
       prompt,
       correct,
@@ -69,7 +82,8 @@ export async function preparePair(
       tokens: encoded.tokens.flatMap((text, i) =>
         roles[i] === 'image' ? [] : [{ position: positions[i] as number, role: roles[i] as string, text }],
       ),
-      answerPositions: positions.slice(...answerSpan(model, span, compat)),
+      answerPositions,
+      headGroups: headGroups(model, answerPositions, ids.length, compat),
     };
   } catch (cause) {
     if (!(cause instanceof NoticeError)) throw cause;
@@ -99,20 +113,64 @@ function answerIds(
   return answerTokenIds(processor.tokenizer, options, { token, after: processor.answerContext });
 }
 
-function corruptTextOf(
+/**
+ * The correct option's tokens, and with a causal decoder the last position (Appendix G). Under `head-offset` LLaVA's heads
+ * are patched 8 tokens further on than the option, or, where the prompt ends before, not at all.
+ */
+function headGroups(
+  model: VisionLanguageModel,
+  answer: readonly number[],
+  length: number,
+  compat: readonly CompatSwitch[],
+): HeadGroup[] {
+  if (model.family === 'blip') return [{ positions: answer }];
+  const shift = compat.includes('head-offset') ? FORMATTING_TOKENS : 0;
+  const shifted = answer.map((position) => position + shift);
+  const last: HeadGroup = { positions: [length - 1], role: 'last' };
+  return shifted.every((position) => position < length) ? [{ positions: shifted }, last] : [last];
+}
+
+function textPair(
+  model: VisionLanguageModel,
   processor: Processor,
   pair: Pair,
-  clean: PreparedPrompt,
-  image: PixelValues,
-): { corruptText: Sample | undefined; textProblem: string | undefined } {
+  clean: { readonly prompt: PreparedPrompt; readonly sample: Sample },
+  compat: readonly CompatSwitch[],
+): Pick<PreparedPair, 'text' | 'textProblem'> {
   const corrupt = processor.prompt(pair.corruptPrompt);
+  const padding = paddingToken(model, processor, compat);
   try {
-    checkSameLength(clean, corrupt);
-    return { corruptText: { image, ids: corrupt.ids }, textProblem: undefined };
+    if (padding === undefined) checkSameLength(clean.prompt, corrupt);
   } catch (error) {
     if (!(error instanceof NoticeError)) throw error;
-    return { corruptText: undefined, textProblem: error.message };
+    return { text: undefined, textProblem: error.message };
   }
+  const length = Math.max(clean.sample.ids.length, corrupt.ids.length);
+  const padded = (sample: Sample): Sample => {
+    const missing = length - sample.ids.length;
+    // Sweeps share the run of a sample by its object.
+    return missing === 0
+      ? sample
+      : { ...sample, ids: [...sample.ids, ...new Array<number>(missing).fill(padding ?? 0)] };
+  };
+  const { sample } = clean;
+  return {
+    text: { clean: padded(sample), corrupt: padded({ ...sample, ids: corrupt.ids }) },
+    textProblem: undefined,
+  };
+}
+
+/**
+ * The token that the shorter of two questions is filled up with, which attends and is attended to: BLIP's under
+ * `unmasked-padding`, otherwise none.
+ */
+export function paddingToken(
+  model: VisionLanguageModel,
+  processor: Processor,
+  compat: readonly CompatSwitch[],
+): number | undefined {
+  if (model.family !== 'blip' || !compat.includes('unmasked-padding')) return undefined;
+  return processor.tokenizer.tokenToId('[PAD]');
 }
 
 async function pixelValues(processor: Processor, path: string): Promise<PixelValues> {

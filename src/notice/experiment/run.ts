@@ -11,7 +11,7 @@ import { saveAttention } from './attention.ts';
 import { type Evaluation, evaluatePairs } from './evaluate.ts';
 import { measure, measurements } from './measure.ts';
 import { embeddingDeviation } from './noise.ts';
-import { type PreparedPair, preparePair } from './prepare.ts';
+import { type PreparedPair, paddingToken, preparePair } from './prepare.ts';
 import type { ResultsFolder, RunRecord, TaskRecord } from './results.ts';
 import { checkTasks, type ExperimentSettings, taskName } from './settings.ts';
 
@@ -68,7 +68,8 @@ export async function runExperiment(
       pairs: pairs.length,
       correct: evaluations.filter(({ cleanCorrect }) => cleanCorrect).length,
       selected: selected.map(({ id }) => id),
-      withoutText: withoutText(processor, selected),
+      withoutText:
+        paddingToken(model, processor, settings.compat) === undefined ? withoutText(processor, selected) : {},
     });
   }
   record.tasks = tasks;

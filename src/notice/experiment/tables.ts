@@ -1,8 +1,9 @@
 // The tables of an analysis, as CSV files and as rows for the report.
 
-import type { HeadEffects, ModuleEffects } from '../analysis/effects.ts';
+import type { HeadEffects } from '../analysis/effects.ts';
 import { HEAD_FUNCTIONS } from '../analysis/head-functions.ts';
 import { type ResamplingOptions, type Summary, signFlipPValue, summarize } from '../analysis/inference.ts';
+import type { NormalizedEffect } from '../analysis/normalized.ts';
 import { mean } from '../analysis/statistics.ts';
 import { headLabel, passCounts } from '../analysis/universal-heads.ts';
 import { type Column, csvTable } from '../tables/table.ts';
@@ -25,10 +26,12 @@ export interface EffectRow extends Summary {
   readonly meanAbsolute: number;
   /** Sign-flip permutation test of the mean. */
   readonly p: number;
+  readonly normalized: NormalizedEffect;
 }
 
 /** One row per task, corruption, site, role and layer. */
-export function moduleRows(modules: readonly ModuleEffects[], seed: number): EffectRow[] {
+export function moduleRows({ modules, normalized, record }: Analysis): EffectRow[] {
+  const { seed } = record.settings;
   return modules.flatMap(({ roles, values, task, modality, corruption, site }) =>
     roles.flatMap((role, r) =>
       (values[r] ?? []).flatMap((effects, layer) =>
@@ -42,6 +45,7 @@ export function moduleRows(modules: readonly ModuleEffects[], seed: number): Eff
                 site,
                 layer,
                 role,
+                normalized: normalized({ task, corruption, site, layer, head: null, role }),
                 ...effect(effects, { seed, resamples: RESAMPLES }),
               },
             ],
@@ -50,21 +54,25 @@ export function moduleRows(modules: readonly ModuleEffects[], seed: number): Eff
   );
 }
 
-/** One row per task, corruption, layer and head. */
-export function headRows(heads: readonly HeadEffects[], seed: number): EffectRow[] {
-  return heads.flatMap(({ values, task, modality, corruption, site }) =>
-    values.flatMap((layerHeads, layer) =>
-      layerHeads.map((effects, head) => ({
-        task,
-        modality,
-        corruption,
-        site,
-        layer,
-        head,
-        ...effect(effects, { seed, resamples: RESAMPLES }),
-      })),
-    ),
-  );
+/** One row per task, corruption, layer and head; of a causal decoder then once more at the last position. */
+export function headRows({ heads, lastHeads, normalized, record }: Analysis): EffectRow[] {
+  const { seed } = record.settings;
+  const rows = (effects: readonly HeadEffects[], role: string): EffectRow[] =>
+    effects.flatMap(({ values, task, modality, corruption, site }) =>
+      values.flatMap((layerHeads, layer) =>
+        layerHeads.map((samples, head) => ({
+          task,
+          modality,
+          corruption,
+          site,
+          layer,
+          head,
+          normalized: normalized({ task, corruption, site, layer, head, role }),
+          ...effect(samples, { seed, resamples: RESAMPLES }),
+        })),
+      ),
+    );
+  return [...rows(heads, ''), ...rows(lastHeads, 'last')];
 }
 
 function effect(values: readonly number[], options: ResamplingOptions) {
@@ -83,6 +91,8 @@ const EFFECT_COLUMNS: Column<EffectRow>[] = [
   { name: 'ci95_low', value: ({ low }) => low },
   { name: 'ci95_high', value: ({ high }) => high },
   { name: 'p', value: ({ p }) => p },
+  { name: 'normalized_mean', value: (row) => row.normalized.mean },
+  { name: 'normalized_undefined', value: (row) => row.normalized.leftOut },
 ];
 
 const GROUP_COLUMNS: Column<EffectRow>[] = [
@@ -106,15 +116,14 @@ export const ACCURACY_COLUMNS: Column<Accuracy>[] = [
 
 /** Writes tables/*.csv. */
 export async function writeTables(folder: ResultsFolder, analysis: Analysis): Promise<string[]> {
-  const { seed } = analysis.record.settings;
   const tables: Record<string, string> = {
     accuracy: csvTable(analysis.accuracy, ACCURACY_COLUMNS),
-    modules: csvTable(moduleRows(analysis.modules, seed), [
+    modules: csvTable(moduleRows(analysis), [
       ...GROUP_COLUMNS,
       { name: 'role', value: ({ role }) => role },
       ...EFFECT_COLUMNS,
     ]),
-    heads: csvTable(headRows([...analysis.heads, ...analysis.lastHeads], seed), [
+    heads: csvTable(headRows(analysis), [
       ...GROUP_COLUMNS,
       { name: 'head', value: ({ head }) => head },
       ...EFFECT_COLUMNS,
