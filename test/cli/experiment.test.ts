@@ -1,41 +1,24 @@
 // `evaluate`, `run --config` and `reproduce` with the embedded model on a few pairs of its data.
 
-import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Pair, readManifest, writeManifest } from '../../src/notice/datasets/index.ts';
+import { readManifest } from '../../src/notice/datasets/index.ts';
 import type { RunRecord } from '../../src/notice/experiment/results.ts';
-import { notice, ROOT, run, SHAPES, useBuilt } from './support.ts';
+import { notice, ROOT, run, SHAPES, smallManifest, useBuilt } from './support.ts';
 
 useBuilt();
 
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'notice-cli-'));
-  await smallManifest('scenes', 'svo-probes', 4);
-  await smallManifest('states', 'mit-states', 2);
-  await smallManifest('faces', 'fer', 2);
+  await smallManifest(folder, 'scenes', 4, 'svo-probes');
+  await smallManifest(folder, 'states', 2, 'mit-states');
+  await smallManifest(folder, 'faces', 2, 'fer');
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
-
-/** The first `n` pairs of an embedded data set under another name, with copies of their images. */
-async function smallManifest(task: string, name: string, n: number): Promise<void> {
-  const { pairs } = await readManifest(join(ROOT, `data/${task}.csv`));
-  const copy = async (image: string): Promise<string> => {
-    const file = join(folder, name, basename(image));
-    await mkdir(dirname(file), { recursive: true });
-    await copyFile(image, file);
-    return file;
-  };
-  const own: Pair[] = [];
-  for (const pair of pairs.slice(0, n)) {
-    const [cleanImage, corruptImage] = [await copy(pair.cleanImage), await copy(pair.corruptImage)];
-    own.push({ ...pair, cleanImage, corruptImage });
-  }
-  await writeManifest(join(folder, `${name}.csv`), own);
-}
 
 const recordOf = async (results: string): Promise<RunRecord> =>
   JSON.parse(await readFile(join(folder, results, 'run.json'), 'utf8'));
@@ -192,5 +175,12 @@ describe('reproduce', () => {
     );
     expect(stdout).toMatch(/Not known here: exact-match accuracies \(Table 2\)/);
     expect(stdout).toMatch(/Published values are quoted from/);
+    // The page has them, too, and so has one that is made again.
+    const page = () => readFile(join(folder, 'paper/report.html'), 'utf8');
+    const rows = /<td>L3\.H0<\/td><td>multimodal<\/td><td>object detection<\/td>/;
+    expect(await page()).toMatch(rows);
+    await rm(join(folder, 'paper/report.html'));
+    await run(['report', 'paper'], { cwd: folder });
+    expect(await page()).toMatch(rows);
   }, 300_000); // a whole experiment
 });

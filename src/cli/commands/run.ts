@@ -90,6 +90,7 @@ async function run(options: RunCommandOptions): Promise<void> {
       noiseDraws: options.noiseDraws,
       noiseScale: 3,
       template: options.template,
+      ...(options.dtype ? { dtype: options.dtype } : {}),
     };
     const { folder, record } = await ResultsFolder.open(options.out, () =>
       newRecord(settings, {

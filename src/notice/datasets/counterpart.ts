@@ -1,7 +1,7 @@
 // Semantic image pairs from labelled images (paper): the corrupt image is another one of the same group that
 // has the incorrect label.
 
-import { type Random, seeded } from '../random.ts';
+import { type Random, seeded } from '../../random.ts';
 import type { Pair, PairDraft } from './pair.ts';
 import type { BuildReport, Drop } from './report.ts';
 import { corruptPrompts, type ReplacementOptions } from './str.ts';

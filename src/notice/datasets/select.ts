@@ -1,7 +1,7 @@
 // Samples balanced by answer order (paper): half of them name the correct option first, so that a preference
 // for either place cannot pass for knowledge.
 
-import { type Random, seeded } from '../random.ts';
+import { type Random, seeded } from '../../random.ts';
 import { DataError } from './errors.ts';
 import { correctFirst } from './options.ts';
 import type { Pair } from './pair.ts';

@@ -1,7 +1,7 @@
 // Symmetric token replacement (paper): the corrupted question has both options replaced by wrong ones of the
 // same token length, so that every other token keeps its position.
 
-import { seeded } from '../random.ts';
+import { seeded } from '../../random.ts';
 import { findOptions, findWord, type Span } from './options.ts';
 import type { Pair, PairDraft } from './pair.ts';
 import type { BuildReport, Drop } from './report.ts';

@@ -4,8 +4,8 @@
 
 import type { Sample, VisionLanguageModel } from '../../models/index.ts';
 import { runWithCache } from '../../patching/index.ts';
+import { seeded } from '../../random.ts';
 import { standardDeviation } from '../analysis/statistics.ts';
-import { seeded } from '../random.ts';
 
 /** Hook point of the embeddings that noise is added to: patches with their positions, before the first block. */
 export const NOISE_HOOK = 'vision.hook_embed';

@@ -16,7 +16,16 @@ import type { ResultsFolder, RunRecord, TaskRecord } from './results.ts';
 import { checkTasks, type ExperimentSettings, taskName } from './settings.ts';
 
 /** Samples whose measurements go into one file; what a crash can cost. */
-const SAMPLES_PER_PART = 6;
+/** Samples of a small model that share a part, and its weights at most, in bytes. */
+const SMALL_MODEL = { samples: 6, weightBytes: 2 ** 28 };
+
+/**
+ * Samples of one part: they go up the model in one walk, and a crash loses those in flight. Those of a small model share it,
+ * since none fills an adapter by itself; a large model's is alone, since hours may hang on it.
+ */
+function samplesPerPart({ weightBytes }: VisionLanguageModel): number {
+  return weightBytes <= SMALL_MODEL.weightBytes ? SMALL_MODEL.samples : 1;
+}
 
 export type Progress = (
   step: 'evaluate' | 'measure' | 'attention',
@@ -78,7 +87,7 @@ export async function runExperiment(
   await measureParts(settings, folder, samples, shard, model, processor, onProgress);
   if (shard.index === 1) await attend(settings, folder, samples, model, processor, onProgress);
   record.seconds += (performance.now() - started) / 1000;
-  const complete = (await folder.parts()).length === Math.ceil(samples.length / SAMPLES_PER_PART);
+  const complete = (await folder.parts()).length === Math.ceil(samples.length / samplesPerPart(model));
   if (complete) record.finished = new Date().toISOString();
   await folder.saveRecord(record);
   return complete;
@@ -168,9 +177,10 @@ async function measureParts(
   const prepare = ({ pair, answer }: PlacedSample) =>
     preparePair(model, processor, pair, { answer, compat: settings.compat });
   let deviation: number | undefined;
-  for (let first = 0; first < samples.length; first += SAMPLES_PER_PART) {
-    if ((first / SAMPLES_PER_PART) % shard.count !== shard.index - 1) continue;
-    const part = samples.slice(first, first + SAMPLES_PER_PART);
+  const size = samplesPerPart(model);
+  for (let first = 0; first < samples.length; first += size) {
+    if ((first / size) % shard.count !== shard.index - 1) continue;
+    const part = samples.slice(first, first + size);
     const path = await folder.cellsPath(first);
     const controlsFile = ['controls', `${String(first).padStart(7, '0')}.json`];
     if (!(await folder.has('cells', path.replace(/^.*[/\\]/, '')))) {
@@ -188,12 +198,7 @@ async function measureParts(
       await folder.write(controlsFile, JSON.stringify(controls));
       await writeCells(path, rows);
     }
-    onProgress(
-      'measure',
-      part[0]?.task ?? '',
-      Math.min(first + SAMPLES_PER_PART, samples.length),
-      samples.length,
-    );
+    onProgress('measure', part[0]?.task ?? '', Math.min(first + size, samples.length), samples.length);
   }
 }
 

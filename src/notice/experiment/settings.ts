@@ -1,7 +1,7 @@
 // What an experiment is: model × data sets × corruptions × sites.
 
 import { NoticeError } from '../../errors.ts';
-import type { VisionLanguageModel } from '../../models/index.ts';
+import type { VisionLanguageModel, WeightDtype } from '../../models/index.ts';
 import type { CompatSwitch } from '../../patching/index.ts';
 import type { Corruption, Modality } from '../analysis/cell.ts';
 import type { HeadStatistic } from '../analysis/universal-heads.ts';
@@ -9,6 +9,8 @@ import type { HeadStatistic } from '../analysis/universal-heads.ts';
 export interface ExperimentSettings {
   /** Model folder as the user named it. */
   readonly model: string;
+  /** Storage of the weights; default as in the file. */
+  readonly dtype?: WeightDtype;
   /** Manifests (CSV); the file's stem is the task's name. */
   readonly data: readonly string[];
   /** Samples of each task. */

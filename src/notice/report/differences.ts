@@ -1,10 +1,8 @@
 // Where a run departs from what the paper did, so that nobody compares what is not comparable.
 
 import type { Analysis } from '../experiment/analyse.ts';
+import { PAPER_SAMPLES } from '../reproduce/index.ts';
 import { html, type Markup } from './html.ts';
-
-/** Samples per task in the paper (section 4). */
-const PAPER_SAMPLES = 500;
 
 export function differencesFromPaper({ record, accuracy }: Analysis): Markup {
   const { settings, model, tasks } = record;

@@ -6,6 +6,7 @@ import { drawFigures, type Figure } from '../experiment/figures.ts';
 import type { ResultsFolder } from '../experiment/results.ts';
 import { differencesFromPaper } from './differences.ts';
 import { html, Markup } from './html.ts';
+import { paperSection } from './paper.ts';
 import {
   accuracySection,
   comparisonSection,
@@ -28,16 +29,13 @@ nav a { margin-right: 1rem; }
 `;
 
 /** Writes report.html. */
-export async function writeReport(
-  folder: ResultsFolder,
-  analysis: Analysis,
-  comparison?: Markup,
-): Promise<void> {
-  await folder.write(['report.html'], reportHtml(analysis, await drawFigures(analysis), comparison));
+export async function writeReport(folder: ResultsFolder, analysis: Analysis): Promise<void> {
+  await folder.write(['report.html'], reportHtml(analysis, await drawFigures(analysis)));
 }
 
 /** @param figures as drawn for the same analysis */
-export function reportHtml(analysis: Analysis, figures: readonly Figure[], comparison?: Markup): string {
+export function reportHtml(analysis: Analysis, figures: readonly Figure[]): string {
+  const paper = paperSection(analysis);
   const name = basename(analysis.record.settings.model);
   const sections: [id: string, title: string, content: Markup][] = [
     ['settings', 'Settings', settingsSection(analysis)],
@@ -47,7 +45,7 @@ export function reportHtml(analysis: Analysis, figures: readonly Figure[], compa
     ['corruptions', 'Corruptions compared', comparisonSection(analysis, figures)],
     ['attention', 'Where heads look', html`${figuresOf(figures, 'overlays-')}`],
     ['functions', 'Head functions', functionsSection(analysis)],
-    ...(comparison ? [['paper', "Beside the paper's values", comparison] as [string, string, Markup]] : []),
+    ...(paper ? [['paper', "Beside the paper's values", paper] as [string, string, Markup]] : []),
     ['controls', 'Self-checks', controlsSection(analysis)],
     ['differences', "Differences from the paper's set-up", differencesFromPaper(analysis)],
   ];

@@ -43,6 +43,7 @@ export function settingsSection({ record }: Analysis): Markup {
       'Model',
       `${basename(settings.model)} (${model.family}, ${Math.round(model.weightBytes / 1024 ** 2)} MiB of weights)`,
     ],
+    ['Weights stored', settings.dtype ?? 'as in the file'],
     ['Tasks', tasks.map(({ task, selected }) => `${task} (${selected.length} samples)`).join(', ')],
     ['Corruptions', settings.corruptions.map((name) => CORRUPTION_NAMES[name]).join(', ')],
     ['Modules', settings.moduleSites.join(', ')],

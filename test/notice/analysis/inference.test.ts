@@ -7,7 +7,7 @@ import {
   summarize,
   wilsonInterval,
 } from '../../../src/notice/analysis/inference.ts';
-import { seeded } from '../../../src/notice/random.ts';
+import { seeded } from '../../../src/random.ts';
 
 describe('bootstrap interval', () => {
   it('has the quantiles of the binomial distribution for zeros and ones', () => {

@@ -6,7 +6,6 @@ import { parquetWriteFile } from 'hyparquet-writer';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { CellRow } from '../../../src/notice/analysis/cell.ts';
 import { headEffects } from '../../../src/notice/analysis/effects.ts';
-import { seeded } from '../../../src/notice/random.ts';
 import {
   listParts,
   mergeCells,
@@ -14,6 +13,7 @@ import {
   readCells,
   writeCells,
 } from '../../../src/notice/tables/parquet.ts';
+import { seeded } from '../../../src/random.ts';
 import { cell } from '../analysis/support.ts';
 
 async function freshFolder(): Promise<string> {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { fnv1a64, fromState, seeded, splitMix64 } from '../../src/notice/random.ts';
+import { fnv1a64, fromState, seeded, splitMix64 } from '../src/random.ts';
 
 // Expected numbers come from the authors' reference programs in C (prng.di.unimi.it, isthe.com).
 describe('the generators', () => {
