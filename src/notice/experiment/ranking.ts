@@ -2,7 +2,10 @@ import type { HeadEffects } from '../analysis/effects.ts';
 import { type Head, type HeadStatistic, headScore } from '../analysis/universal-heads.ts';
 
 /** All heads, the strongest first. */
-export function rankedHeads({ values }: HeadEffects, statistic: HeadStatistic): (Head & { mean: number })[] {
+export function rankedHeads(
+  { values }: HeadEffects,
+  statistic: HeadStatistic,
+): (Head & { mean: number; meanAbsolute: number })[] {
   return values
     .flatMap((heads, layer) =>
       heads.map((effects, head) => ({
@@ -10,8 +13,9 @@ export function rankedHeads({ values }: HeadEffects, statistic: HeadStatistic): 
         head,
         score: headScore(effects, statistic),
         mean: headScore(effects, 'signed'),
+        meanAbsolute: headScore(effects, 'absolute'),
       })),
     )
     .sort((a, b) => b.score - a.score)
-    .map(({ layer, head, mean }) => ({ layer, head, mean }));
+    .map(({ score: _, ...head }) => head);
 }

@@ -1,7 +1,7 @@
 // The sections of a report: the paper's tables and figures for one run.
 
 import { basename } from 'node:path';
-import { HEAD_FUNCTIONS } from '../analysis/head-functions.ts';
+import { METRIC_LABELS } from '../analysis/cell.ts';
 import { spearman } from '../analysis/statistics.ts';
 import { describeUniversalHeads, headLabel, headScore } from '../analysis/universal-heads.ts';
 import type { Analysis } from '../experiment/analyse.ts';
@@ -123,7 +123,7 @@ ${
 }`;
 }
 
-export function headsSection({ heads, lastHeads, record }: Analysis): Markup {
+export function headsSection({ heads, lastHeads, record, metric }: Analysis): Markup {
   const rows = [...heads, ...lastHeads].flatMap((effects) =>
     rankedHeads(effects, record.settings.statistic)
       .slice(0, 5)
@@ -133,7 +133,8 @@ export function headsSection({ heads, lastHeads, record }: Analysis): Markup {
     { name: 'task', value: ({ task }) => task },
     { name: 'corruption', value: ({ corruption }) => CORRUPTION_NAMES[corruption] },
     { name: 'head', value: ({ head }) => headLabel(head) },
-    { name: 'mean LD′ − LD*', value: ({ head }) => head.mean },
+    { name: `mean of ${METRIC_LABELS[metric]}`, value: ({ head }) => head.mean },
+    { name: 'mean of its size', value: ({ head }) => head.meanAbsolute },
     { name: 'n', value: ({ samples }) => samples.length },
   ]);
 }
@@ -142,10 +143,12 @@ export function functionsSection({ functions }: Analysis): Markup {
   const rows = [...functions].flatMap(([task, { heads, samples }]) =>
     heads.filter((head) => head.class !== 'none').map((head) => ({ task, samples, ...head })),
   );
+  const ofClass = (head: (typeof rows)[number]) =>
+    head.class === 'none' ? undefined : head.scores[head.class];
   const without = [...functions].filter(([, { heads }]) => heads.every((head) => head.class === 'none'));
   return html`<p>A head is an object detector if it puts significantly more of its attention on the box of what is asked about
 than the average head does, an object suppressor if significantly less, an outlier suppressor if it avoids patches that
-the average head stares at although nothing is there. Definitions stand in the documentation of the analysis.</p>
+the average head stares at although nothing is there. The scores are defined in docs/metrics.md.</p>
 ${without.map(([task]) => html`<p>${task}: no head has any of these functions.</p>`)}
 ${
   rows.length > 0
@@ -157,10 +160,8 @@ ${
         { name: 'average head', value: ({ evidence }) => evidence.averageInside },
         { name: 'chance', value: ({ evidence }) => evidence.chance },
         { name: 'times chance', value: ({ evidence }) => evidence.lift },
-        ...HEAD_FUNCTIONS.map((name) => ({
-          name: `${name}, adjusted p`,
-          value: (row: (typeof rows)[number]) => row.scores[name]?.pAdjusted,
-        })),
+        { name: 'score', value: (row) => ofClass(row)?.mean },
+        { name: 'adjusted p', value: (row) => ofClass(row)?.pAdjusted },
       ])
     : undefined
 }`;
