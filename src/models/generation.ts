@@ -121,7 +121,7 @@ export async function generateTokens(
   gpu: Gpu,
   sequences: number,
   stopTokens: ReadonlySet<number>,
-  { maxNewTokens = MAX_NEW_TOKENS, sample = argmax, onToken, keepLogits }: GenerateOptions,
+  { maxNewTokens = MAX_NEW_TOKENS, sample = argmax, onToken, onEnd, keepLogits }: GenerateOptions,
   first: Tensor,
   next: (tokens: readonly number[], step: number) => Promise<Tensor>,
 ): Promise<Generated[]> {
@@ -150,5 +150,6 @@ export async function generateTokens(
     gpu.release(logits);
     logits = await next(tokens, step + 1);
   }
+  await onEnd?.();
   return answers;
 }

@@ -67,6 +67,8 @@ export interface GenerateOptions {
    * first, then one new position of each at a time.
    */
   readonly probe?: (runs: readonly ModelRun[]) => Probe;
+  /** Called when all is generated, while what the probe holds is still there. */
+  readonly onEnd?: () => Promise<void>;
   /** Called with every new token of a sequence as it comes. */
   readonly onToken?: (token: number, sequence: number) => void;
   /** Keep each step's logits. */

@@ -12,8 +12,8 @@ export interface Controls {
   /** Everything the answer depends on replaced by the clean run's: gives the clean logits. */
   readonly fullRestoration: true;
   /**
-   * Change of the logit difference when the prompt's embeddings are scaled by 1 + 2⁻²³, one unit in the last place:
-   * smaller effects cannot be told from rounding.
+   * Change of the logit difference when the embeddings of the prompt, from the first token that corruption changes, are
+   * scaled by 1 + 2⁻²³, one unit in the last place: smaller effects cannot be told from rounding.
    */
   readonly noiseFloor: number;
 }
@@ -38,8 +38,8 @@ export function controlRuns(
   return [...new Set(cells.map(({ pair }) => pair))].flatMap((pair) => {
     const own = cells.filter((cell) => cell.pair === pair);
     const { clean, corrupt } = batch.bases(pair);
-    const length = (jobs[pair] as SweepJob).clean.ids.length;
-    const all = Array.from({ length }, (_, p) => p);
+    const job = jobs[pair] as SweepJob;
+    const all = Array.from(job.clean.ids, (_, position) => position);
     // One null patch per site, at a cell in the middle.
     const sites = [...new Set(own.map(({ site }) => site))];
     const nulls = sites.map((site): Check => {
@@ -63,10 +63,24 @@ export function controlRuns(
         kind: 'rounding',
         pair,
         run: rounded,
-        interventions: [scale({ hook: firstHook, run: rounded, positions: all }, 1 + 2 ** -23)],
+        interventions: [
+          scale({ hook: firstHook, run: rounded, positions: all.slice(firstChange(job)) }, 1 + 2 ** -23),
+        ],
       },
     ];
   });
+}
+
+/**
+ * The first position that corruption changes. A causal tower has computed those before it, an image's hundreds, with the
+ * clean run, and a control that changed them would be the longest run of the walk.
+ */
+function firstChange({ clean, corrupt, noise }: SweepJob): number {
+  if (clean.image !== corrupt.image || noise) return 0;
+  return Math.max(
+    0,
+    clean.ids.findIndex((id, position) => id !== corrupt.ids[position]),
+  );
 }
 
 /**

@@ -13,6 +13,7 @@ export class EditSet {
   readonly #gpu: Gpu;
   /** The batch, for interventions that name a run by its row. */
   readonly #runs: readonly ModelRun[];
+  readonly #rows: ReadonlyMap<ModelRun, number>;
   /** Runs derived from a run, directly or not. */
   readonly #derived = new Map<ModelRun, ModelRun[]>();
   readonly #byHook = new Map<string, { intervention: Intervention; counter: number }[]>();
@@ -23,6 +24,7 @@ export class EditSet {
   constructor(gpu: Gpu, runs: readonly ModelRun[], interventions: readonly Intervention[]) {
     this.#gpu = gpu;
     this.#runs = runs;
+    this.#rows = new Map(runs.map((run, row) => [run, row]));
     this.#list = interventions;
     this.#expected = interventions.map(() => 0);
     interventions.forEach((intervention, counter) => {
@@ -70,10 +72,12 @@ export class EditSet {
       );
       const edits: SourcedEdit[] = [];
       const rows = new Set<number>();
-      for (const modelRun of this.#targets(intervention).flatMap((run) => [run, ...this.#derivedFrom(run)])) {
-        const run = towerRun(modelRun, tower);
+      const targets = this.#targets(intervention).flatMap((target) =>
+        [target, ...this.#derivedFrom(target)].map((run) => ({ target, run: towerRun(run, tower) })),
+      );
+      for (const { target, run } of targets) {
         const spans = spansOf(activation, run, intervention);
-        const { tensor, row: sourceRow, column } = source(run, spans);
+        const { tensor, row: sourceRow, column } = source(run, spans, this.#rows.get(target) as number);
         positionsOf(intervention, run).forEach((position, i) => {
           const row = activation.rowOf(run, position);
           // In generation only the new position is there; a derived run may have no row of its own.

@@ -17,6 +17,13 @@ export {
 } from './intervention.ts';
 export { findHook, type NameFilter, parseSite, type Site, selectHooks } from './names.ts';
 export { type LayerRows, planSweep, type SweepPlan } from './plan.ts';
-export { type CacheOptions, hooks, type RunOptions, runWithCache, runWithHooks } from './run.ts';
+export {
+  type CacheOptions,
+  generateWithHooks,
+  hooks,
+  type RunOptions,
+  runWithCache,
+  runWithHooks,
+} from './run.ts';
 export { METRICS, type SiteResult, type SweepOptions, type SweepResult, sweep } from './sweep.ts';
 export type { Baseline } from './walk-cells.ts';

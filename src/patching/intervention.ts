@@ -15,15 +15,25 @@ export interface Target {
   readonly features?: readonly [first: number, end: number];
 }
 
-/** Where values come from. Positions correspond one to one; left out, they are the target's. */
+/**
+ * Where values come from. Positions correspond one to one; left out, they are the target's. At scores and patterns the
+ * source must have as many keys as the target.
+ */
 export type PatchSource =
   /** Another run of the same batch at the same hook point. */
   | { readonly run: ModelRun | number; readonly positions?: readonly number[] }
-  /** A cached activation, of this or another hook point with the same width. */
+  /**
+   * A cached activation, of this or another hook point with the same width. `batch` is its row. Left out, a cache of
+   * one row serves every target, and one with as many rows as the batch gives each target the row of the same number.
+   */
   | { readonly cached: CachedActivation; readonly batch?: number; readonly positions?: readonly number[] }
-  /** Values [positions, heads, features] of the target, or [features] for every position. */
+  /** Values [positions, heads, features or keys] of the target, or [heads, features or keys] for every position. */
   | { readonly values: Float32Array };
 
+/**
+ * What is changed. Interventions at one hook point happen in the order given, and each reads all its sources before it
+ * writes.
+ */
 export interface Intervention extends Target {
   readonly op: 'replace' | 'zero' | 'mean' | 'add' | 'scale' | 'interpolate';
   readonly source?: PatchSource;

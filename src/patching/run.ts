@@ -1,7 +1,14 @@
 // Running a model while looking at it and changing it.
 
 import { NoticeError } from '../errors.ts';
-import { type HookInfo, ModelRun, type Sample, type VisionLanguageModel } from '../models/index.ts';
+import {
+  type Generated,
+  type GenerateOptions,
+  type HookInfo,
+  ModelRun,
+  type Sample,
+  type VisionLanguageModel,
+} from '../models/index.ts';
 import type { ActivationCache } from './cache.ts';
 import { EditSet } from './edits.ts';
 import type { CustomHook, Intervention } from './intervention.ts';
@@ -9,8 +16,8 @@ import { findHook, type NameFilter, selectHooks } from './names.ts';
 import { PatchProbe, StopWalk } from './probe.ts';
 
 export interface RunOptions {
-  readonly interventions?: readonly Intervention[];
-  readonly hooks?: readonly CustomHook[];
+  readonly interventions?: readonly Intervention[] | undefined;
+  readonly hooks?: readonly CustomHook[] | undefined;
 }
 
 export interface CacheOptions extends RunOptions {
@@ -56,6 +63,43 @@ export async function runWithHooks(
   return logits as Float32Array[];
 }
 
+/**
+ * Generates answers with interventions and custom hooks at work, in the prompts' pass and in that of every new token. An
+ * intervention without positions changes all positions, new ones as they come; one with positions those of the prompt.
+ *
+ * @throws as {@link runWithHooks}
+ */
+export async function generateWithHooks(
+  model: VisionLanguageModel,
+  samples: readonly Sample[],
+  { interventions, hooks: custom, ...options }: RunOptions & Omit<GenerateOptions, 'probe' | 'onEnd'>,
+): Promise<Generated[]> {
+  const wishes = named(model, { interventions, hooks: custom });
+  let edits: EditSet | undefined;
+  return model.generate(samples.map(ownImage), {
+    ...options,
+    probe: (runs) => {
+      edits = new EditSet(model.gpu, runs, wishes.interventions);
+      return new PatchProbe(model.gpu, { edits, custom: wishes.custom, runs });
+    },
+    onEnd: async () => edits?.verify(),
+  });
+}
+
+/** Wishes with the whole names of their hook points. */
+function named(model: VisionLanguageModel, { interventions = [], hooks: custom = [] }: RunOptions) {
+  const whole = <T extends { readonly hook: string }>(wish: T): T => ({
+    ...wish,
+    hook: findHook(model, wish.hook).name,
+  });
+  return { interventions: interventions.map(whole), custom: custom.map(whole) };
+}
+
+/** An edit of one row must not reach another through an image that both share. */
+function ownImage(sample: Sample): Sample {
+  return { ...sample, image: { ...sample.image } };
+}
+
 async function forward(
   model: VisionLanguageModel,
   samples: readonly Sample[],
@@ -68,14 +112,12 @@ async function forward(
 ): Promise<{ logits: Float32Array[] | undefined; cache: ActivationCache }> {
   const { gpu } = model;
   if (samples.length === 0) throw new NoticeError('usage', 'no samples to run');
-  const interventions = wishes.interventions.map((intervention) => ({
-    ...intervention,
-    hook: findHook(model, intervention.hook).name,
-  }));
-  const custom = wishes.custom.map((hook) => ({ ...hook, hook: findHook(model, hook.hook).name }));
+  const { interventions, custom } = named(model, {
+    interventions: wishes.interventions,
+    hooks: wishes.custom,
+  });
   const stopAfter = wishes.stopAfter && findHook(model, wishes.stopAfter).name;
-  // An edit of one row must not reach another through an image that both share.
-  const runs = samples.map((sample) => new ModelRun({ ...sample, image: { ...sample.image } }));
+  const runs = samples.map((sample) => new ModelRun(ownImage(sample)));
   return gpu.scope(async (keep) => {
     const edits = new EditSet(gpu, runs, interventions);
     const probe = new PatchProbe(gpu, { edits, custom, cacheNames: wishes.cacheNames, runs, stopAfter });

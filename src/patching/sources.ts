@@ -19,8 +19,8 @@ export interface SourceRows {
   column(span: Span): number;
 }
 
-/** Gives each target run its values. */
-export type Source = (run: Run, spans: readonly Span[]) => SourceRows;
+/** Gives each target run, in its row of the batch, its values. */
+export type Source = (run: Run, spans: readonly Span[], batchRow: number) => SourceRows;
 
 const NONE: SourceRows = { row: () => 0, column: () => 0 };
 
@@ -46,8 +46,9 @@ export function sourceOf(
     );
   const from = (position: number, i: number) => source.positions?.[i] ?? position;
   if ('cached' in source) {
-    const { cached, batch = 0 } = source;
-    return (run) => {
+    const { cached } = source;
+    return (run, _, batchRow) => {
+      const batch = source.batch ?? pairedRow(hook, cached, batchRow, runs.length);
       checkCached(activation, run, cached, batch);
       const step = activation.size - cached.size;
       return {
@@ -105,6 +106,17 @@ function valueSource(gpu: Gpu, { hook, positions }: Intervention, values: Float3
     }
     return { tensor, row: (_, i) => (rows === 1 ? 0 : i), column: ({ first, offset }) => first - offset };
   };
+}
+
+/** The cached row that belongs to a target's row of the batch, where none is named. */
+function pairedRow(hook: string, { name, lengths }: CachedActivation, row: number, rows: number): number {
+  if (lengths.length === 1) return 0;
+  if (lengths.length === rows) return row;
+  throw new NoticeError(
+    'hook',
+    `${hook}: the cached ${name} holds ${lengths.length} rows, the batch has ${rows}, so it is not clear which belongs ` +
+      'to which; name one with `batch`',
+  );
 }
 
 function checkCached(activation: Activation, run: Run, cached: CachedActivation, batch: number): void {

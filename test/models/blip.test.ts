@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { VisionLanguageModel } from '../../src/models/index.ts';
-import { runWithCache, runWithHooks } from '../../src/patching/index.ts';
-import { expectClose } from '../support/close.ts';
+import { generateWithHooks, runWithCache, runWithHooks, scale } from '../../src/patching/index.ts';
+import { expectClose, expectSameBits } from '../support/close.ts';
 import { GOLDEN, Golden, loadFixtureModel } from '../support/golden.ts';
 
 let golden: Golden;
@@ -88,6 +88,19 @@ test('padding: left out with a mask, attending without', async () => {
   const [withMask, without] = await runWithHooks(model, [masked, { image, ids }], {});
   expectClose(withMask ?? [], golden.get('padding/logits_with_mask').data, { ofMax: GOLDEN });
   expectClose(without ?? [], golden.get('padding/logits_without_mask').data, { ofMax: GOLDEN });
+});
+
+test('generates with interventions, in the question and in every new token', async () => {
+  const sample = golden.sample('case0', 'clean');
+  const steps = { maxNewTokens: 3, keepLogits: true };
+  const [plain] = await model.generate([sample], steps);
+  for (const hook of ['text_encoder.blocks.1.cross_attn.hook_z', 'text_decoder.blocks.0.hook_mlp_out']) {
+    const interventions = [scale({ hook }, -2)];
+    const [answer] = await generateWithHooks(model, [sample], { ...steps, interventions });
+    const [first] = await runWithHooks(model, [sample], { interventions });
+    expectSameBits(answer?.logits[0] as Float32Array, first as Float32Array);
+    expect(answer?.logits[0]).not.toEqual(plain?.logits[0]);
+  }
 });
 
 describe.each(['blip-tiny-f16', 'blip-tiny-sharded'])('%s', (folder) => {

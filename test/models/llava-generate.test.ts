@@ -1,11 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { sampler } from '../../src/inputs/index.ts';
 import { sequencesAtOnce } from '../../src/models/generation.ts';
-import { loadModel, type ModelRun, type Sample, type VisionLanguageModel } from '../../src/models/index.ts';
+import { loadModel, type Sample, type VisionLanguageModel } from '../../src/models/index.ts';
 import type { LlavaConfig } from '../../src/models/llava/config.ts';
-import { EditSet } from '../../src/patching/edits.ts';
-import { type Intervention, runWithHooks, scale, zero } from '../../src/patching/index.ts';
-import { PatchProbe } from '../../src/patching/probe.ts';
+import { generateWithHooks, type Intervention, runWithHooks, scale, zero } from '../../src/patching/index.ts';
 import { nodeFolder } from '../../src/platform/node/files.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
 import { folderWith } from '../support/folder.ts';
@@ -193,11 +191,8 @@ describe('llava-tiny', () => {
   describe('hooks', () => {
     const steps = 3;
 
-    function edited(samples: readonly Sample[], interventions: readonly Intervention[]) {
-      const probe = (runs: readonly ModelRun[]) =>
-        new PatchProbe(model.gpu, { edits: new EditSet(model.gpu, runs, interventions), runs });
-      return model.generate(samples, { maxNewTokens: steps, keepLogits: true, probe });
-    }
+    const edited = (samples: readonly Sample[], interventions: readonly Intervention[]) =>
+      generateWithHooks(model, samples, { interventions, maxNewTokens: steps, keepLogits: true });
 
     test.each<[string, Intervention]>([
       ['hook_mlp_out', scale({ hook: 'language.blocks.1.hook_mlp_out' }, 0.25)],
