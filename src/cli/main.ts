@@ -64,11 +64,14 @@ export async function run(argv: readonly string[]): Promise<void> {
 function report(error: unknown, debug: boolean): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_STATUS;
   const known = error instanceof NoticeError;
+  const message = printable(error instanceof Error ? error.message : String(error));
   if (debug) console.error(error);
-  else if (known) console.error(`notice: ${error.message}`);
-  else {
-    const message = error instanceof Error ? error.message : String(error);
-    console.error(`notice: ${message}\nThis is unexpected; --debug shows where it comes from.`);
-  }
+  else if (known) console.error(`notice: ${message}`);
+  else console.error(`notice: ${message}\nThis is unexpected; --debug shows where it comes from.`);
   return known && error.code === 'usage' ? USAGE_STATUS : 1;
+}
+
+/** Messages quote files, and what a file holds must not steer the terminal. */
+function printable(message: string): string {
+  return message.replace(/[^\P{C}\n\t]/gu, '\ufffd');
 }

@@ -1,6 +1,7 @@
 // Samples from tensor files, tensors to files.
 
-import { writeFile } from 'node:fs/promises';
+import { stat, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { NoticeError } from '../errors.ts';
 import type { Sample } from '../models/index.ts';
 import { fileSource } from '../platform/node/files.ts';
@@ -38,7 +39,10 @@ export function samplesFrom(
   tensors: ReadonlyMap<string, HostTensor>,
   path: string,
   prefix: string,
-  expand: (ids: readonly number[]) => { readonly ids: readonly number[] },
+  expand: (ids: readonly number[]) => {
+    readonly ids: readonly number[];
+    readonly positions: readonly number[];
+  },
 ): PaddedSamples {
   const get = (name: string, rank: number) => {
     const tensor = tensors.get(prefix + name);
@@ -71,14 +75,28 @@ export function samplesFrom(
   const integers = integersOf(ids, `${path}: "${prefix}input_ids"`);
   const kept = mask && integersOf(mask, `${path}: "${prefix}attention_mask"`);
   const size = channels * height * width;
+  let longest = length;
   const samples = Array.from({ length: batch }, (_, row): Sample => {
     const image = { data: values.subarray(row * size, (row + 1) * size), height, width };
     const own = integers.slice(row * length, (row + 1) * length);
-    if (!kept) return { image, ids: expand(own).ids };
-    const places = own.map((_, p) => p).filter((p) => kept[row * length + p] !== 0);
-    return { image, ids: expand(places.map((p) => own[p] as number)).ids, places };
+    const places = own.map((_, p) => p).filter((p) => kept?.[row * length + p] !== 0);
+    const expanded = expand(places.map((p) => own[p] as number));
+    longest = Math.max(longest, length + expanded.ids.length - places.length);
+    return { image, ids: expanded.ids, ...(kept && { places: expandedPlaces(places, expanded) }) };
   });
-  return { samples, length };
+  return { samples, length: longest };
+}
+
+/** Places of a prompt in which one token has become those of an image: what follows it moves on. */
+function expandedPlaces(
+  places: readonly number[],
+  { ids, positions }: { readonly ids: readonly number[]; readonly positions: readonly number[] },
+): number[] {
+  return positions.flatMap((position, i) => {
+    const end = positions[i + 1] ?? ids.length;
+    const place = (places[i] as number) + position - i;
+    return Array.from({ length: end - position }, (_, j) => place + j);
+  });
 }
 
 function integersOf(tensor: HostTensor, name: string): number[] {
@@ -96,9 +114,26 @@ export interface TensorOutput {
   data(): Float32Array | Int32Array | Promise<Float32Array>;
 }
 
+/** @throws NoticeError('usage') if the file cannot be written */
 export async function writeTensors(path: string, outputs: readonly TensorOutput[]): Promise<void> {
   const entries = outputs.map((output) => ({ dtype: 'F32', ...output }) as TensorEntry);
-  await writeFile(path, safetensorsChunks(entries));
+  try {
+    await writeFile(path, safetensorsChunks(entries));
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).syscall === undefined) throw cause; // not the file system's
+    throw new NoticeError('usage', `${path} cannot be written: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/**
+ * To be asked before long work whose result goes into a file.
+ *
+ * @throws NoticeError('usage') if the folder of the file does not exist
+ */
+export async function checkOutput(path: string): Promise<void> {
+  const folder = dirname(resolve(path));
+  if (!(await stat(folder).catch(() => undefined))?.isDirectory())
+    throw new NoticeError('usage', `${path} cannot be written: there is no folder ${folder}`);
 }
 
 /**

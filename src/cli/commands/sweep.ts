@@ -16,7 +16,7 @@ import {
 import { addModelOptions, list, type ModelOptions, positions, withModel } from '../options.ts';
 import { formatPlan } from '../plan.ts';
 import { progressBar } from '../progress.ts';
-import { integersIn, readInputs, samplesFrom, writeTensors } from '../tensors.ts';
+import { checkOutput, integersIn, readInputs, samplesFrom, writeTensors } from '../tensors.ts';
 
 interface SweepCommandOptions extends ModelOptions {
   readonly inputs: string;
@@ -65,6 +65,7 @@ async function runSweep(options: SweepCommandOptions): Promise<void> {
   const { out } = options;
   if (!out && !options.plan) throw new NoticeError('usage', 'sweep needs --out (or --plan)');
   const compat = parseCompat(options.compat);
+  if (out) await checkOutput(out);
   await withModel(options, async ({ model }) => {
     const tensors = await readInputs(options.inputs);
     const sampleOf = (side: string) => {

@@ -5,7 +5,7 @@ import { type ActivationCache, runWithCache } from '../../patching/index.ts';
 import { readImage } from '../../platform/node/images.ts';
 import { addModelOptions, list, type ModelOptions, withModel } from '../options.ts';
 import { padPositions } from '../padding.ts';
-import { readInputs, samplesFrom, type TensorOutput, writeTensors } from '../tensors.ts';
+import { checkOutput, readInputs, samplesFrom, type TensorOutput, writeTensors } from '../tensors.ts';
 
 interface TraceOptions extends ModelOptions {
   readonly inputs?: string;
@@ -42,6 +42,7 @@ export function traceCommand(program: Command): void {
 async function trace(options: TraceOptions): Promise<void> {
   if (!options.inputs && !(options.image && options.prompt))
     throw new NoticeError('usage', 'trace needs --inputs, or --image and --prompt');
+  await checkOutput(options.out);
   await withModel(options, async ({ model, processor }) => {
     let samples: Sample[];
     let padded: number | undefined;
