@@ -61,5 +61,7 @@ export function bytes(value: number): string {
 export function duration(seconds: number): string {
   if (seconds < 90) return `${seconds.toPrecision(2)} s`;
   if (seconds < 5400) return `${(seconds / 60).toFixed(1)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
+  if (seconds < 172_800) return `${(seconds / 3600).toFixed(1)} h`;
+  const days = seconds / 86_400;
+  return days < 730 ? `${days.toFixed(0)} days` : `${(days / 365.25).toFixed(0)} years`;
 }
