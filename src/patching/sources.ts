@@ -47,12 +47,13 @@ export function sourceOf(
   const from = (position: number, i: number) => source.positions?.[i] ?? position;
   if ('cached' in source) {
     const { cached } = source;
+    const { tensor } = cached; // one that was released is the first thing to say
     return (run, _, batchRow) => {
       const batch = source.batch ?? pairedRow(hook, cached, batchRow, runs.length);
       checkCached(activation, run, cached, batch);
       const step = activation.size - cached.size;
       return {
-        tensor: cached.tensor,
+        tensor,
         row: (position, i) => cached.row(batch, from(position, i)),
         // Keys of a head may have more room in one of the two.
         column: ({ head }) => (cached.keys ? head * step : 0),
