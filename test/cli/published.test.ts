@@ -3,10 +3,7 @@
 import { expect, test } from 'vitest';
 import type { HeadEffects } from '../../src/notice/analysis/effects.ts';
 import { universalHeads } from '../../src/notice/analysis/universal-heads.ts';
-import type { RunRecord } from '../../src/notice/experiment/results.ts';
 import { compareHeads, type PublishedResults, publishedResults } from '../../src/notice/reproduce/index.ts';
-
-const record = { settings: { statistic: 'absolute' } } as unknown as RunRecord;
 
 /** Effects of 3 × 4 heads, all small but for some. */
 function effects(task: string, modality: 'image' | 'text', strong: readonly string[]): HeadEffects {
@@ -37,7 +34,7 @@ const published: PublishedResults = {
 };
 
 test('published heads first, then those that are universal here alone', () => {
-  const analysis = { universal: universalHeads(ours), lastHeads: [], record };
+  const analysis = { universal: universalHeads(ours), lastUniversal: undefined };
   expect(compareHeads(published, analysis)).toEqual([
     {
       head: 'L1.H0',
@@ -52,14 +49,14 @@ test('published heads first, then those that are universal here alone', () => {
 });
 
 test("heads at the prompt's last token, where the paper patched those", () => {
-  const analysis = { universal: undefined, lastHeads: ours.slice(0, 2), record };
+  const analysis = { universal: undefined, lastUniversal: universalHeads(ours.slice(0, 2)) };
   const found = compareHeads({ ...published, position: 'last' }, analysis);
   expect(found.map(({ head, class: own }) => [head, own])).toEqual([
     ['L1.H0', undefined], // with one modality there are no classes
     ['L0.H2', undefined],
     ['L2.H3', undefined],
   ]);
-  expect(compareHeads({ ...published, position: 'last' }, { ...analysis, lastHeads: [] })).toEqual([]);
+  expect(compareHeads(published, analysis)).toEqual([]);
 });
 
 test('models are known by id, revision, or folder', () => {

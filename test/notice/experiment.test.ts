@@ -3,11 +3,12 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
+import { parseHTML } from 'linkedom';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadModel, Processor, type VisionLanguageModel } from '../../src/models/index.ts';
 import type { CellRow } from '../../src/notice/analysis/cell.ts';
 import { type Analysis, analyse } from '../../src/notice/experiment/analyse.ts';
-import { drawFigures, writeFigures } from '../../src/notice/experiment/figures.ts';
+import { CORRUPTION_NAMES, drawFigures, writeFigures } from '../../src/notice/experiment/figures.ts';
 import { mergeResults } from '../../src/notice/experiment/merge.ts';
 import { newRecord, ResultsFolder, type RunRecord } from '../../src/notice/experiment/results.ts';
 import { runExperiment } from '../../src/notice/experiment/run.ts';
@@ -15,6 +16,7 @@ import { defaultSites, type ExperimentSettings } from '../../src/notice/experime
 import { printSummary } from '../../src/notice/experiment/summary.ts';
 import { writeTables } from '../../src/notice/experiment/tables.ts';
 import { reportHtml } from '../../src/notice/report/report.ts';
+import { formatNumber } from '../../src/notice/tables/format.ts';
 import { readCells } from '../../src/notice/tables/parquet.ts';
 import { nodeFolder } from '../../src/platform/node/files.ts';
 import { testGpu } from '../support/gpu.ts';
@@ -157,6 +159,63 @@ describe('the report', () => {
     expect(page).not.toContain('<script');
     expect(page).toContain('&lt;script&gt;');
     expect(page).not.toMatch(/(src|href)="(?!#|data:)/);
+  });
+
+  test('its numbers come from Parquet cells', async () => {
+    const { document } = parseHTML(reportHtml(analysis, []));
+    /** Texts of the cells of a table, row by row. */
+    const rowsOf = (caption: string): string[][] => {
+      const table = [...document.querySelectorAll('table')].find(
+        (found) => found.querySelector('caption')?.textContent === caption,
+      );
+      return [...(table?.querySelectorAll('tbody tr') ?? [])].map((row) =>
+        [...row.querySelectorAll('td')].map(({ textContent }) => textContent ?? ''),
+      );
+    };
+    const cells = await cellsOf(folder);
+    /** Mean effect and mean size of one head, draws of noise averaged first. */
+    const headOf = (task: string, corruption: string, head: string): { mean: number; size: number } => {
+      const [, layer, number] = /^L(\d+)\.H(\d+)$/.exec(head) ?? [];
+      const samples = new Map<string, number[]>();
+      for (const cell of cells) {
+        if (cell.task !== task || cell.corruption !== corruption) continue;
+        if (cell.layer !== Number(layer) || cell.head !== Number(number)) continue;
+        samples.set(cell.sample, [...(samples.get(cell.sample) ?? []), cell.ld_effect]);
+      }
+      const effects = [...samples.values()].map(average);
+      return { mean: average(effects), size: average(effects.map(Math.abs)) };
+    };
+    const average = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+    const keys = new Map(Object.entries(CORRUPTION_NAMES).map(([key, name]) => [name as string, key]));
+
+    const strongest = rowsOf('Strongest heads');
+    expect(strongest).toHaveLength(2 * 3 * 5);
+    for (const [task = '', corruption = '', , head = '', ...numbers] of strongest) {
+      const { mean, size } = headOf(task, keys.get(corruption) ?? '', head);
+      expect(numbers).toEqual([mean, size, 7].map((value) => formatNumber(value)));
+    }
+
+    const correlations = rowsOf('Rank correlation (Spearman) of head scores between corruptions');
+    const table: Record<string, string>[] = parse(
+      await readFile(folder.file('tables', 'head_correlations.csv'), 'utf8'),
+      { columns: true },
+    );
+    expect(table.map((row) => Number(row.spearman).toPrecision(3)).map(Number)).toEqual(
+      correlations.map((row) => Number(row.at(-1)?.replaceAll('−', '-'))),
+    );
+    expect(table).toHaveLength(2 * 3);
+    for (const { task = '', corruption = '', other_corruption = '', spearman } of table) {
+      const ranks = [corruption, other_corruption].map((name) => {
+        const labels = Array.from({ length: 16 }, (_, i) => `L${i >> 2}.H${i % 4}`);
+        const sizes = labels.map((head) => headOf(task, name, head).size);
+        return sizes.map((size) => sizes.filter((other) => other < size).length);
+      }) as [number[], number[]];
+      // No two of 16 sizes are equal, so the formula without ties holds.
+      expect(new Set(ranks[0]).size).toBe(16);
+      const squares = ranks[0].map((rank, i) => (rank - (ranks[1][i] ?? 0)) ** 2);
+      const rho = 1 - (6 * squares.reduce((a, b) => a + b)) / (16 * (16 ** 2 - 1));
+      expect(Number(spearman)).toBeCloseTo(rho, 10);
+    }
   });
 
   test('the summary says what was found', () => {

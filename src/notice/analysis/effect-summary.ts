@@ -8,6 +8,7 @@ import {
   signFlipPValue,
   summarize,
 } from './inference.ts';
+import { mean } from './statistics.ts';
 
 export interface EffectSummary extends EffectGroup, Summary {
   readonly layer: number;
@@ -15,6 +16,8 @@ export interface EffectSummary extends EffectGroup, Summary {
   readonly head: number | null;
   /** Null: the role is not part of the comparison, as for heads. */
   readonly role: string | null;
+  /** Mean of the absolute effect, by which heads are ranked. */
+  readonly meanAbsolute: number;
   /** Sign-flip permutation test against no effect; adjusted (Benjamini–Hochberg) over the cells of the group. */
   readonly p: number;
   readonly pAdjusted: number;
@@ -44,6 +47,7 @@ export function summarizeEffects(
     site,
     ...place,
     ...summarize(values, options),
+    meanAbsolute: mean(values.map(Math.abs)),
     p: p[i]!,
     pAdjusted: pAdjusted[i]!,
   }));

@@ -8,7 +8,7 @@ import type { ImageAttention } from '../analysis/image-attention.ts';
 import { type Interval, wilsonInterval } from '../analysis/inference.ts';
 import { type CellPlace, type NormalizedEffect, normalizedEffects } from '../analysis/normalized.ts';
 import { boxCoverage, type ImageFit } from '../analysis/patch-grid.ts';
-import { type UniversalHeads, universalHeads } from '../analysis/universal-heads.ts';
+import { type HeadStatistic, type UniversalHeads, universalHeads } from '../analysis/universal-heads.ts';
 import { type Pair, readManifest } from '../datasets/index.ts';
 import { readCells } from '../tables/parquet.ts';
 import { readAttention } from './attention.ts';
@@ -40,8 +40,10 @@ export interface Analysis {
   readonly lastHeads: readonly HeadEffects[];
   /** Means of the normalised effect. */
   readonly normalized: (place: CellPlace) => NormalizedEffect;
-  /** Of the semantic corruptions (images by SIP, text by STR). */
+  /** Of the semantic corruptions (images by SIP, text by STR), at the answer. */
   readonly universal: UniversalHeads | undefined;
+  /** The same at the last position of a causal decoder. */
+  readonly lastUniversal: UniversalHeads | undefined;
   readonly attention: ReadonlyMap<string, ReadonlyMap<string, ImageAttention>>;
   /** Per task with boxes. */
   readonly functions: ReadonlyMap<string, HeadFunctionReport>;
@@ -49,6 +51,29 @@ export interface Analysis {
   readonly controls: readonly MeasuredControls[];
   /** The largest change of a logit difference that rounding alone made. */
   readonly noiseFloor: number;
+}
+
+/** Where single heads were patched: at the correct option's tokens in the prompt, or at the prompt's last. */
+export type HeadPosition = 'answer' | 'last';
+
+export interface HeadResults {
+  readonly position: HeadPosition;
+  readonly heads: readonly HeadEffects[];
+  readonly universal: UniversalHeads | undefined;
+}
+
+/** The results of single heads by the position they were patched at; positions without any are left out. */
+export function headResults({
+  heads,
+  lastHeads,
+  universal,
+  lastUniversal,
+}: Pick<Analysis, 'heads' | 'lastHeads' | 'universal' | 'lastUniversal'>): HeadResults[] {
+  const results: HeadResults[] = [
+    { position: 'answer', heads, universal },
+    { position: 'last', heads: lastHeads, universal: lastUniversal },
+  ];
+  return results.filter((result) => result.heads.length > 0);
 }
 
 /** Reads a results folder. */
@@ -63,7 +88,10 @@ export async function analyse(folder: ResultsFolder, record: RunRecord): Promise
     cells(({ head, role }) => head !== null && role !== 'last'),
     metric,
   );
-  const semantic = heads.filter(({ corruption }) => corruption === 'sip' || corruption === 'str');
+  const lastHeads = await headEffects(
+    cells(({ head, role }) => head !== null && role === 'last'),
+    metric,
+  );
   const attention = new Map<string, Map<string, ImageAttention>>();
   const functions = new Map<string, HeadFunctionReport>();
   const pairs = new Map<string, Pair[]>();
@@ -88,18 +116,24 @@ export async function analyse(folder: ResultsFolder, record: RunRecord): Promise
       metric,
     ),
     heads,
-    lastHeads: await headEffects(
-      cells(({ head, role }) => head !== null && role === 'last'),
-      metric,
-    ),
+    lastHeads,
     normalized: await normalizedEffects(cells(() => true)),
-    universal: semantic.length > 0 ? universalHeads(semantic, statistic) : undefined,
+    universal: semanticHeads(heads, statistic),
+    lastUniversal: semanticHeads(lastHeads, statistic),
     attention,
     functions,
     pairs,
     controls,
     noiseFloor: Math.max(0, ...controls.map(({ noiseFloor }) => noiseFloor)),
   };
+}
+
+function semanticHeads(
+  effects: readonly HeadEffects[],
+  statistic: HeadStatistic,
+): UniversalHeads | undefined {
+  const semantic = effects.filter(({ corruption }) => corruption === 'sip' || corruption === 'str');
+  return semantic.length > 0 ? universalHeads(semantic, statistic) : undefined;
 }
 
 /** Under `nan-to-zero` undefined normalised effects count as 0. */

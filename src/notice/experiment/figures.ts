@@ -4,7 +4,7 @@ import { basename } from 'node:path';
 import { type RgbImage, resize } from '../../inputs/index.ts';
 import { readImage } from '../../platform/node/images.ts';
 import { METRIC_LABELS } from '../analysis/cell.ts';
-import { type Interval, summarize } from '../analysis/inference.ts';
+import { layerProfile } from '../analysis/comparison.ts';
 import { attentionOverlay } from '../analysis/overlay.ts';
 import { mean } from '../analysis/statistics.ts';
 import { headLabel } from '../analysis/universal-heads.ts';
@@ -15,7 +15,7 @@ import { layerProfiles } from '../plots/layer-profiles.ts';
 import { moduleHeatmap } from '../plots/module-heatmap.ts';
 import { overlayFigure } from '../plots/overlay.ts';
 import { renderPng } from '../plots/png.ts';
-import type { Analysis } from './analyse.ts';
+import { type Analysis, type HeadPosition, headResults } from './analyse.ts';
 import { questionBox } from './boxes.ts';
 import { rankedHeads } from './ranking.ts';
 import type { ResultsFolder } from './results.ts';
@@ -27,6 +27,17 @@ export const CORRUPTION_NAMES = {
   noise: 'Gaussian noise on image embeddings',
   generated: 'generated counterpart image',
 } as const;
+
+/** Where single heads were patched, in titles. */
+export const POSITION_NAMES: Readonly<Record<HeadPosition, string>> = {
+  answer: 'the correct option',
+  last: "the prompt's last token",
+};
+
+/** The head map of a position. */
+export function headFigureName(position: HeadPosition): string {
+  return position === 'answer' ? 'heads' : 'heads-last';
+}
 
 /** Short names of the usual sites, for titles; any other is named by its hook. */
 const SITE_NAMES: Readonly<Record<string, string>> = {
@@ -61,18 +72,20 @@ export async function drawFigures(analysis: Analysis): Promise<Figure[]> {
     ...moduleFigures(analysis),
     ...profileFigures(analysis),
   ];
-  if (analysis.universal)
+  for (const { position, universal } of headResults(analysis)) {
+    if (!universal) continue;
     figures.push({
-      name: 'heads',
+      name: headFigureName(position),
       svg: headMap({
-        title: 'Heads at the answer token',
+        title: `Heads at ${POSITION_NAMES[position]}`,
         subtitle: `${modelName(analysis)}, ${analysis.record.settings.headSite}`,
-        result: analysis.universal,
+        result: universal,
         metric: analysis.metric === 'p_patched' ? 'p_patched' : 'ld_effect',
-        labelled: (analysis.universal.selections[0]?.scores[0]?.length ?? 0) <= 8,
+        labelled: (universal.selections[0]?.scores[0]?.length ?? 0) <= 8,
         noiseFloor: analysis.noiseFloor,
       }),
     });
+  }
   for (const task of analysis.attention.keys()) {
     const svg = await overlays(analysis, task);
     if (svg) figures.push({ name: `overlays-${task}`, svg });
@@ -140,7 +153,7 @@ function moduleFigures({ modules, metric, noiseFloor, record }: Analysis): Figur
 /** Corruptions beside each other at the correct option's tokens, layer by layer (Figures 4 and 10). */
 function profileFigures({ modules, metric, noiseFloor, record }: Analysis): Figure[] {
   return record.tasks.flatMap(({ task, selected }) => {
-    const own = modules.filter((entry) => entry.task === task);
+    const own = modules.filter((entry) => entry.task === task && entry.roles.includes('correct'));
     const sites = [...new Set(own.map(({ site }) => site))];
     if (sites.length === 0) return [];
     return [
@@ -157,11 +170,9 @@ function profileFigures({ modules, metric, noiseFloor, record }: Analysis): Figu
             series: Object.fromEntries(
               own
                 .filter((entry) => entry.site === site)
-                .map(({ corruption, roles, values }) => [
-                  CORRUPTION_NAMES[corruption],
-                  (values[roles.indexOf('correct')] ?? []).map((effects) =>
-                    point(effects, record.settings.seed),
-                  ),
+                .map((entry) => [
+                  CORRUPTION_NAMES[entry.corruption],
+                  layerProfile(entry, 'correct', { seed: record.settings.seed, resamples: RESAMPLES }),
                 ]),
             ),
           })),
@@ -169,10 +180,6 @@ function profileFigures({ modules, metric, noiseFloor, record }: Analysis): Figu
       },
     ];
   });
-}
-
-function point(values: readonly number[], seed: number): (Interval & { mean: number }) | undefined {
-  return values.length > 0 ? summarize(values, { seed, resamples: RESAMPLES }) : undefined;
 }
 
 async function overlays(analysis: Analysis, task: string): Promise<string | undefined> {

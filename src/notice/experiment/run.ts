@@ -15,7 +15,6 @@ import { type PreparedPair, paddingToken, preparePair } from './prepare.ts';
 import type { ResultsFolder, RunRecord, TaskRecord } from './results.ts';
 import { checkTasks, type ExperimentSettings, taskName } from './settings.ts';
 
-/** Samples whose measurements go into one file; what a crash can cost. */
 /** Samples of a small model that share a part, and its weights at most, in bytes. */
 const SMALL_MODEL = { samples: 6, weightBytes: 2 ** 28 };
 

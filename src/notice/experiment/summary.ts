@@ -1,14 +1,16 @@
 // An analysis in a few lines of text.
 
+import { METRIC_LABELS } from '../analysis/cell.ts';
 import { describeUniversalHeads, headLabel } from '../analysis/universal-heads.ts';
 import { formatNumber } from '../tables/format.ts';
 import { markdownTable } from '../tables/table.ts';
-import type { Analysis } from './analyse.ts';
+import { type Analysis, headResults } from './analyse.ts';
+import { POSITION_NAMES } from './figures.ts';
 import { rankedHeads } from './ranking.ts';
 
 /** Accuracy, the strongest heads of every task, universal heads, self-checks. */
 export function printSummary(analysis: Analysis): string {
-  const { accuracy, heads, universal, controls, noiseFloor, record } = analysis;
+  const { accuracy, controls, noiseFloor, record } = analysis;
   const overall = accuracy.filter(({ category }) => category === 'all');
   const lines = [
     '',
@@ -23,18 +25,20 @@ export function printSummary(analysis: Analysis): string {
         value: ({ task }) => record.tasks.find((found) => found.task === task)?.selected.length,
       },
     ]),
-    'Strongest heads, mean LD′ − LD* in logits:',
-    ...heads.map((effects) => {
-      const { task, corruption, samples } = effects;
-      const ranked = rankedHeads(effects, record.settings.statistic)
-        .slice(0, 4)
-        .map((head) => `${headLabel(head)} ${formatNumber(head.mean, 2)}`);
-      return `  ${task}, ${corruption} (n = ${samples.length}): ${ranked.join(', ')}`;
-    }),
-    '',
-    ...(universal
-      ? (['image', 'text'] as const).map((modality) => describeUniversalHeads(universal, modality))
-      : []),
+    ...headResults(analysis).flatMap(({ position, heads, universal }) => [
+      `Strongest heads at ${POSITION_NAMES[position]}, mean ${METRIC_LABELS[analysis.metric]}:`,
+      ...heads.map((effects) => {
+        const { task, corruption, samples } = effects;
+        const ranked = rankedHeads(effects, record.settings.statistic)
+          .slice(0, 4)
+          .map((head) => `${headLabel(head)} ${formatNumber(head.mean, 2)}`);
+        return `  ${task}, ${corruption} (n = ${samples.length}): ${ranked.join(', ')}`;
+      }),
+      '',
+      ...(universal
+        ? (['image', 'text'] as const).map((modality) => describeUniversalHeads(universal, modality))
+        : []),
+    ]),
   ];
   const nulls = controls.reduce((sum, { nullPatches }) => sum + nullPatches, 0);
   lines.push(

@@ -1,86 +1,56 @@
 // The tables of an analysis, as CSV files and as rows for the report.
 
-import type { HeadEffects } from '../analysis/effects.ts';
+import type { Modality } from '../analysis/cell.ts';
+import { type HeadCorrelation, headCorrelations } from '../analysis/comparison.ts';
+import { type EffectSummary, summarizeEffects } from '../analysis/effect-summary.ts';
 import { HEAD_FUNCTIONS } from '../analysis/head-functions.ts';
-import { type ResamplingOptions, type Summary, signFlipPValue, summarize } from '../analysis/inference.ts';
 import type { NormalizedEffect } from '../analysis/normalized.ts';
-import { mean } from '../analysis/statistics.ts';
-import { headLabel, passCounts } from '../analysis/universal-heads.ts';
+import { headLabel, passCounts, type UniversalHeads } from '../analysis/universal-heads.ts';
 import { type Column, csvTable } from '../tables/table.ts';
-import type { Accuracy, Analysis } from './analyse.ts';
+import { type Accuracy, type Analysis, type HeadPosition, headResults } from './analyse.ts';
 import type { ResultsFolder } from './results.ts';
 
 /** Resamples of each interval and p-value: a table has hundreds. */
 const RESAMPLES = 1999;
 
-export interface EffectRow extends Summary {
-  readonly task: string;
-  readonly modality: string;
-  readonly corruption: string;
-  readonly site: string;
-  readonly layer: number;
-  /** Part of the token in the prompt, for modules. */
-  readonly role?: string;
-  readonly head?: number;
-  /** Mean of the absolute effect, by which heads are ranked. */
-  readonly meanAbsolute: number;
-  /** Sign-flip permutation test of the mean. */
-  readonly p: number;
+export interface EffectRow extends EffectSummary {
   readonly normalized: NormalizedEffect;
+}
+
+export interface HeadRow extends EffectRow {
+  readonly position: HeadPosition;
 }
 
 /** One row per task, corruption, site, role and layer. */
 export function moduleRows({ modules, normalized, record }: Analysis): EffectRow[] {
-  const { seed } = record.settings;
-  return modules.flatMap(({ roles, values, task, modality, corruption, site }) =>
-    roles.flatMap((role, r) =>
-      (values[r] ?? []).flatMap((effects, layer) =>
-        effects.length === 0
-          ? []
-          : [
-              {
-                task,
-                modality,
-                corruption,
-                site,
-                layer,
-                role,
-                normalized: normalized({ task, corruption, site, layer, head: null, role }),
-                ...effect(effects, { seed, resamples: RESAMPLES }),
-              },
-            ],
-      ),
-    ),
+  return modules
+    .flatMap((effects) => summarizeEffects(effects, { seed: record.settings.seed, resamples: RESAMPLES }))
+    .map((row) => ({ ...row, normalized: normalized({ ...row, role: row.role ?? '' }) }));
+}
+
+/** One row per position, task, corruption, layer and head. */
+export function headRows(analysis: Analysis): HeadRow[] {
+  const { normalized, record } = analysis;
+  return headResults(analysis).flatMap(({ position, heads }) =>
+    heads
+      .flatMap((effects) => summarizeEffects(effects, { seed: record.settings.seed, resamples: RESAMPLES }))
+      .map((row) => ({
+        ...row,
+        position,
+        normalized: normalized({ ...row, role: position === 'last' ? 'last' : '' }),
+      })),
   );
 }
 
-/** One row per task, corruption, layer and head; of a causal decoder then once more at the last position. */
-export function headRows({ heads, lastHeads, normalized, record }: Analysis): EffectRow[] {
-  const { seed } = record.settings;
-  const rows = (effects: readonly HeadEffects[], role: string): EffectRow[] =>
-    effects.flatMap(({ values, task, modality, corruption, site }) =>
-      values.flatMap((layerHeads, layer) =>
-        layerHeads.map((samples, head) => ({
-          task,
-          modality,
-          corruption,
-          site,
-          layer,
-          head,
-          normalized: normalized({ task, corruption, site, layer, head, role }),
-          ...effect(samples, { seed, resamples: RESAMPLES }),
-        })),
-      ),
-    );
-  return [...rows(heads, ''), ...rows(lastHeads, 'last')];
+export interface CorrelationRow extends HeadCorrelation {
+  readonly position: HeadPosition;
 }
 
-function effect(values: readonly number[], options: ResamplingOptions) {
-  return {
-    ...summarize(values, options),
-    meanAbsolute: mean(values.map(Math.abs)),
-    p: signFlipPValue(values, options),
-  };
+/** How similarly every two corruptions of a task rank its heads. */
+export function correlationRows(analysis: Analysis): CorrelationRow[] {
+  return headResults(analysis).flatMap(({ position, heads }) =>
+    headCorrelations(heads, analysis.record.settings.statistic).map((row) => ({ ...row, position })),
+  );
 }
 
 const EFFECT_COLUMNS: Column<EffectRow>[] = [
@@ -91,6 +61,7 @@ const EFFECT_COLUMNS: Column<EffectRow>[] = [
   { name: 'ci95_low', value: ({ low }) => low },
   { name: 'ci95_high', value: ({ high }) => high },
   { name: 'p', value: ({ p }) => p },
+  { name: 'p_adjusted', value: ({ pAdjusted }) => pAdjusted },
   { name: 'normalized_mean', value: (row) => row.normalized.mean },
   { name: 'normalized_undefined', value: (row) => row.normalized.leftOut },
 ];
@@ -126,7 +97,17 @@ export async function writeTables(folder: ResultsFolder, analysis: Analysis): Pr
     heads: csvTable(headRows(analysis), [
       ...GROUP_COLUMNS,
       { name: 'head', value: ({ head }) => head },
+      { name: 'position', value: ({ position }) => position },
       ...EFFECT_COLUMNS,
+    ]),
+    head_correlations: csvTable(correlationRows(analysis), [
+      { name: 'task', value: ({ task }) => task },
+      { name: 'site', value: ({ site }) => site },
+      { name: 'position', value: ({ position }) => position },
+      { name: 'corruption', value: ({ corruptions: [a] }) => a },
+      { name: 'other_corruption', value: ({ corruptions: [, b] }) => b },
+      { name: 'spearman', value: ({ rho }) => rho },
+      { name: 'heads', value: ({ heads }) => heads },
     ]),
     ...universalTables(analysis),
     ...functionTable(analysis),
@@ -139,6 +120,7 @@ export async function writeTables(folder: ResultsFolder, analysis: Analysis): Pr
 
 /** A head that passes in some task, and whether it is universal. */
 export interface UniversalRow {
+  readonly position: HeadPosition;
   readonly modality: string;
   readonly head: string;
   readonly tasks: string;
@@ -146,32 +128,43 @@ export interface UniversalRow {
   readonly class: string;
 }
 
-export function universalRows({ universal }: Analysis): UniversalRow[] {
-  if (!universal) return [];
-  return (['image', 'text'] as const).flatMap((modality) => {
-    if (!universal.universal[modality]) return [];
-    const all = new Set(universal.universal[modality].map(headLabel));
-    return passCounts(universal, modality).map(({ head, tasks }) => {
-      const label = headLabel(head);
-      const found = Object.entries(universal.classes ?? {}).find(([, heads]) =>
+export function universalRows(analysis: Analysis): UniversalRow[] {
+  return headResults(analysis).flatMap(({ position, universal }) =>
+    universal
+      ? (['image', 'text'] as const).flatMap((modality) => passingRows(universal, modality, position))
+      : [],
+  );
+}
+
+function passingRows(result: UniversalHeads, modality: Modality, position: HeadPosition): UniversalRow[] {
+  const found = result.universal[modality];
+  if (!found) return [];
+  const all = new Set(found.map(headLabel));
+  return passCounts(result, modality).map(({ head, tasks }) => {
+    const label = headLabel(head);
+    const [name = ''] =
+      Object.entries(result.classes ?? {}).find(([, heads]) =>
         heads.some((other) => headLabel(other) === label),
-      );
-      return {
-        modality,
-        head: label,
-        tasks: tasks.join(' '),
-        universal: all.has(label),
-        class: all.has(label) ? (found?.[0] ?? '') : '',
-      };
-    });
+      ) ?? [];
+    return {
+      position,
+      modality,
+      head: label,
+      tasks: tasks.join(' '),
+      universal: all.has(label),
+      class: all.has(label) ? name : '',
+    };
   });
 }
 
 function universalTables(analysis: Analysis): Record<string, string> {
-  if (!analysis.universal) return {};
-  const { selections } = analysis.universal;
+  const selections = headResults(analysis).flatMap(({ position, universal }) =>
+    (universal?.selections ?? []).map((selection) => ({ position, ...selection })),
+  );
+  if (selections.length === 0) return {};
   return {
     universal_heads: csvTable(universalRows(analysis), [
+      { name: 'position', value: ({ position }) => position },
       { name: 'modality', value: ({ modality }) => modality },
       { name: 'head', value: ({ head }) => head },
       { name: 'passes_in_tasks', value: ({ tasks }) => tasks },
@@ -179,6 +172,7 @@ function universalTables(analysis: Analysis): Record<string, string> {
       { name: 'class', value: (row) => row.class },
     ]),
     head_thresholds: csvTable(selections, [
+      { name: 'position', value: ({ position }) => position },
       { name: 'task', value: ({ task }) => task },
       { name: 'modality', value: ({ modality }) => modality },
       { name: 'n', value: ({ n }) => n },
@@ -204,6 +198,7 @@ function functionTable({ functions }: Analysis): Record<string, string> {
     { name: 'lift_over_chance', value: ({ evidence }) => evidence.lift },
     { name: 'outlier_share', value: ({ evidence }) => evidence.outlierShare },
     { name: 'average_head_outlier_share', value: ({ evidence }) => evidence.averageOutlierShare },
+    { name: 'entropy', value: ({ evidence }) => evidence.entropy },
     ...HEAD_FUNCTIONS.flatMap((name): Column<Row>[] => [
       { name: `${name.replace(' ', '_')}_score`, value: ({ scores }) => scores[name]?.mean },
       { name: `${name.replace(' ', '_')}_p_adjusted`, value: ({ scores }) => scores[name]?.pAdjusted },

@@ -2,12 +2,11 @@
 
 import { basename } from 'node:path';
 import { METRIC_LABELS } from '../analysis/cell.ts';
-import { spearman } from '../analysis/statistics.ts';
-import { describeUniversalHeads, headLabel, headScore } from '../analysis/universal-heads.ts';
-import type { Analysis } from '../experiment/analyse.ts';
-import { CORRUPTION_NAMES, type Figure } from '../experiment/figures.ts';
+import { describeUniversalHeads, headLabel } from '../analysis/universal-heads.ts';
+import { type Analysis, headResults } from '../experiment/analyse.ts';
+import { CORRUPTION_NAMES, type Figure, headFigureName, POSITION_NAMES } from '../experiment/figures.ts';
 import { rankedHeads } from '../experiment/ranking.ts';
-import { ACCURACY_COLUMNS, universalRows } from '../experiment/tables.ts';
+import { ACCURACY_COLUMNS, correlationRows, universalRows } from '../experiment/tables.ts';
 import { formatNumber } from '../tables/format.ts';
 import type { Column } from '../tables/table.ts';
 import { html, type Markup, svgMarkup } from './html.ts';
@@ -29,10 +28,10 @@ export function htmlTable<Row>(
 <tbody>${rows.map((row) => html`<tr>${columns.map((column) => cell(row, column))}</tr>`)}</tbody></table>`;
 }
 
-/** Figures whose names begin with `prefix`, each with its file name. */
-export function figuresOf(figures: readonly Figure[], prefix: string): Markup[] {
+/** The figure of a name, or those whose names begin with one that ends in a hyphen; each with its file name. */
+export function figuresOf(figures: readonly Figure[], wanted: string): Markup[] {
   return figures
-    .filter(({ name }) => name.startsWith(prefix))
+    .filter(({ name }) => (wanted.endsWith('-') ? name.startsWith(wanted) : name === wanted))
     .map(({ name, svg }) => html`<figure id="${name}">${svgMarkup(svg)}</figure>`);
 }
 
@@ -68,15 +67,20 @@ ${htmlTable('Exact match with 95 % Wilson intervals (Table 2)', accuracy, ACCURA
 }
 
 export function universalSection(analysis: Analysis, figures: readonly Figure[]): Markup {
-  const { universal } = analysis;
-  if (!universal) return html`<p>No semantic corruption was run, so there are no universal heads.</p>`;
-  const rows = universalRows(analysis);
-  return html`${figuresOf(figures, 'heads')}
-<p>${describeUniversalHeads(universal, 'image')} ${describeUniversalHeads(universal, 'text')}</p>
+  const results = headResults(analysis).flatMap(({ position, universal }) =>
+    universal ? [{ position, universal }] : [],
+  );
+  if (results.length === 0)
+    return html`<p>No head was patched under a semantic corruption (SIP or STR), so there are no universal heads.</p>`;
+  return html`${results.map(({ position, universal }) => {
+    const rows = universalRows(analysis).filter((row) => row.position === position);
+    const place = POSITION_NAMES[position];
+    return html`${figuresOf(figures, headFigureName(position))}
+<p>At ${place}: ${describeUniversalHeads(universal, 'image')} ${describeUniversalHeads(universal, 'text')}</p>
 ${
   rows.length === 0
     ? html`<p>No head reaches mean + 2 standard deviations in any task.</p>`
-    : htmlTable('Heads at or above mean + 2 standard deviations (Tables 1 and 3)', rows, [
+    : htmlTable(`Heads at or above mean + 2 standard deviations (Tables 1 and 3), ${place}`, rows, [
         { name: 'modality', value: ({ modality }) => modality },
         { name: 'head', value: ({ head }) => head },
         { name: 'passes in', value: ({ tasks }) => tasks },
@@ -84,7 +88,7 @@ ${
         { name: 'class', value: (row) => row.class || '–' },
       ])
 }
-${htmlTable('Thresholds', universal.selections, [
+${htmlTable(`Thresholds, ${place}`, universal.selections, [
   { name: 'task', value: ({ task }) => task },
   { name: 'modality', value: ({ modality }) => modality },
   { name: 'n', value: ({ n }) => n },
@@ -93,45 +97,39 @@ ${htmlTable('Thresholds', universal.selections, [
   { name: 'threshold', value: ({ threshold }) => threshold },
   { name: 'passing', value: ({ passing }) => passing.map(headLabel).join(', ') || '–' },
 ])}`;
+  })}`;
 }
 
 /** How similarly two corruptions rank the heads of a task. */
-export function comparisonSection({ heads, record }: Analysis, figures: readonly Figure[]): Markup {
-  const scores = (values: (typeof heads)[number]['values']) =>
-    values.flat().map((effects) => headScore(effects, record.settings.statistic));
-  const rows = record.tasks.flatMap(({ task }) => {
-    const own = heads.filter((entry) => entry.task === task);
-    return own.flatMap((a, i) =>
-      own.slice(i + 1).map((b) => ({
-        task,
-        a: CORRUPTION_NAMES[a.corruption],
-        b: CORRUPTION_NAMES[b.corruption],
-        rho: spearman(scores(a.values), scores(b.values)),
-      })),
-    );
-  });
+export function comparisonSection(analysis: Analysis, figures: readonly Figure[]): Markup {
+  const rows = correlationRows(analysis);
   return html`${figuresOf(figures, 'corruptions-')}
 ${
   rows.length > 0
     ? htmlTable('Rank correlation (Spearman) of head scores between corruptions', rows, [
         { name: 'task', value: ({ task }) => task },
-        { name: 'corruption', value: ({ a }) => a },
-        { name: 'and', value: ({ b }) => b },
+        { name: 'heads patched at', value: ({ position }) => POSITION_NAMES[position] },
+        { name: 'corruption', value: ({ corruptions: [a] }) => CORRUPTION_NAMES[a] },
+        { name: 'and', value: ({ corruptions: [, b] }) => CORRUPTION_NAMES[b] },
         { name: 'ρ', value: ({ rho }) => rho },
       ])
     : html`<p>Only one corruption was run.</p>`
 }`;
 }
 
-export function headsSection({ heads, lastHeads, record, metric }: Analysis): Markup {
-  const rows = [...heads, ...lastHeads].flatMap((effects) =>
-    rankedHeads(effects, record.settings.statistic)
-      .slice(0, 5)
-      .map((head) => ({ ...effects, head })),
+export function headsSection(analysis: Analysis): Markup {
+  const { record, metric } = analysis;
+  const rows = headResults(analysis).flatMap(({ position, heads }) =>
+    heads.flatMap((effects) =>
+      rankedHeads(effects, record.settings.statistic)
+        .slice(0, 5)
+        .map((head) => ({ ...effects, position, head })),
+    ),
   );
   return htmlTable('Strongest heads', rows, [
     { name: 'task', value: ({ task }) => task },
     { name: 'corruption', value: ({ corruption }) => CORRUPTION_NAMES[corruption] },
+    { name: 'patched at', value: ({ position }) => POSITION_NAMES[position] },
     { name: 'head', value: ({ head }) => headLabel(head) },
     { name: `mean of ${METRIC_LABELS[metric]}`, value: ({ head }) => head.mean },
     { name: 'mean of its size', value: ({ head }) => head.meanAbsolute },
@@ -146,10 +144,12 @@ export function functionsSection({ functions }: Analysis): Markup {
   const ofClass = (head: (typeof rows)[number]) =>
     head.class === 'none' ? undefined : head.scores[head.class];
   const without = [...functions].filter(([, { heads }]) => heads.every((head) => head.class === 'none'));
+  if (functions.size === 0)
+    return html`<p>No task has boxes of its objects, without which functions have no score.</p>`;
   return html`<p>A head is an object detector if it puts significantly more of its attention on the box of what is asked about
 than the average head does, an object suppressor if significantly less, an outlier suppressor if it avoids patches that
 the average head stares at although nothing is there. The scores are defined in docs/metrics.md.</p>
-${without.map(([task]) => html`<p>${task}: no head has any of these functions.</p>`)}
+${without.map(([task, { samples }]) => html`<p>${task}: no head has any of these functions (n = ${samples}).</p>`)}
 ${
   rows.length > 0
     ? htmlTable('Head functions and their evidence', rows, [

@@ -1,13 +1,7 @@
 // Our universal heads beside the published ones.
 
 import type { Head } from '../analysis/universal-heads.ts';
-import {
-  HEAD_CLASSES,
-  type HeadClass,
-  headLabel,
-  type UniversalHeads,
-  universalHeads,
-} from '../analysis/universal-heads.ts';
+import { HEAD_CLASSES, type HeadClass, headLabel, type UniversalHeads } from '../analysis/universal-heads.ts';
 import type { Analysis } from '../experiment/analyse.ts';
 import type { PublishedHead, PublishedResults } from './published.ts';
 
@@ -29,9 +23,9 @@ export interface ComparedHead {
  */
 export function compareHeads(
   published: PublishedResults,
-  analysis: Pick<Analysis, 'universal' | 'lastHeads' | 'record'>,
+  { universal, lastUniversal }: Pick<Analysis, 'universal' | 'lastUniversal'>,
 ): ComparedHead[] {
-  const ours = universalAt(published.position, analysis);
+  const ours = published.position === 'last' ? lastUniversal : universal;
   if (!ours) return [];
   const known = new Map(published.heads.map((head) => [head.head, head]));
   const found = [...(ours.universal.image ?? []), ...(ours.universal.text ?? [])].map(headLabel);
@@ -42,15 +36,6 @@ export function compareHeads(
     image: tasksOf(ours, 'image', head),
     text: tasksOf(ours, 'text', head),
   }));
-}
-
-function universalAt(
-  position: PublishedResults['position'],
-  { universal, lastHeads, record }: Pick<Analysis, 'universal' | 'lastHeads' | 'record'>,
-): UniversalHeads | undefined {
-  if (position === 'answer') return universal;
-  const semantic = lastHeads.filter(({ corruption }) => corruption === 'sip' || corruption === 'str');
-  return semantic.length > 0 ? universalHeads(semantic, record.settings.statistic) : undefined;
 }
 
 function classOf(classes: NonNullable<UniversalHeads['classes']>, head: string): HeadClass | 'not universal' {
