@@ -86,7 +86,7 @@ beforeAll(async () => {
   expect(await runExperiment(settings, folder, record, { model, processor })).toBe(true);
   analysis = await analyse(folder, record);
   await writeTables(folder, analysis);
-  await writeFigures(folder, analysis);
+  await writeFigures(folder, await drawFigures(analysis));
 }, 300_000);
 
 afterAll(() => rm(scratch, { recursive: true, force: true }));

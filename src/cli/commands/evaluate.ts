@@ -3,10 +3,8 @@ import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import { NoticeError } from '../../errors.ts';
 import { type Pair, readManifest, selectBalanced } from '../../notice/datasets/index.ts';
-import { type Accuracy, taskAccuracies } from '../../notice/experiment/analyse.ts';
-import { evaluatePairs } from '../../notice/experiment/evaluate.ts';
+import type { Accuracy } from '../../notice/experiment/analyse.ts';
 import { checkTasks, taskName } from '../../notice/experiment/settings.ts';
-import { ACCURACY_COLUMNS } from '../../notice/experiment/tables.ts';
 import { formatNumber } from '../../notice/tables/format.ts';
 import { csvTable } from '../../notice/tables/table.ts';
 import { addModelOptions, integer, list, type ModelOptions, positiveInteger, withModel } from '../options.ts';
@@ -42,6 +40,9 @@ share of counterpart images that turned the answer into the other option. Interv
 }
 
 async function evaluate(options: EvaluateOptions): Promise<void> {
+  const { taskAccuracies } = await import('../../notice/experiment/analyse.ts');
+  const { evaluatePairs } = await import('../../notice/experiment/evaluate.ts');
+  const { ACCURACY_COLUMNS } = await import('../../notice/experiment/tables.ts');
   const { data, n, seed, out } = options;
   checkTasks(data);
   const tasks: { task: string; pairs: readonly Pair[] }[] = [];

@@ -1,10 +1,5 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { analyse } from '../../notice/experiment/analyse.ts';
-import { writeFigures } from '../../notice/experiment/figures.ts';
-import { ResultsFolder } from '../../notice/experiment/results.ts';
-import { writeTables } from '../../notice/experiment/tables.ts';
-import { writeReport } from '../../notice/report/report.ts';
 
 export function reportCommand(program: Command): void {
   program
@@ -12,11 +7,10 @@ export function reportCommand(program: Command): void {
     .description('One self-contained HTML page for a results folder, with its figures and tables.')
     .argument('[folder]', 'results folder', 'results')
     .action(async (path: string) => {
+      const { ResultsFolder } = await import('../../notice/experiment/results.ts');
+      const { writeResults } = await import('../../notice/report/write.ts');
       const { folder, record } = await ResultsFolder.existing(path);
-      const analysis = await analyse(folder, record);
-      await writeTables(folder, analysis);
-      await writeFigures(folder, analysis);
-      await writeReport(folder, analysis);
+      await writeResults(folder, record);
       console.log(resolve(folder.file('report.html')));
     });
 }

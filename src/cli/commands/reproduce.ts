@@ -1,7 +1,5 @@
 import { Command } from 'commander';
 import { NoticeError } from '../../errors.ts';
-import { analyse } from '../../notice/experiment/analyse.ts';
-import { ResultsFolder } from '../../notice/experiment/results.ts';
 import {
   compareHeads,
   missingPrerequisites,
@@ -92,6 +90,8 @@ function passedOn(options: ReproduceOptions): string[] {
 }
 
 async function printComparison(out: string): Promise<void> {
+  const { analyse } = await import('../../notice/experiment/analyse.ts');
+  const { ResultsFolder } = await import('../../notice/experiment/results.ts');
   const { folder, record } = await ResultsFolder.existing(out);
   const { model } = record.settings;
   const published = publishedResults(model);

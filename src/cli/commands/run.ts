@@ -3,14 +3,7 @@ import { basename, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { NoticeError } from '../../errors.ts';
 import type { Corruption } from '../../notice/analysis/cell.ts';
-import { analyse } from '../../notice/experiment/analyse.ts';
-import { writeFigures } from '../../notice/experiment/figures.ts';
-import { newRecord, ResultsFolder } from '../../notice/experiment/results.ts';
-import { runExperiment } from '../../notice/experiment/run.ts';
 import { defaultSites, type ExperimentSettings } from '../../notice/experiment/settings.ts';
-import { printSummary } from '../../notice/experiment/summary.ts';
-import { writeTables } from '../../notice/experiment/tables.ts';
-import { writeReport } from '../../notice/report/report.ts';
 import { parseCompat } from '../../patching/index.ts';
 import { addConfigOption } from '../config.ts';
 import { PACKAGE } from '../embedded.ts';
@@ -74,6 +67,8 @@ export function runCommand(program: Command): void {
 async function run(options: RunCommandOptions): Promise<void> {
   const started = performance.now();
   const data = options.data.map((path) => resolve(path));
+  const { newRecord, ResultsFolder } = await import('../../notice/experiment/results.ts');
+  const { runExperiment } = await import('../../notice/experiment/run.ts');
   await withModel(options, async ({ name, gpu, model, processor }) => {
     const sites = defaultSites(model);
     const settings: ExperimentSettings = {
@@ -112,11 +107,9 @@ async function run(options: RunCommandOptions): Promise<void> {
       console.log(`This shard is done. When all are, \`notice merge\` joins their folders.`);
       return;
     }
-    const analysis = await analyse(folder, record);
-    const tables = await writeTables(folder, analysis);
-    const figures = await writeFigures(folder, analysis);
-    await writeReport(folder, analysis);
-    console.log(printSummary(analysis));
+    const { writeResults } = await import('../../notice/report/write.ts');
+    const { summary, tables, figures } = await writeResults(folder, record);
+    console.log(summary);
     console.log(
       `\n${tables.length} tables and ${figures.length} figures and report.html in ${options.out}, after ${duration((performance.now() - started) / 1000)}`,
     );
@@ -168,12 +161,10 @@ export function mergeCommand(program: Command): void {
     .action(async (folders: string[], { out }: { out: string }) => {
       if (folders.length === 0) throw new NoticeError('usage', 'merge needs the folders of the shards');
       const { mergeResults } = await import('../../notice/experiment/merge.ts');
+      const { writeResults } = await import('../../notice/report/write.ts');
       const { folder, record } = await mergeResults(folders, out);
-      const analysis = await analyse(folder, record);
-      await writeTables(folder, analysis);
-      const figures = await writeFigures(folder, analysis);
-      await writeReport(folder, analysis);
-      console.log(printSummary(analysis));
+      const { summary, figures } = await writeResults(folder, record);
+      console.log(summary);
       console.log(`\n${folders.length} shards joined; ${figures.length} figures in ${out}`);
     });
 }

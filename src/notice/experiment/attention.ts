@@ -1,5 +1,6 @@
 // Where every head looks: attention from the answer's tokens in the prompt to the image's patches, in the clean run.
 
+import { NoticeError } from '../../errors.ts';
 import type { Sample, VisionLanguageModel } from '../../models/index.ts';
 import { runWithCache } from '../../patching/index.ts';
 import { fileSource } from '../../platform/node/files.ts';
@@ -7,33 +8,32 @@ import { asFloat32, readTensors, writeSafetensors } from '../../weights/index.ts
 import { type ImageAttention, imageAttention } from '../analysis/image-attention.ts';
 import type { PreparedPair } from './prepare.ts';
 
-/** The attention that reads the image from the prompt, and where its keys are patches. */
-export function attentionSource(
-  model: VisionLanguageModel,
-  { ids }: Sample,
-): { names: string; heads: number; layers: number; start: number; count: number } {
-  const tower = model.configs.at(-1);
-  if (model.family === 'blip') {
-    const encoder = model.configs.find(({ name }) => name === 'text_encoder');
-    return {
-      names: 'text_encoder.blocks.*.cross_attn.hook_pattern',
-      heads: encoder?.heads ?? 0,
-      layers: encoder?.layers ?? 0,
-      // The image's class token is key 0.
-      start: 1,
-      count: model.imagePositions - 1,
-    };
-  }
-  // The image token stands once for every patch.
-  const count = model.imagePositions - 1;
-  const start = ids.findIndex((id, p) => ids.slice(p, p + count).every((other) => other === id));
-  return {
-    names: 'language.blocks.*.attn.hook_pattern',
-    heads: tower?.heads ?? 0,
-    layers: tower?.layers ?? 0,
-    start,
-    count,
+/** The attention that reads the image, and which of its keys are patches. */
+export interface AttentionSource {
+  /** Pattern of the names of its hook points. */
+  readonly names: string;
+  readonly heads: number;
+  readonly layers: number;
+  readonly start: number;
+  readonly count: number;
+}
+
+/** @throws NoticeError('config') for a model that is not known to read images in one of these ways */
+export function attentionSource(model: VisionLanguageModel, { ids }: Sample): AttentionSource {
+  const of = (tower: string, attention: string, start: number, count: number): AttentionSource => {
+    const { heads = 0, layers = 0 } = model.configs.find(({ name }) => name === tower) ?? {};
+    return { names: `${tower}.blocks.*.${attention}.hook_pattern`, heads, layers, start, count };
   };
+  // The keys of BLIP's cross-attention are the vision tower's positions, of which the first is the class token.
+  if (model.family === 'blip') return of('text_encoder', 'cross_attn', 1, model.imagePositions - 1);
+  const { imageToken } = model.config;
+  if (imageToken === undefined)
+    throw new NoticeError('config', `how ${model.family} attends to images is not known`);
+  // LLaVA's prompt has one image token for each feature: patches, and before them the class token if
+  // `vision_feature_select_strategy` is "full".
+  const features = ids.filter((id) => id === imageToken).length;
+  const classTokens = features === model.imagePositions ? 1 : 0;
+  return of('language', 'attn', ids.indexOf(imageToken) + classTokens, features - classTokens);
 }
 
 /** Attention of some samples as a safetensors file: one tensor per sample id, [layer, head, patch]. */

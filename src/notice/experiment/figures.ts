@@ -94,8 +94,7 @@ export async function drawFigures(analysis: Analysis): Promise<Figure[]> {
 }
 
 /** Writes figures/*.svg and *.png; returns the PNGs' names. */
-export async function writeFigures(folder: ResultsFolder, analysis: Analysis): Promise<string[]> {
-  const figures = await drawFigures(analysis);
+export async function writeFigures(folder: ResultsFolder, figures: readonly Figure[]): Promise<string[]> {
   for (const { name, svg } of figures) {
     await folder.write(['figures', `${name}.svg`], svg);
     await folder.write(['figures', `${name}.png`], renderPng(svg));

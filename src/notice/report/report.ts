@@ -2,7 +2,7 @@
 
 import { basename } from 'node:path';
 import type { Analysis } from '../experiment/analyse.ts';
-import { drawFigures, type Figure } from '../experiment/figures.ts';
+import type { Figure } from '../experiment/figures.ts';
 import type { ResultsFolder } from '../experiment/results.ts';
 import { differencesFromPaper } from './differences.ts';
 import { html, Markup } from './html.ts';
@@ -29,8 +29,12 @@ nav a { margin-right: 1rem; }
 `;
 
 /** Writes report.html. */
-export async function writeReport(folder: ResultsFolder, analysis: Analysis): Promise<void> {
-  await folder.write(['report.html'], reportHtml(analysis, await drawFigures(analysis)));
+export async function writeReport(
+  folder: ResultsFolder,
+  analysis: Analysis,
+  figures: readonly Figure[],
+): Promise<void> {
+  await folder.write(['report.html'], reportHtml(analysis, figures));
 }
 
 /** @param figures as drawn for the same analysis */

@@ -1,0 +1,27 @@
+// From a results folder's measurements to everything that is made of them.
+
+import { type Analysis, analyse } from '../experiment/analyse.ts';
+import { drawFigures, writeFigures } from '../experiment/figures.ts';
+import type { ResultsFolder, RunRecord } from '../experiment/results.ts';
+import { printSummary } from '../experiment/summary.ts';
+import { writeTables } from '../experiment/tables.ts';
+import { writeReport } from './report.ts';
+
+export interface WrittenResults {
+  readonly analysis: Analysis;
+  /** What was found, in a few lines. */
+  readonly summary: string;
+  /** Names of the files, relative to the folder. */
+  readonly tables: readonly string[];
+  readonly figures: readonly string[];
+}
+
+/** Writes tables, figures and report.html. */
+export async function writeResults(folder: ResultsFolder, record: RunRecord): Promise<WrittenResults> {
+  const analysis = await analyse(folder, record);
+  const tables = await writeTables(folder, analysis);
+  const drawn = await drawFigures(analysis);
+  const figures = await writeFigures(folder, drawn);
+  await writeReport(folder, analysis, drawn);
+  return { analysis, summary: printSummary(analysis), tables, figures };
+}
