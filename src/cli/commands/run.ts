@@ -17,6 +17,7 @@ interface RunCommandOptions extends ModelOptions {
   readonly samples: number;
   readonly select: 'balanced' | 'first';
   readonly corruptions: Corruption[];
+  readonly generated?: string;
   readonly sites?: string[];
   readonly headSite?: string;
   readonly statistic: 'absolute' | 'signed';
@@ -49,6 +50,10 @@ export function runCommand(program: Command): void {
         .default('balanced'),
     )
     .option('--corruptions <list>', `which of ${CORRUPTIONS.join(', ')}`, corruptions, ['sip', 'str'])
+    .option(
+      '--generated <folder>',
+      "generated counterpart images, named by a pair's id or by the image they stand for",
+    )
     .option('--sites <list>', 'hook names without the block, patched at every token', list)
     .option('--head-site <name>', 'hook name without the block, patched head by head at the answer')
     .addOption(
@@ -77,6 +82,7 @@ async function run(options: RunCommandOptions): Promise<void> {
       samples: options.samples,
       select: options.select,
       corruptions: options.corruptions,
+      ...(options.generated ? { generated: resolve(options.generated) } : {}),
       moduleSites: options.sites ?? sites.moduleSites,
       headSite: options.headSite ?? sites.headSite,
       statistic: options.statistic,

@@ -42,7 +42,7 @@ export function measurements(
   prepared: PreparedPair,
   deviation: number,
 ): Measurement[] {
-  const { clean, corruptImage, text, correct, incorrect, tokens, headGroups, pair } = prepared;
+  const { clean, corruptImage, generated, text, correct, incorrect, tokens, headGroups, pair } = prepared;
   const sites: SweepSite[] = [
     ...settings.moduleSites.map((site) => ({ site, positions: tokens.map(({ position }) => position) })),
     { site: settings.headSite, heads: true, positions: headGroups.map(({ positions }) => positions) },
@@ -56,6 +56,7 @@ export function measurements(
       job: { clean, correct, incorrect, sites, ...job },
     });
     if (corruption === 'str') return text ? [of(text)] : [];
+    if (corruption === 'generated') return generated ? [of({ corrupt: generated })] : [];
     if (corruption !== 'noise') return [of({ corrupt: corruptImage })];
     return Array.from({ length: settings.noiseDraws }, (_, draw) => {
       const values = drawNoise(

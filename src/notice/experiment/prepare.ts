@@ -26,6 +26,8 @@ export interface PreparedPair {
   readonly clean: Sample;
   /** The clean question with the counterpart image. */
   readonly corruptImage: Sample;
+  /** The clean question with the generated counterpart image, if there is one. */
+  readonly generated: Sample | undefined;
   /** The clean image with the clean question and with the replaced options; undefined if their tokens do not line up. */
   readonly text: { readonly clean: Sample; readonly corrupt: Sample } | undefined;
   /** Why not. */
@@ -47,18 +49,25 @@ export interface HeadGroup {
   readonly role?: 'last';
 }
 
+export interface PrepareOptions {
+  readonly answer: string;
+  readonly compat: readonly CompatSwitch[];
+  readonly generated?: string | undefined;
+}
+
 /** Tokens before the question in the template of the paper's code, which `head-offset` counts twice. */
 const FORMATTING_TOKENS = 8;
 
 /**
- * @param answer what the model answered, for the letter case of the options
+ * @param options `answer`: what the model answered, for the letter case of the options; `generated`: path of the generated
+ *   counterpart image
  * @throws NoticeError naming the pair
  */
 export async function preparePair(
   model: VisionLanguageModel,
   processor: Processor,
   pair: Pair,
-  { answer, compat }: { readonly answer: string; readonly compat: readonly CompatSwitch[] },
+  { answer, compat, generated }: PrepareOptions,
 ): Promise<PreparedPair> {
   try {
     const prompt = processor.prompt(pair.cleanPrompt);
@@ -74,6 +83,7 @@ export async function preparePair(
       pair,
       clean,
       corruptImage: { image: await pixelValues(processor, pair.corruptImage), ids },
+      generated: generated ? { image: await pixelValues(processor, generated), ids } : undefined,
       text,
       textProblem,
       prompt,

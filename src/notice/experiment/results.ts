@@ -42,6 +42,8 @@ export interface TaskRecord {
   readonly selected: readonly string[];
   /** Samples whose options cannot be replaced token by token, with the reason. */
   readonly withoutText: Readonly<Record<string, string>>;
+  /** Samples without a generated counterpart, if that corruption was asked for. */
+  readonly withoutGenerated?: readonly string[];
 }
 
 export class ResultsFolder {

@@ -9,6 +9,7 @@ import { writeCells } from '../tables/parquet.ts';
 import { csvTable } from '../tables/table.ts';
 import { saveAttention } from './attention.ts';
 import { type Evaluation, evaluatePairs } from './evaluate.ts';
+import { generatedImages } from './generated.ts';
 import { measure, measurements } from './measure.ts';
 import { embeddingDeviation } from './noise.ts';
 import { type PreparedPair, paddingToken, preparePair } from './prepare.ts';
@@ -47,6 +48,8 @@ interface PlacedSample {
   readonly task: string;
   readonly pair: Pair;
   readonly answer: string;
+  /** Path of its generated counterpart image. */
+  readonly generated: string | undefined;
 }
 
 /**
@@ -69,8 +72,11 @@ export async function runExperiment(
     const evaluations = await evaluate(folder, task, pairs, model, processor, onProgress);
     const selected = select(pairs, evaluations, settings, task);
     const answers = new Map(evaluations.map(({ id, answer }) => [id, answer]));
-    for (const pair of selected)
-      samples.push({ place: samples.length, task, pair, answer: answers.get(pair.id) ?? pair.correct });
+    const generated = await generatedImages(task, selected, settings);
+    for (const pair of selected) {
+      const answer = answers.get(pair.id) ?? pair.correct;
+      samples.push({ place: samples.length, task, pair, answer, generated: generated.get(pair.id) });
+    }
     tasks.push({
       task,
       pairs: pairs.length,
@@ -78,6 +84,9 @@ export async function runExperiment(
       selected: selected.map(({ id }) => id),
       withoutText:
         paddingToken(model, processor, settings.compat) === undefined ? withoutText(processor, selected) : {},
+      ...(settings.corruptions.includes('generated')
+        ? { withoutGenerated: selected.flatMap(({ id }) => (generated.has(id) ? [] : [id])) }
+        : {}),
     });
   }
   record.tasks = tasks;
@@ -173,8 +182,8 @@ async function measureParts(
   processor: Processor,
   onProgress: Progress,
 ): Promise<void> {
-  const prepare = ({ pair, answer }: PlacedSample) =>
-    preparePair(model, processor, pair, { answer, compat: settings.compat });
+  const prepare = ({ pair, answer, generated }: PlacedSample) =>
+    preparePair(model, processor, pair, { answer, compat: settings.compat, generated });
   let deviation: number | undefined;
   const size = samplesPerPart(model);
   for (let first = 0; first < samples.length; first += size) {

@@ -18,6 +18,8 @@ export interface ExperimentSettings {
   /** `balanced`: as many that name the correct option first as second, drawn by the seed. `first`: in the file's order. */
   readonly select: 'balanced' | 'first';
   readonly corruptions: readonly Corruption[];
+  /** Folder of generated counterpart images, named by a pair's id or by the image they stand for. */
+  readonly generated?: string;
   /** Hook names without the block that are patched at every token as a whole. */
   readonly moduleSites: readonly string[];
   /** Hook name without the block whose heads are patched one by one at the answer's tokens. */

@@ -180,6 +180,11 @@ export function controlsSection({ controls, noiseFloor, record, modules, heads }
 <li>Rounding noise (embeddings changed in the last place) moves a logit difference by at most ${noiseFloor.toExponential(2)}:
 smaller effects are shown as nothing.</li>
 <li>${undefinedCells} cells have no normalised effect, because clean and corrupt run agree.</li>
+${record.tasks.map(({ task, withoutGenerated = [] }) =>
+  withoutGenerated.length > 0
+    ? html`<li>${task}: no generated counterpart of ${withoutGenerated.join(', ')}.</li>`
+    : undefined,
+)}
 </ul>
 ${
   without.length > 0
