@@ -166,14 +166,17 @@ export class ActivationCache {
     this.#activations.clear();
   }
 
-  /** Copies the rows of some runs from an activation. */
+  /** Copies the rows of some runs from an activation. In the step of an answer these are those of new positions. */
   store(activation: Activation, runs: readonly ModelRun[]): CachedActivation {
     const tower = towerOf(activation.name);
     const own = runs.map((run) => towerRun(run, tower));
-    const lengths = own.map((run) => lengthAt(activation.name, run));
-    const rows = own.flatMap((run, i) =>
-      Array.from({ length: lengths[i] as number }, (_, p) => activation.rowOf(run, p)),
+    const rowsOf = own.map((run) =>
+      Array.from({ length: lengthAt(activation.name, run) }, (_, p) => activation.rowOf(run, p)).filter(
+        (row) => row >= 0,
+      ),
     );
+    const lengths = rowsOf.map((rows) => rows.length);
+    const rows = rowsOf.flat();
     const tensor = gatherRows(
       this.#gpu,
       activation.tensor,

@@ -76,12 +76,14 @@ export class EditSet {
         [target, ...this.#derivedFrom(target)].map((run) => ({ target, run: towerRun(run, tower) })),
       );
       for (const { target, run } of targets) {
+        // In generation only the new position is there; a derived run may have no row of its own.
+        const places = positionsOf(intervention, run)
+          .map((position, i) => ({ position, i, row: activation.rowOf(run, position) }))
+          .filter(({ row }) => row >= 0 && !rows.has(row));
+        if (places.length === 0) continue;
         const spans = spansOf(activation, run, intervention);
         const { tensor, row: sourceRow, column } = source(run, spans, this.#rows.get(target) as number);
-        positionsOf(intervention, run).forEach((position, i) => {
-          const row = activation.rowOf(run, position);
-          // In generation only the new position is there; a derived run may have no row of its own.
-          if (row < 0 || rows.has(row)) return;
+        for (const { position, i, row } of places) {
           rows.add(row);
           for (const span of spans) {
             this.#expected[counter] = (this.#expected[counter] as number) + span.count;
@@ -96,7 +98,7 @@ export class EditSet {
               column: column(span),
             });
           }
-        });
+        }
       }
       pending.add(op === 'mean' ? 'replace' : op, edits);
     }

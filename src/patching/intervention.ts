@@ -80,6 +80,11 @@ export type CustomHook =
       readonly hook: string;
       readonly callback: (
         data: Float32Array,
-        info: { readonly name: string; readonly shape: readonly number[] },
+        info: {
+          readonly name: string;
+          readonly shape: readonly number[];
+          /** Position of each batch row's first entry: 0, but in generation, after the prompts, that of the new token. */
+          readonly firstPositions: readonly number[];
+        },
       ) => Float32Array | undefined | Promise<Float32Array | undefined>;
     };

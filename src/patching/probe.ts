@@ -7,7 +7,7 @@ import { type Activation, type Fork, type ModelRun, type Probe, towerRun } from 
 import { ActivationCache } from './cache.ts';
 import type { EditSet } from './edits.ts';
 import type { CustomHook } from './intervention.ts';
-import { lengthAt, towerOf } from './names.ts';
+import { isOfMemory, lengthAt, towerOf } from './names.ts';
 import { checkSnippet } from './snippet.ts';
 
 /** Thrown inside a walk to end it early; caught by whoever started it. */
@@ -46,7 +46,15 @@ export class PatchProbe implements Probe {
   }
 
   forks(name: string): readonly Fork[] {
-    return this.#options.edits?.forks(name) ?? [];
+    const { edits, custom = [], runs } = this.#options;
+    const forks = edits?.forks(name) ?? [];
+    // Keys and values of another tower's output are used again at every step of an answer, so a copy is to be edited.
+    if (!isOfMemory(name) || !custom.some(({ hook }) => hook === name)) return forks;
+    const all = runs.map((modelRun): Fork => {
+      const run = towerRun(modelRun, towerOf(name));
+      return { run, positions: Array.from({ length: lengthAt(name, run) }, (_, position) => position) };
+    });
+    return [...forks, ...all];
   }
 
   async visit(activation: Activation): Promise<void> {
@@ -59,7 +67,8 @@ export class PatchProbe implements Probe {
 
   async #run(hook: CustomHook, activation: Activation): Promise<void> {
     const tower = towerOf(activation.name);
-    const rows = this.#options.runs.flatMap((modelRun, batch) => {
+    // In the step of an answer only the new positions have rows.
+    const byRun = this.#options.runs.map((modelRun, batch) => {
       const run = towerRun(modelRun, tower);
       return Array.from({ length: lengthAt(hook.hook, run) }, (_, position) => ({
         row: activation.rowOf(run, position),
@@ -67,6 +76,7 @@ export class PatchProbe implements Probe {
         position,
       })).filter(({ row }) => row >= 0);
     });
+    const rows = byRun.flat();
     if ('wgsl' in hook) {
       await checkSnippet(this.#gpu, hook.hook, hook.wgsl);
       customHook(this.#gpu, activation.tensor, activation.size, rows, hook.wgsl);
@@ -75,7 +85,8 @@ export class PatchProbe implements Probe {
     const cached = new ActivationCache(this.#gpu).store(activation, this.#options.runs);
     const before = await cached.read();
     cached.release();
-    const info = { name: activation.name, shape: cached.shape };
+    const firstPositions = byRun.map(([first]) => first?.position ?? 0);
+    const info = { name: activation.name, shape: cached.shape, firstPositions };
     const after = (await hook.callback(before, info)) ?? before;
     if (after.length !== before.length)
       throw new NoticeError(
@@ -83,7 +94,8 @@ export class PatchProbe implements Probe {
         `${activation.name}: the callback returned ${after.length} values, the activation [${cached.shape.join(', ')}] has ${before.length}`,
       );
     for (const { row, batch, position } of rows) {
-      this.#write(activation, row, cached.valuesOf(after, batch, position));
+      const index = position - (firstPositions[batch] as number);
+      this.#write(activation, row, cached.valuesOf(after, batch, index));
     }
   }
 
