@@ -2,6 +2,7 @@
 // queue: kernels are recorded in call order, run when enough has been recorded or something is read, and a read
 // waits for all that was recorded before it. It knows nothing of models.
 
+import { NoticeError } from '../errors.ts';
 import { type Capabilities, LIMIT_NAMES, readCapabilities, type TuningTable } from './capabilities.ts';
 import { DeviceLostError, GpuValidationError, OutOfMemoryError } from './errors.ts';
 import { type WorkEstimate, WorkEstimator } from './estimate.ts';
@@ -47,6 +48,7 @@ export class Gpu {
   #failure: Error | undefined;
   #destroyed = false;
   #scopes: Promise<void> = Promise.resolve();
+  #callingOut = false;
 
   /**
    * Opens the adapter's device with every limit it offers.
@@ -199,6 +201,12 @@ export class Gpu {
    * in what is estimated.
    */
   async scope<T>(work: (keep: (...tensors: readonly Tensor[]) => void) => Promise<T>): Promise<T> {
+    if (this.#callingOut)
+      throw new NoticeError(
+        'usage',
+        'code that a run has called cannot start another run on the same device: that one would wait for this one to ' +
+          'end. Compute before the run what is needed in it, or open a second device.',
+      );
     const before = this.#scopes;
     let done = () => {};
     this.#scopes = new Promise((resolve) => {
@@ -218,6 +226,19 @@ export class Gpu {
       for (const buffer of this.#pool.acquiredSince(serial))
         if (!kept.has(buffer)) this.#pool.release(buffer);
       done();
+    }
+  }
+
+  /**
+   * Calls code of a user in the middle of a scope. If it opens a scope before it first waits, this throws; what it opens
+   * later cannot be told from what others ask for meanwhile.
+   */
+  callOut<T>(code: () => T): T {
+    this.#callingOut = true;
+    try {
+      return code();
+    } finally {
+      this.#callingOut = false;
     }
   }
 

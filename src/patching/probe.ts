@@ -87,7 +87,7 @@ export class PatchProbe implements Probe {
     cached.release();
     const firstPositions = byRun.map(([first]) => first?.position ?? 0);
     const info = { name: activation.name, shape: cached.shape, firstPositions };
-    const after = (await hook.callback(before, info)) ?? before;
+    const after = (await this.#gpu.callOut(() => hook.callback(before, info))) ?? before;
     if (after.length !== before.length)
       throw new NoticeError(
         'hook',

@@ -235,6 +235,34 @@ describe('a callback', () => {
     expect(seen).toEqual([0, 1, 2]);
   });
 
+  test('that runs the model on the device that waits for it', async () => {
+    const hook = 'text_encoder.blocks.1.hook_mlp_out';
+    const within = [
+      () => runWithHooks(model, samples, {}),
+      () => runWithCache(model, samples),
+      () => model.generate(samples),
+    ];
+    for (const run of within)
+      await withoutLeak(model.gpu, () =>
+        expectNoticeError(
+          () => runWithHooks(model, samples, { hooks: [{ hook, callback: async () => void (await run()) }] }),
+          'usage',
+          /cannot start another run on the same device.* before the run/,
+        ),
+      );
+    // Others may ask for a run while a callback waits.
+    let other: Promise<Float32Array[]> | undefined;
+    const callback = () =>
+      new Promise<undefined>((done) =>
+        setTimeout(() => {
+          other = runWithHooks(model, samples, {});
+          done(undefined);
+        }),
+      );
+    await runWithHooks(model, samples, { hooks: [{ hook, callback }] });
+    expect(await other).toEqual(plain);
+  });
+
   test('with a wrong number of values', async () => {
     for (const count of [0, 3, 3 * 15 * 40 + 1])
       await withoutLeak(model.gpu, () =>
