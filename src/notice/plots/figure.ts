@@ -105,15 +105,16 @@ export function colorBar(scale: EffectScale, label: string): Block {
     'svg',
     { width, height, 'font-family': FONT_FAMILY, 'font-size': FONT_SIZE, fill: INK },
     svgElement('text', { x: 0, y: barHeight - 2 }, label),
-    ...Array.from({ length: steps }, (_, i) =>
-      svgElement('rect', {
-        x: labelWidth + (i * barWidth) / steps,
+    ...Array.from({ length: steps }, (_, i) => {
+      const left = (i * barWidth) / steps;
+      return svgElement('rect', {
+        x: labelWidth + left,
         y: 0,
-        width: barWidth / steps + 0.5, // no seams between the steps
+        width: barWidth - left, // to the end, under the steps that follow: nothing shows between two
         height: barHeight,
         fill: scale.color(valueAt(i / (steps - 1))),
-      }),
-    ),
+      });
+    }),
     ...ticks.map((tick) => {
       const x = labelWidth + ((tick - scale.low) / (scale.high - scale.low)) * barWidth;
       return svgElement('text', { x, y: height - 4, 'text-anchor': 'middle' }, formatNumber(tick));
