@@ -25,5 +25,12 @@ export {
   runWithCache,
   runWithHooks,
 } from './run.ts';
-export { METRICS, type SiteResult, type SweepOptions, type SweepResult, sweep } from './sweep.ts';
+export {
+  METRICS,
+  REPEATED_CELLS,
+  type SiteResult,
+  type SweepOptions,
+  type SweepResult,
+  sweep,
+} from './sweep.ts';
 export type { Baseline } from './walk-cells.ts';

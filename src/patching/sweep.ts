@@ -18,6 +18,9 @@ import { type Baseline, type BaseNumbers, walkCells } from './walk-cells.ts';
 
 const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2;
 
+/** How many cells of a sweep are repeated one by one, unless `repeat` says something else. */
+export const REPEATED_CELLS = 3;
+
 export interface SweepOptions {
   readonly mode?: SweepMode;
   /** Differences of the paper's released code to reproduce. */
@@ -26,7 +29,7 @@ export interface SweepOptions {
   readonly cellsPerWalk?: number;
   /** Null patch, full restoration, rounding noise and repeated cells with every wavefront; default true. */
   readonly controls?: boolean;
-  /** Cells of the whole sweep that are repeated one by one as a control; default 1. */
+  /** Cells of the whole sweep that are repeated one by one as a control; default {@link REPEATED_CELLS}. */
   readonly repeat?: number;
   readonly onProgress?: (cellsDone: number, cells: number) => void;
 }
@@ -61,7 +64,7 @@ export async function sweep(
   jobs: readonly SweepJob[],
   options: SweepOptions = {},
 ): Promise<SweepResult[]> {
-  const { mode = 'wavefront', controls = true, compat = [], repeat = 1, onProgress } = options;
+  const { mode = 'wavefront', controls = true, compat = [], repeat = REPEATED_CELLS, onProgress } = options;
   const prepared = jobs.map((job, pair) => prepareJob(model, job, pair, compat));
   const cells = prepared.flatMap((job) => job.cells);
   const numbers = new Map<Cell, Float32Array>();

@@ -162,14 +162,15 @@ describe('repeated cells', () => {
   });
 
   test.each([
+    [undefined, 3],
     [0, 0],
     [1, 1],
     [4, 4],
     [15, 15],
     [99, 15],
-  ])('%i of 15 asked for: %i', async (repeat, walks) => {
+  ])('%s of 15 asked for: %i', async (repeat, walks) => {
     const forward = vi.spyOn(model, 'forward');
-    await sweep(model, [job(Z, MLP)], { repeat });
+    await sweep(model, [job(Z, MLP)], repeat === undefined ? {} : { repeat });
     const whole = forward.mock.calls.filter(([runs]) => runs.every(({ base }) => !base));
     forward.mockRestore();
     expect(whole).toHaveLength(walks);

@@ -7,6 +7,7 @@ import {
   type CompatSwitch,
   parseCompat,
   planSweep,
+  REPEATED_CELLS,
   type SweepJob,
   type SweepMode,
   type SweepPlan,
@@ -124,8 +125,9 @@ async function sweepWithBar(
   compat: readonly CompatSwitch[],
   { cells, flops, oneByOneFlops }: SweepPlan,
 ): Promise<SweepResult> {
-  // A wavefront repeats one cell by itself.
-  const total = mode === 'one-by-one' ? oneByOneFlops : flops + oneByOneFlops / cells;
+  // A wavefront repeats some cells by themselves.
+  const repeated = Math.min(REPEATED_CELLS, cells) / cells;
+  const total = mode === 'one-by-one' ? oneByOneFlops : flops + repeated * oneByOneFlops;
   const bar = progressBar('GFLOP');
   let done = 0;
   model.gpu.onWork((more) => {
