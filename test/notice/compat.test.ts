@@ -82,6 +82,9 @@ test('row-before-answer: BLIP’s heads are patched one token before the answer'
   for (const token of pick(usual, 'token')) expect(pair.correct).toContain(token);
   expect(pick(compat, 'position')).toEqual(pick(usual, 'position').map((position) => Number(position) - 1));
   expect(pick(compat, 'ld_effect')).not.toEqual(pick(usual, 'ld_effect'));
+  // Attention is looked at where the answer is.
+  const { answerPositions } = await prepare(blip, pair, 'row-before-answer');
+  expect(answerPositions).toEqual((await prepare(blip, pair)).answerPositions);
   // Only BLIP's.
   const groups = async (...names: CompatSwitch[]) => (await prepare(llava, pair, ...names)).headGroups;
   expect(await groups('row-before-answer')).toEqual(await groups());
@@ -121,6 +124,15 @@ test('answer-token: LLaVA’s answers are read at their last token', async () =>
   expect(ids.length).toBeGreaterThan(1);
   expect(usual.correct).toBe(ids[0]);
   expect(compat.correct).toBe(ids.at(-1));
+  // Where the model answers with a capital letter, the other option stays as the data set has it.
+  const [pair] = pairs as [Pair];
+  const capital = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+  const options = { answer: capital(pair.correct), compat: ['answer-token'] as const };
+  const written = await preparePair(llava.model, llava.processor, pair, options);
+  const last = (text: string) => tokenizer.encode(text, { specialTokens: false }).at(-1);
+  expect(last(pair.incorrect)).not.toBe(last(capital(pair.incorrect)));
+  expect(written.correct).toBe(last(capital(pair.correct)));
+  expect(written.incorrect).toBe(last(pair.incorrect));
   // BLIP's are read at the first in both.
   expect(await prepare(blip, longAnswer(), 'answer-token')).toMatchObject({
     correct: (await prepare(blip, longAnswer())).correct,

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { NoticeError } from '../../errors.ts';
 import type { Corruption } from '../../notice/analysis/cell.ts';
-import { defaultSites, type ExperimentSettings } from '../../notice/experiment/settings.ts';
+import { defaultSites, type ExperimentSettings, modelTitle } from '../../notice/experiment/settings.ts';
 import { parseCompat } from '../../patching/index.ts';
 import { addConfigOption } from '../config.ts';
 import { PACKAGE } from '../embedded.ts';
@@ -100,7 +100,7 @@ async function run(options: RunCommandOptions): Promise<void> {
         adapter: gpu.capabilities.description,
       }),
     );
-    console.log(`${basename(settings.model)} on ${gpu.capabilities.description}`);
+    console.log(`${modelTitle(settings.model)} on ${gpu.capabilities.description}`);
     const bars = new StepBars();
     const complete = await runExperiment(settings, folder, record, {
       model,

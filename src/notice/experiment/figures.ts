@@ -1,6 +1,5 @@
 // The figures of an analysis, as SVG and PNG files.
 
-import { basename } from 'node:path';
 import { type RgbImage, resize } from '../../inputs/index.ts';
 import { readImage } from '../../platform/node/images.ts';
 import { METRIC_LABELS } from '../analysis/cell.ts';
@@ -19,6 +18,7 @@ import { type Analysis, type HeadPosition, headResults } from './analyse.ts';
 import { questionBox } from './boxes.ts';
 import { rankedHeads } from './ranking.ts';
 import type { ResultsFolder } from './results.ts';
+import { modelTitle } from './settings.ts';
 
 /** Names of corruptions in titles. */
 export const CORRUPTION_NAMES = {
@@ -127,7 +127,7 @@ function moduleFigures({ modules, metric, noiseFloor, record }: Analysis): Figur
         name: `modules-${corruption}`,
         svg: moduleHeatmap({
           title: `Patching whole modules, ${CORRUPTION_NAMES[corruption]}`,
-          subtitle: basename(record.settings.model),
+          subtitle: modelTitle(record.settings.model),
           caption:
             'Mean over samples of what one clean activation restores in the corrupt run, by token and layer.',
           n: Math.max(...own.map(({ samples }) => samples.length)),
@@ -160,7 +160,7 @@ function profileFigures({ modules, metric, noiseFloor, record }: Analysis): Figu
         name: `corruptions-${task}`,
         svg: layerProfiles({
           title: `${task}: corruptions compared at the correct option`,
-          subtitle: basename(record.settings.model),
+          subtitle: modelTitle(record.settings.model),
           n: selected.length,
           noiseFloor,
           label: METRIC_LABELS[metric],
@@ -196,7 +196,7 @@ async function overlays(analysis: Analysis, task: string): Promise<string | unde
   if (rows.length === 0) return undefined;
   return overlayFigure({
     title: `${task}: where the strongest heads look`,
-    subtitle: `${basename(record.settings.model)}, attention from the correct option to the image`,
+    subtitle: `${modelTitle(record.settings.model)}, attention from the correct option to the image`,
     caption:
       'Attention at the correct option in the prompt minus the mean over all heads of all layers; the image class token is left out.',
     n: rows.length,
@@ -247,5 +247,5 @@ function crop(image: RgbImage, left: number, top: number, side: number): RgbImag
 }
 
 function modelName({ record }: Analysis): string {
-  return basename(record.settings.model);
+  return modelTitle(record.settings.model);
 }

@@ -78,7 +78,7 @@ export async function preparePair(
     const span = findPhrase(encoded, pair.correct, 'last');
     const clean = { image, ids };
     const { text, textProblem } = textPair(model, processor, pair, { prompt, sample: clean }, compat);
-    const answerPositions = positions.slice(...answerSpan(model, span, compat));
+    const answerPositions = positions.slice(span.start, span.end);
     return {
       pair,
       clean,
@@ -101,16 +101,6 @@ export async function preparePair(
   }
 }
 
-/** Under `row-before-answer`, BLIP's heads are patched one row above the answer ([CLS] was not counted). */
-function answerSpan(
-  model: VisionLanguageModel,
-  { start, end }: { start: number; end: number },
-  compat: readonly CompatSwitch[],
-): [number, number] {
-  const shift = model.family === 'blip' && compat.includes('row-before-answer') ? -1 : 0;
-  return [start + shift, end + shift];
-}
-
 function answerIds(
   model: VisionLanguageModel,
   processor: Processor,
@@ -118,26 +108,37 @@ function answerIds(
   answer: string,
   compat: readonly CompatSwitch[],
 ): [number, number] {
-  const token = compat.includes('answer-token') ? NOTICE_CODE_ANSWER_TOKEN[model.family] : 'first';
-  const options = { correct: inCaseOf(correct, answer), incorrect: inCaseOf(incorrect, answer) };
+  const asReleased = compat.includes('answer-token');
+  const token = asReleased ? NOTICE_CODE_ANSWER_TOKEN[model.family] : 'first';
+  const options = {
+    correct: inCaseOf(correct, answer),
+    // The released code compares what the model wrote with the other option as the data set has it.
+    incorrect: asReleased ? incorrect : inCaseOf(incorrect, answer),
+  };
   return answerTokenIds(processor.tokenizer, options, { token, after: processor.answerContext });
 }
 
-/**
- * The correct option's tokens, and with a causal decoder the last position (Appendix G). Under `head-offset` LLaVA's heads
- * are patched 8 tokens further on than the option, or, where the prompt ends before, not at all.
- */
+/** The correct option's tokens, and with a causal decoder the last position (Appendix G). */
 function headGroups(
   model: VisionLanguageModel,
   answer: readonly number[],
   length: number,
   compat: readonly CompatSwitch[],
 ): HeadGroup[] {
-  if (model.family === 'blip') return [{ positions: answer }];
-  const shift = compat.includes('head-offset') ? FORMATTING_TOKENS : 0;
+  const shift = headShift(model, compat);
   const shifted = answer.map((position) => position + shift);
+  if (model.family === 'blip') return [{ positions: shifted }];
   const last: HeadGroup = { positions: [length - 1], role: 'last' };
   return shifted.every((position) => position < length) ? [{ positions: shifted }, last] : [last];
+}
+
+/**
+ * How far from the answer heads are patched: under `row-before-answer` one token before BLIP's ([CLS] was not counted), under
+ * `head-offset` 8 behind LLaVA's; where the prompt ends before that, not at all.
+ */
+function headShift({ family }: VisionLanguageModel, compat: readonly CompatSwitch[]): number {
+  if (family === 'blip') return compat.includes('row-before-answer') ? -1 : 0;
+  return compat.includes('head-offset') ? FORMATTING_TOKENS : 0;
 }
 
 function textPair(

@@ -66,6 +66,11 @@ export function fingerprint(settings: ExperimentSettings): string {
   return JSON.stringify(deciding);
 }
 
+/** A model's name for titles: without owner and folders, with a short commit. */
+export function modelTitle(model: string): string {
+  return model.replace(/^.*[/\\](?=.)/, '').replace(/(?<=@[0-9a-f]{7})[0-9a-f]{33}$/, '');
+}
+
 /** The task's name of a manifest. */
 export function taskName(path: string): string {
   return path.replace(/^.*[/\\]/, '').replace(/\.csv$/i, '');

@@ -1,6 +1,7 @@
 // Where a run departs from what the paper did, so that nobody compares what is not comparable.
 
 import type { Analysis } from '../experiment/analyse.ts';
+import { modelTitle } from '../experiment/settings.ts';
 import { PAPER_SAMPLES } from '../reproduce/index.ts';
 import { html, type Markup } from './html.ts';
 
@@ -8,9 +9,7 @@ export function differencesFromPaper({ record, accuracy }: Analysis): Markup {
   const { settings, model, tasks } = record;
   const notes: string[] = [];
   if (!/blip-vqa-base|llava-1\.5-7b/i.test(settings.model))
-    notes.push(
-      `The model is ${settings.model.replace(/^.*[/\\]/, '')}; the paper's are BLIP-VQA-base and LLaVA-1.5-7B.`,
-    );
+    notes.push(`The model is ${modelTitle(settings.model)}; the paper's are BLIP-VQA-base and LLaVA-1.5-7B.`);
   const few = tasks.filter(({ selected }) => selected.length < PAPER_SAMPLES);
   if (few.length > 0)
     notes.push(

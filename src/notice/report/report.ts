@@ -1,9 +1,9 @@
 // One self-contained HTML page for a run: no script, no file beside it.
 
-import { basename } from 'node:path';
 import type { Analysis } from '../experiment/analyse.ts';
 import type { Figure } from '../experiment/figures.ts';
 import type { ResultsFolder } from '../experiment/results.ts';
+import { modelTitle } from '../experiment/settings.ts';
 import { differencesFromPaper } from './differences.ts';
 import { html, Markup } from './html.ts';
 import { paperSection } from './paper.ts';
@@ -40,7 +40,7 @@ export async function writeReport(
 /** @param figures as drawn for the same analysis */
 export function reportHtml(analysis: Analysis, figures: readonly Figure[]): string {
   const paper = paperSection(analysis);
-  const name = basename(analysis.record.settings.model);
+  const name = modelTitle(analysis.record.settings.model);
   const sections: [id: string, title: string, content: Markup][] = [
     ['settings', 'Settings', settingsSection(analysis)],
     ['accuracy', 'Accuracy', accuracySection(analysis, figures)],
