@@ -252,6 +252,7 @@ test('shards join to the same cells', async () => {
       shard: { index: i + 1, count: 2 },
     });
   }
+  await expect(mergeResults(shards.slice(1), join(scratch, 'half'))).rejects.toThrow(/hold 1 of the 3 parts/);
   const merged = await mergeResults(shards, join(scratch, 'merged'));
   const wanted = (await cellsOf(folder)).filter(
     ({ corruption, head }) => corruption === 'sip' && head !== null,

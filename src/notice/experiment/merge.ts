@@ -4,13 +4,14 @@ import { copyFile, mkdir, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { NoticeError } from '../../errors.ts';
 import { ResultsFolder, type RunRecord } from './results.ts';
+import { samplesPerPart } from './run.ts';
 
 const SUBFOLDERS = ['evaluation', 'cells', 'controls', 'attention'];
 
 /**
  * Copies the files of all shards into `out`.
  *
- * @throws NoticeError('usage') if the folders are not of one experiment, ('data') if two hold the same part
+ * @throws NoticeError('usage') if the folders are not of one experiment, ('data') if two hold the same part, or one is missing
  */
 export async function mergeResults(
   folders: readonly string[],
@@ -26,6 +27,15 @@ export async function mergeResults(
         `${folder.path} and ${first.folder.path} hold experiments with different settings`,
       );
   }
+  const samples = first.record.tasks.reduce((sum, { selected }) => sum + selected.length, 0);
+  const wanted = Math.ceil(samples / samplesPerPart(first.record.model));
+  const parts = await Promise.all(shards.map(({ folder }) => folder.parts()));
+  const found = new Set(parts.flat().map((path) => basename(path))).size;
+  if (found < wanted)
+    throw new NoticeError(
+      'data',
+      `the folders hold ${found} of the ${wanted} parts of the measurements: is a shard missing, or not done yet?`,
+    );
   const seen = new Map<string, string>();
   for (const { folder } of shards) {
     for (const name of SUBFOLDERS) {
@@ -45,6 +55,7 @@ export async function mergeResults(
   }
   const { folder, record } = await ResultsFolder.open(out, () => first.record);
   record.seconds = shards.reduce((sum, shard) => sum + shard.record.seconds, 0);
+  record.finished = new Date().toISOString();
   await folder.saveRecord(record);
   return { folder, record };
 }

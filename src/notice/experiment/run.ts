@@ -23,7 +23,7 @@ const SMALL_MODEL = { samples: 6, weightBytes: 2 ** 28 };
  * Samples of one part: they go up the model in one walk, and a crash loses those in flight. Those of a small model share it,
  * since none fills an adapter by itself; a large model's is alone, since hours may hang on it.
  */
-function samplesPerPart({ weightBytes }: VisionLanguageModel): number {
+export function samplesPerPart({ weightBytes }: Pick<VisionLanguageModel, 'weightBytes'>): number {
   return weightBytes <= SMALL_MODEL.weightBytes ? SMALL_MODEL.samples : 1;
 }
 

@@ -36,7 +36,7 @@ export function figuresOf(figures: readonly Figure[], wanted: string): Markup[] 
 }
 
 export function settingsSection({ record }: Analysis): Markup {
-  const { settings, model, adapter, version, started, seconds, tasks } = record;
+  const { settings, model, adapter, version, started, finished, seconds, tasks } = record;
   const rows: [string, string][] = [
     [
       'Model',
@@ -56,7 +56,10 @@ export function settingsSection({ record }: Analysis): Markup {
     ['Head statistic', settings.statistic === 'absolute' ? 'mean of |LD′ − LD*|' : 'mean of LD′ − LD*'],
     ['Compat switches', settings.compat.join(', ') || "none: the paper's definitions"],
     ['Device', adapter],
-    ['Run', `notice ${version}, begun ${started}, ${Math.round(seconds)} s of measuring`],
+    [
+      'Run',
+      `notice ${version}, begun ${started}, ${Math.round(seconds)} s of measuring${finished ? '' : '; not finished: samples are missing'}`,
+    ],
   ];
   return html`<dl>${rows.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`;
 }
