@@ -2,15 +2,25 @@
 
 import { type Gpu, ShaderError } from '../gpu/index.ts';
 
-const SIGNATURE = 'fn edit(value: f32, batch: u32, position: u32, head: u32, feature: u32) -> f32 {\n';
+const SIGNATURE = 'fn edit(value: f32, batch: u32, position: u32, head: u32, feature: u32) -> f32 {';
+
+/** As the kernel has it, and in a block of its own: text that ends `edit` to declare more fits only one of them. */
+const FORMS = [
+  [SIGNATURE, '}'],
+  [`${SIGNATURE} {`, '} }'],
+] as const;
 
 /**
  * @param body statements of `edit`
  * @throws ShaderError with line, text and the compiler's message if it does not compile
  */
-export async function checkSnippet({ device }: Gpu, hook: string, body: string): Promise<void> {
+export async function checkSnippet(gpu: Gpu, hook: string, body: string): Promise<void> {
+  for (const [head, tail] of FORMS) await checkModule(gpu, hook, body, `${head}\n${body}\n${tail}\n`);
+}
+
+async function checkModule({ device }: Gpu, hook: string, body: string, code: string): Promise<void> {
   device.pushErrorScope('validation');
-  const module = device.createShaderModule({ label: hook, code: `${SIGNATURE}${body}\n}\n` });
+  const module = device.createShaderModule({ label: hook, code });
   const failure = await device.popErrorScope();
   if (!failure) return;
   const { messages } = await module.getCompilationInfo();

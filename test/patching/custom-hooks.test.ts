@@ -112,6 +112,12 @@ describe('WGSL', () => {
     ['a wrong type', 'return batch;', /line 1: .*(u32|return)/],
     ['a missing bracket', 'return max(value, 0.0;', /line 1: /],
     ['no return', 'let a = value;', /missing return/],
+    [
+      'text that ends the function',
+      'return value;\n}\nfn main() -> f32 { return 1.0;',
+      /line 3: .*[\s\S]*fn main/,
+    ],
+    ['text that ends it twice', 'return value; } } fn main() -> f32 { { return 1.0;', /line 1: /],
   ])('that does not compile: %s', async (_, wgsl, message) => {
     const name = 'text_encoder.blocks.1.hook_mlp_out';
     const run = () => runWithHooks(model, samples, { hooks: [{ hook: name, wgsl }] });
