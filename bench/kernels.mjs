@@ -90,6 +90,7 @@ async function measure(gpu, { name, flops, bytes, prepare }, { rounds, onnx, pea
           endToEndMs: median(times.get('end to end').wall),
           onnxMs: median(times.get('onnx').wall),
           ratio: ratio(times.get('onnx'), times.get('end to end')),
+          residentRatio: ratio(times.get('onnx'), times.get('kernel')),
         }
       : {}),
   };
@@ -236,10 +237,10 @@ function normCase(gpu, { rows, columns }) {
   return { name: `layer norm ${rows} × ${columns}`, bytes: 8 * rows * columns, prepare };
 }
 
-function kernelLine({ name, ms, flops, bytes, share, onnxMs, endToEndMs, ratio: onnxRatio }) {
+function kernelLine({ name, ms, flops, bytes, share, onnxMs, endToEndMs, ratio: onnxRatio, residentRatio }) {
   const rate = flops ? `${(flops / 1e9).toPrecision(3)} GFLOP/s` : `${(bytes / 1e9).toPrecision(3)} GB/s`;
   const own = `${name.padEnd(32)} ${ms.toFixed(3).padStart(10)} ms  ${rate.padStart(14)}  ${(100 * share).toFixed(0).padStart(3)} % of peak`;
   if (!onnxMs) return own;
   const rounds = onnxRatio.rounds.map((value) => value.toFixed(1)).join(', ');
-  return `${own}   end to end ${endToEndMs.toFixed(2)} ms, ONNX Runtime ${onnxMs.toFixed(1)} ms: ${onnxRatio.median.toFixed(1)} times (${rounds}; by CPU time ${onnxRatio.cpu.toFixed(1)})`;
+  return `${own}   end to end ${endToEndMs.toFixed(2)} ms, ONNX Runtime ${onnxMs.toFixed(1)} ms: ${onnxRatio.median.toFixed(1)} times (${rounds}; by CPU time ${onnxRatio.cpu.toFixed(1)}; with data on the device ${residentRatio.median.toFixed(1)})`;
 }

@@ -1,7 +1,13 @@
-// Time, measured so that a machine whose speed drifts treats all contenders alike: in turns, one run of each per round.
+// Time, measured so that a machine whose speed drifts treats all contenders alike: in turns, one turn of each per round.
+
+/**
+ * A turn repeats what is shorter than this, in ms: its first run finds the caches full of what the contender before it
+ * used, which is no property of either.
+ */
+const TURN_MS = 50;
 
 /** @typedef {{ name: string, run: () => Promise<unknown> }} Contender */
-/** @typedef {{ wall: number[], cpu: number[] }} Times milliseconds of every round; `cpu` is the time of all threads of this process */
+/** @typedef {{ wall: number[], cpu: number[] }} Times milliseconds of a run, by rounds; `cpu` is the time of all threads of this process */
 
 /**
  * Times contenders in alternation.
@@ -15,9 +21,16 @@ export async function alternate(contenders, { rounds, warmups = 1 }) {
   const times = new Map(contenders.map(({ name }) => [name, { wall: [], cpu: [] }]));
   for (let round = 0; round < rounds; round++) {
     for (const { name, run } of contenders) {
-      const { wall, cpu } = await stopwatch(run);
-      times.get(name).wall.push(wall);
-      times.get(name).cpu.push(cpu);
+      let runs = 0;
+      const { wall, cpu } = await stopwatch(async () => {
+        const start = performance.now();
+        do {
+          await run();
+          runs++;
+        } while (performance.now() - start < TURN_MS);
+      });
+      times.get(name).wall.push(wall / runs);
+      times.get(name).cpu.push(cpu / runs);
     }
   }
   return times;

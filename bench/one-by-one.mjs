@@ -1,5 +1,5 @@
-// One patch in a forward pass of its own, on image features that are shared: what is left of "one by one" when the part
-// that no patch can change is taken out.
+// One patch in forward passes of its own. With image features that are shared: what is left of "one by one" when the part that
+// no patch can change is taken out.
 import { logSumExp, restoration } from '../dist/kernels/index.js';
 import { ModelRun } from '../dist/models/index.js';
 import { EditSet } from '../dist/patching/edits.js';
@@ -14,12 +14,12 @@ export async function sharedFeatures(model, { clean, corrupt }) {
 }
 
 /**
- * Clean, corrupt and patched run, each whole but for the image features.
+ * Clean, corrupt and patched run, each whole but for `features`, which are computed anew if absent.
  *
  * @param {{ site: string, layer: number, position: number, head?: number }} cell
  * @returns the cell's four numbers
  */
-export function sharedCell(model, { clean, corrupt, correct, incorrect }, cell, features) {
+export function oneCell(model, { clean, corrupt, correct, incorrect }, cell, features) {
   const { gpu } = model;
   const runs = [clean, corrupt, corrupt].map((sample) => new ModelRun(sample));
   const [cleanRun, , patched] = runs;

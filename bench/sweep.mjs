@@ -5,7 +5,7 @@ import { measureMatmulRate } from '../dist/kernels/index.js';
 import { planSweep, sweep } from '../dist/patching/index.js';
 import { formulaSamples, golden } from './formula-model.mjs';
 import { median, stopwatch } from './measure.mjs';
-import { sharedCell, sharedFeatures } from './one-by-one.mjs';
+import { oneCell, sharedFeatures } from './one-by-one.mjs';
 
 /** The question's token that the answer turns on. */
 const ANSWER_POSITION = 5;
@@ -64,7 +64,7 @@ export async function benchSweep(model, { sample, formatPlan, log }) {
     full.push(one.wall / 1000);
     compare(one.result[0].sites[0].data[2], expected, cell);
     const features = await sharedFeatures(model, job);
-    const again = await stopwatch(() => sharedCell(model, job, cell, features));
+    const again = await stopwatch(() => oneCell(model, job, cell, features));
     features.release();
     shared.push(again.wall / 1000);
     compare(again.result[2], expected, cell);

@@ -2,8 +2,8 @@
 //
 //   node bench/verify-full-size.mjs [--mode wavefront|one-by-one|shared] [--cells N]
 //
-// `one-by-one` computes everything anew for every cell, minutes on a software adapter; `shared` does so but for the image
-// features.
+// `one-by-one` computes everything anew for every cell, about a minute each on a software adapter; `shared` does so but for
+// the image features.
 //
 // Tolerances are those of the fixture: activations and logits 1e-4 of a tensor's largest value, LD' − LD* within 5e-5
 // of the float64 reference, probabilities within 1e-4 of their column's largest.
@@ -12,7 +12,7 @@ import { loadModel } from '../dist/models/index.js';
 import { runWithCache, sweep } from '../dist/patching/index.js';
 import { openGpu } from '../dist/platform/node/adapter.js';
 import { formulaModel, formulaSamples, golden, goldenTensors } from './formula-model.mjs';
-import { sharedCell, sharedFeatures } from './one-by-one.mjs';
+import { oneCell, sharedFeatures } from './one-by-one.mjs';
 
 const { values: options } = parseArgs({
   options: { mode: { type: 'string', default: 'wavefront' }, cells: { type: 'string', default: '45' } },
@@ -91,7 +91,9 @@ for (const run of ['corrupt_image', 'corrupt_text']) {
     incorrect: golden.incorrect_token,
     sites,
   };
-  const found = options.mode === 'shared' ? await eachOnShared(job) : await allCells(job);
+  const found = await { wavefront: allCells, 'one-by-one': eachAnew, shared: eachOnShared }[options.mode](
+    job,
+  );
   const f64 = tensors.get(`patch_f64/${run}`).data;
   const column = (rows, c) => rows.map((row) => row[c]);
   const expected = cells.map((_, i) => [...f64.subarray(4 * i, 4 * i + 4)].map(Number));
@@ -108,17 +110,36 @@ for (const run of ['corrupt_image', 'corrupt_text']) {
   );
 }
 async function allCells(job) {
-  const [result] = await sweep(model, [job], { mode: options.mode, repeat: 0 });
+  const [result] = await sweep(model, [job], { repeat: 0 });
   return result.sites.map(({ data }, i) =>
     data.subarray(4 * (cells[i].head ?? 0), 4 * (cells[i].head ?? 0) + 4),
   );
 }
 
+/** A sweep patches all heads of a layer, so one head alone has its passes made here. */
+async function eachAnew(job) {
+  const found = [];
+  for (const [i, cell] of cells.entries()) {
+    found.push(cell.head === null ? await libraryCell(job, i) : await eachCell(job, cell));
+    console.log(`  cell ${i + 1} of ${cells.length}, ${seconds(started)}: ${[...found.at(-1)].join(', ')}`);
+  }
+  return found;
+}
+
+async function libraryCell(job, i) {
+  const one = { ...job, sites: [job.sites[i]] };
+  const [result] = await sweep(model, [one], { mode: 'one-by-one', repeat: 0 });
+  return result.sites[0].data;
+}
+
+function eachCell(job, { site, layer, position, head }, features) {
+  return oneCell(model, job, { site, layer, position, head: head ?? undefined }, features);
+}
+
 async function eachOnShared(job) {
   const features = await sharedFeatures(model, job);
   const found = [];
-  for (const { site, layer, position, head } of cells)
-    found.push(await sharedCell(model, job, { site, layer, position, head: head ?? undefined }, features));
+  for (const cell of cells) found.push(await eachCell(job, cell, features));
   features.release();
   return found;
 }

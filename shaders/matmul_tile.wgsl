@@ -1,4 +1,5 @@
-// Matrix product for GPUs: tiles of A and W go through workgroup memory. Operands: matmul_operands.wgsl.
+// Matrix product for GPUs: tiles of A and W go through workgroup memory. Operands: matmul_operands.wgsl,
+// their quads: matmul_quads.wgsl.
 //
 // One workgroup computes BM × BN values, BM = TY · MR, BN = TX · NR. Per step of 4 · QUADS features its WG threads load BM
 // rows of A and BN rows of W together, neighbours reading neighbouring quads; then thread (x, y) of the first TX × TY
@@ -13,29 +14,6 @@ const PITCH = QUADS + 1u;
 
 var<workgroup> tileA: array<vec4f, BM * PITCH>;
 var<workgroup> tileW: array<vec4f, BN * PITCH>;
-
-// A[row, 4 q to 4 q + 3], zeros beyond K.
-fn quadOfA(row: u32, q: u32) -> vec4f {
-  let k = 4u * q;
-  let first = params.aOffset + row * params.aStride + k;
-  //@if VEC4
-  if (k >= params.K) { return vec4f(); }
-  return A[first / 4u];
-  //@else
-  var value = vec4f();
-  for (var i = 0u; i < 4u; i++) {
-    if (k + i < params.K) { value[i] = A[first + i]; }
-  }
-  return value;
-  //@endif
-}
-
-// W[row, 4 q to 4 q + 3], zeros beyond K.
-fn quadOfW(row: u32, q: u32) -> vec4f {
-  let quads = params.wStride / 4u;
-  if (q >= quads) { return vec4f(); }
-  return weight4(W[row * quads + q]);
-}
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {

@@ -1,6 +1,8 @@
 // What a device can do, as plain data: kernels choose their variant from this and from shapes alone, so the
 // choice can be tested without a GPU.
 
+import type { SubgroupMatrix } from './subgroup-matrix.ts';
+
 export type Feature = 'shader-f16' | 'subgroups' | 'timestamp-query' | 'immediates';
 
 /** What tells adapters apart. */
@@ -17,6 +19,8 @@ export interface Capabilities extends AdapterIdentity {
   readonly features: ReadonlySet<Feature>;
   /** Lanes of a subgroup; 0 where subgroups are missing or their size is not fixed. */
   readonly subgroupSize: number;
+  /** Present on devices that were opened with `subgroupMatrices` and have them. */
+  readonly subgroupMatrix?: SubgroupMatrix | undefined;
   readonly limits: DeviceLimits;
   /** Choices of kernels that were measured on this adapter. */
   readonly tuning: TuningTable;

@@ -9,8 +9,10 @@ import { type WorkEstimate, WorkEstimator } from './estimate.ts';
 import type { ParamLayout, ParamValues } from './params.ts';
 import { type KernelSource, PipelineCache } from './pipeline.ts';
 import { BufferPool } from './pool.ts';
+import { Readback, StagingBuffers } from './readback.ts';
 import { Recorder } from './recorder.ts';
-import { isContiguous, type Tensor } from './tensor.ts';
+import { offeredMatrix, probeMatrix, SUBGROUP_MATRIX_FEATURE } from './subgroup-matrix.ts';
+import type { Tensor } from './tensor.ts';
 import { DispatchTimer, type KernelTime } from './timing.ts';
 
 export interface GpuOptions {
@@ -20,6 +22,12 @@ export interface GpuOptions {
   readonly subgroups?: boolean;
   /** Pass parameters through a uniform buffer even where the device has immediates. */
   readonly immediates?: boolean;
+  /**
+   * Multiply with weights in floats on the GPU's matrix units, where the adapter has them and the runtime offers them (Dawn's
+   * experimental subgroup matrices): about as exact as f32, but not the same bits, and inputs beyond 65504 give NaN. Elsewhere
+   * the usual kernels are used; `capabilities.subgroupMatrix` tells.
+   */
+  readonly subgroupMatrices?: boolean;
   /** Choices of kernels measured on this adapter; default their documented defaults. */
   readonly tuning?: TuningTable;
   /** Bytes of host memory that are free, which is what a software adapter's buffers are made of. */
@@ -30,12 +38,12 @@ export interface GpuOptions {
 
 const DEFAULT_BUDGET = 2 * 1024 ** 3;
 const COMPUTE = 4; // GPUShaderStage.COMPUTE
-const MAP_READ = 1;
 
 export class Gpu {
   readonly device: GPUDevice;
   readonly capabilities: Capabilities;
   readonly #pool: BufferPool;
+  readonly #staging = new StagingBuffers((size, usage, label) => this.createBuffer(size, usage, label));
   readonly #recorder: Recorder;
   /** Set while work is only estimated. */
   #estimate: WorkEstimator | undefined;
@@ -63,6 +71,11 @@ export class Gpu {
       if (feature === ('subgroups' as GPUFeatureName) && options.subgroups === false) continue;
       if (adapter.features.has(feature)) requiredFeatures.push(feature);
     }
+    const matrix =
+      options.subgroupMatrices && requiredFeatures.includes('subgroups' as GPUFeatureName)
+        ? offeredMatrix(adapter)
+        : undefined;
+    if (matrix) requiredFeatures.push(SUBGROUP_MATRIX_FEATURE);
     const offered = adapter.limits as unknown as Record<string, number | undefined>;
     const requiredLimits: Record<string, number> = {};
     for (const name of [
@@ -76,7 +89,10 @@ export class Gpu {
     }
     const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
     const languageFeatures = new Set<string>(options.immediates === false ? [] : entry.wgslLanguageFeatures);
-    const capabilities = readCapabilities(adapter.info, device, languageFeatures, options.tuning ?? {});
+    const capabilities = {
+      ...readCapabilities(adapter.info, device, languageFeatures, options.tuning ?? {}),
+      ...(matrix ? await probeMatrix(device, matrix) : {}),
+    };
     return new Gpu(device, capabilities, entry, options);
   }
 
@@ -277,27 +293,18 @@ export class Gpu {
     if (this.#estimate && tensors.some(({ buffer }) => !this.#pool.owns(buffer)))
       return tensors.map(({ rows, columns }) => new Float32Array(rows * columns));
     this.#throwFailure();
-    const spans = tensors.map((tensor) => spanOf(tensor));
-    const total = spans.reduce((sum, span) => sum + span.bytes, 0);
-    const staging = total > 0 ? this.createBuffer(total, MAP_READ | 0x08, 'readback') : undefined;
-    let at = 0;
-    spans.forEach(({ first, bytes }, i) => {
-      if (staging && bytes > 0) this.#recorder.copy(tensors[i]!.buffer, first, staging, at, bytes);
-      at += bytes;
-    });
+    const readback = new Readback(tensors);
+    const staging = readback.bytes > 0 ? this.#staging.take(readback.bytes) : undefined;
+    if (staging) readback.record((...copy) => this.#recorder.copy(...copy), staging);
     this.#recorder.submit();
     try {
-      await this.#settle(staging);
-      if (!staging) return tensors.map(() => new Float32Array(0));
-      const words = new Float32Array(staging.getMappedRange().slice(0));
-      let start = 0;
-      return tensors.map((tensor, i) => {
-        const window = words.subarray(start / 4, (start + spans[i]!.bytes) / 4);
-        start += spans[i]!.bytes;
-        return isContiguous({ ...tensor, offset: 0 }) ? window.slice() : gatherRows(window, tensor);
-      });
-    } finally {
+      await this.#settle(() => (staging ? readback.map(staging) : this.device.queue.onSubmittedWorkDone()));
+      const values = readback.values(staging);
+      if (staging) this.#staging.give(staging);
+      return values;
+    } catch (error) {
       staging?.destroy();
+      throw error;
     }
   }
 
@@ -354,10 +361,9 @@ export class Gpu {
     void this.#keepAlive;
   }
 
-  async #settle(staging: GPUBuffer | undefined): Promise<void> {
+  async #settle(wait: () => Promise<undefined>): Promise<void> {
     try {
-      if (staging) await staging.mapAsync(MAP_READ);
-      else await this.device.queue.onSubmittedWorkDone();
+      await wait();
       await Promise.all(this.#checks);
     } catch (cause) {
       await this.#lostSoon();
@@ -381,19 +387,4 @@ export class Gpu {
     if (!(failure instanceof DeviceLostError)) this.#failure = undefined;
     throw failure;
   }
-}
-
-/** The bytes from a tensor's first to its last element. */
-function spanOf(tensor: Tensor): { first: number; bytes: number } {
-  if (tensor.rows === 0 || tensor.columns === 0) return { first: 0, bytes: 0 };
-  return { first: 4 * tensor.offset, bytes: 4 * ((tensor.rows - 1) * tensor.stride + tensor.columns) };
-}
-
-function gatherRows(window: Float32Array, tensor: Tensor): Float32Array<ArrayBuffer> {
-  const values = new Float32Array(tensor.rows * tensor.columns);
-  for (let row = 0; row < tensor.rows; row++) {
-    const start = row * tensor.stride;
-    values.set(window.subarray(start, start + tensor.columns), row * tensor.columns);
-  }
-  return values;
 }

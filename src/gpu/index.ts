@@ -12,5 +12,6 @@ export { Gpu, type GpuOptions } from './gpu.ts';
 export type { ParamLayout, ParamValues } from './params.ts';
 export type { KernelSource } from './pipeline.ts';
 export type { PoolStatistics } from './pool.ts';
+export { inSyntax, type MatrixSyntax, type SubgroupMatrix } from './subgroup-matrix.ts';
 export { columnsOf, isContiguous, rowsOf, shapeOf, type Tensor } from './tensor.ts';
 export type { KernelTime } from './timing.ts';

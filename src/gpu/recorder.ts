@@ -1,6 +1,7 @@
 // Work is recorded into one command encoder and submitted in large portions. Consecutive dispatches share a
 // compute pass; WebGPU orders them as written.
 
+import { BindGroupCache } from './bind-groups.ts';
 import type { Capabilities } from './capabilities.ts';
 import { ShaderError } from './errors.ts';
 import { MAX_PARAM_BYTES, type ParamLayout, type ParamValues, packParams } from './params.ts';
@@ -23,6 +24,7 @@ export class Recorder {
   readonly #device: GPUDevice;
   readonly #limits: Capabilities['limits'];
   readonly #params: ParamBuffer | undefined;
+  readonly #bindGroups: BindGroupCache;
   readonly #afterSubmit: (flops: number) => void;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
@@ -45,6 +47,7 @@ export class Recorder {
   ) {
     this.#device = device;
     this.#limits = limits;
+    this.#bindGroups = new BindGroupCache(device);
     this.#params = paramsLayout
       ? new ParamBuffer(device, paramsLayout, MAX_DISPATCHES_PER_SUBMIT)
       : undefined;
@@ -68,13 +71,7 @@ export class Recorder {
     }
     const pass = this.#computePass(pipeline.source.name);
     pass.setPipeline(pipeline.pipeline);
-    pass.setBindGroup(
-      0,
-      this.#device.createBindGroup({
-        layout: pipeline.layout,
-        entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
-      }),
-    );
+    pass.setBindGroup(0, this.#bindGroups.get(pipeline as unknown as Pipeline, buffers));
     if (Object.keys(pipeline.source.params).length > 0) {
       const words = packParams(pipeline.source.params, params);
       if (this.#params) this.#params.bind(pass, words);

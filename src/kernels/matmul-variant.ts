@@ -54,7 +54,13 @@ export function shapeClass(m: number, n: number): ShapeClass {
   return m * n < 2 ** 22 ? 'tall' : 'large'; // 256 tiles of 128 × 128
 }
 
-type Choices = Readonly<Record<ShapeClass, MatmulVariant>>;
+/** A tile among several heights, with what one of its rows costs beside the others. */
+interface Height {
+  readonly tile: LaneVariant;
+  readonly cost: number;
+}
+
+type Choices = Readonly<Record<ShapeClass, MatmulVariant | readonly Height[]>>;
 
 export const subgroup = (threads: number, rows: number, columns: number): LaneVariant => ({
   kernel: 'matmul_subgroup',
@@ -75,6 +81,20 @@ export const tile = (
   quads: number,
 ): TileVariant => ({ kernel: 'matmul_tile', rows, columns, down, across, threads, quads });
 
+/** Tiles for more than a few rows: rows beyond the last tile's are computed and dropped, so a height that leaves few is chosen. */
+const HEIGHTS = {
+  'software-4': [
+    { tile: subgroup(4, 12, 4), cost: 1 },
+    { tile: subgroup(4, 16, 4), cost: 1.03 },
+    { tile: subgroup(4, 8, 6), cost: 1.04 },
+  ],
+  'software-8': [
+    { tile: subgroup(8, 12, 3), cost: 1 },
+    { tile: subgroup(8, 16, 3), cost: 1.06 },
+    { tile: subgroup(8, 8, 3), cost: 1.09 },
+  ],
+} as const satisfies Partial<Record<DeviceClass, readonly Height[]>>;
+
 /**
  * Defaults. Software adapters: as measured (bench/RESULTS.md); loads are dear there, so tiles are tall, and one row to four are
  * bound by the loads of the weights. With 8 lanes `few` is not measured. GPU: not measured; sizes that others found good (64 × 64 × 16 and
@@ -84,16 +104,16 @@ const DEFAULTS: Readonly<Record<DeviceClass, Choices>> = {
   'software-4': {
     row: subgroup(4, 1, 4),
     few: subgroup(4, 4, 6),
-    skinny: subgroup(4, 12, 4),
-    tall: subgroup(4, 12, 4),
-    large: subgroup(4, 12, 4),
+    skinny: HEIGHTS['software-4'],
+    tall: HEIGHTS['software-4'],
+    large: HEIGHTS['software-4'],
   },
   'software-8': {
     row: subgroup(8, 1, 2),
     few: subgroup(8, 4, 3),
-    skinny: subgroup(8, 12, 3),
-    tall: subgroup(8, 12, 3),
-    large: subgroup(8, 12, 3),
+    skinny: HEIGHTS['software-8'],
+    tall: HEIGHTS['software-8'],
+    large: HEIGHTS['software-8'],
   },
   software: {
     row: portable(1, 2),
@@ -126,7 +146,16 @@ export function chooseMatmul(device: MatmulDevice, m: number, n: number, type: E
   const tuned = device.tuning?.[matmulKey(device, shape, type)] as MatmulVariant | undefined;
   if (tuned) return tuned;
   const choices = DEFAULTS[deviceClass(device)];
-  return shape === 'large' && !canRun(device, choices.large) ? choices.tall : choices[shape];
+  const choice = choices[shape];
+  if ('kernel' in choice) return canRun(device, choice) ? choice : usual(choices.tall, m);
+  return usual(choice, m);
+}
+
+/** Of several heights the one whose tiles cost least for m rows; of equal ones the first. */
+function usual(choice: Choices[ShapeClass], m: number): MatmulVariant {
+  if ('kernel' in choice) return choice;
+  const costOf = ({ tile: { rows }, cost }: Height) => cost * rows * Math.ceil(m / rows);
+  return choice.reduce((best, height) => (costOf(height) < costOf(best) ? height : best)).tile;
 }
 
 /** Whether a device has what a variant needs. */

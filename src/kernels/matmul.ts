@@ -1,5 +1,6 @@
 import { checkShape } from '../errors.ts';
 import { type Gpu, type KernelSource, shapeOf, type Tensor } from '../gpu/index.ts';
+import { matrixBlock, matrixKernel, matrixTile } from './matmul-matrix.ts';
 import { type Epilogue, MATMUL_PARAMS, matmulBindings } from './matmul-operands.ts';
 import { quantizedKernel, quantizedTile } from './matmul-quantized.ts';
 import { blockOf, CHUNK, chooseMatmul, type MatmulVariant } from './matmul-variant.ts';
@@ -61,7 +62,7 @@ function matmulKernel(
       },
       weights: type,
       activation,
-      include: 'matmul_operands',
+      include: tile ? ['matmul_operands', 'matmul_quads'] : 'matmul_operands',
     }),
     bindings: matmulBindings({ activation, bias, residual }),
     params: MATMUL_PARAMS,
@@ -74,7 +75,8 @@ function matmulKernel(
  *
  * @param a [M, K]; may be a window of columns
  * @param weight [N, K] f32, f16, bf16, NF4 or int8; a quantised one gives the bits of its values as f32
- * @returns [M, N] f32. A row's values do not depend on the other rows of `a`.
+ * @returns [M, N] f32. A row's values do not depend on the other rows of `a`. On a device with `subgroupMatrices`, products
+ *   with weights in floats are rounded as matmul_matrix.wgsl says, about as finely as f32.
  * @throws ShapeError
  */
 export function matmul(gpu: Gpu, a: Tensor, weight: LinearWeight, options: MatmulOptions = {}): Tensor {
@@ -149,11 +151,23 @@ function plan(
       parts: weight.parts,
     };
   const type = isQuantized(weight) ? 'f32' : weight.type;
+  const vec4 = [a.columns, a.stride, a.offset].every((count) => count % 4 === 0);
+  const { subgroupMatrix } = capabilities;
+  if (subgroupMatrix && !variant && !isQuantized(weight)) {
+    const device = { ...capabilities, subgroupMatrix };
+    const matrices = matrixTile(device, a.rows);
+    if (matrices)
+      return {
+        source: matrixKernel(device, matrices, type, vec4, epilogue),
+        block: matrixBlock(subgroupMatrix, matrices),
+        parts: weight.parts,
+      };
+  }
   const chosen = variant ?? chooseMatmul(capabilities, a.rows, weight.rows, type);
   const source = matmulKernel(chosen, {
     ...epilogue,
     type,
-    vec4: [a.columns, a.stride, a.offset].every((count) => count % 4 === 0),
+    vec4,
     tail: a.columns % chosen.threads !== 0,
   });
   return { source, block: blockOf(chosen), parts: floatParts(gpu, weight) };

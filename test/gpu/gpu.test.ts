@@ -1,5 +1,11 @@
-import { describe, expect, it } from 'vitest';
-import { columnsOf, GpuValidationError, type KernelSource, OutOfMemoryError } from '../../src/gpu/index.ts';
+import { describe, expect, it, vi } from 'vitest';
+import {
+  columnsOf,
+  GpuValidationError,
+  type KernelSource,
+  OutOfMemoryError,
+  type Tensor,
+} from '../../src/gpu/index.ts';
 import { bucketSize } from '../../src/gpu/pool.ts';
 import { elapsed } from '../../src/gpu/timing.ts';
 import { testGpu } from '../support/gpu.ts';
@@ -46,6 +52,64 @@ describe.each([
     const [values] = await gpu.read(x);
     expect(values![0]).toBe(1);
     gpu.release(x);
+  });
+});
+
+describe('what is used again', () => {
+  /** How often `work` calls a method of the device. */
+  async function callsOf(
+    device: GPUDevice,
+    method: 'createBindGroup' | 'createBuffer',
+    work: () => Promise<unknown>,
+  ) {
+    const spy = vi.spyOn(device, method);
+    await work();
+    const { length } = spy.mock.calls;
+    spy.mockRestore();
+    return length;
+  }
+
+  it('bind groups of the same kernel and buffers', async () => {
+    const gpu = await testGpu();
+    // Of a size that no other test asks for, so that the buffers are new.
+    const [x, y] = [gpu.upload(new Float32Array(99_999).fill(3), 1, 99_999, 'x'), gpu.empty(1, 99_999, 'y')];
+    const scale = (from: GPUBuffer, to: GPUBuffer) => {
+      gpu.dispatch(SCALE, [from, to], { count: 1, factor: 2 }, [1, 1, 1]);
+      return gpu.finish();
+    };
+    await scale(x.buffer, y.buffer);
+    expect(await callsOf(gpu.device, 'createBindGroup', () => scale(x.buffer, y.buffer))).toBe(0);
+    expect(await callsOf(gpu.device, 'createBindGroup', () => scale(y.buffer, x.buffer))).toBe(1);
+    expect((await gpu.read(x))[0]?.[0]).toBe(12);
+    gpu.release(x, y);
+  });
+
+  it('also after more bind groups than are kept', async () => {
+    const gpu = await testGpu();
+    const y = gpu.empty(1, 1, 'y');
+    const buffers = Array.from({ length: 5000 }, (_, i) => {
+      const buffer = gpu.device.createBuffer({ size: 4, usage: 0x88 }); // STORAGE | COPY_DST
+      gpu.device.queue.writeBuffer(buffer, 0, Float32Array.of(i));
+      gpu.dispatch(SCALE, [buffer, y.buffer], { count: 1, factor: 1 }, [1, 1, 1]);
+      return buffer;
+    });
+    gpu.dispatch(SCALE, [buffers[17]!, y.buffer], { count: 1, factor: 2 }, [1, 1, 1]);
+    expect([...(await gpu.read(y))[0]!]).toEqual([34]);
+    for (const buffer of buffers) buffer.destroy();
+    gpu.release(y);
+  });
+
+  it('the buffer of a small read, but not by two reads at once', async () => {
+    const gpu = await testGpu();
+    const [x, y] = [2, 3].map((value) => gpu.upload(Float32Array.of(value), 1, 1, 'x')) as [Tensor, Tensor];
+    await gpu.read(x);
+    expect(await callsOf(gpu.device, 'createBuffer', () => gpu.read(y))).toBe(0);
+    const [first, second] = await Promise.all([gpu.read(x), gpu.read(y)]);
+    expect([first?.[0]?.[0], second?.[0]?.[0]]).toEqual([2, 3]);
+    const large = gpu.upload(new Float32Array(2 ** 19).fill(5), 1, 2 ** 19, 'large');
+    expect((await gpu.read(large))[0]?.at(-1)).toBe(5);
+    expect((await gpu.read(x))[0]?.[0]).toBe(2);
+    gpu.release(x, y, large);
   });
 });
 

@@ -42,6 +42,22 @@ describe('chooseMatmul', () => {
     ]);
   });
 
+  it.each([
+    [5, 8],
+    [12, 12],
+    [13, 16],
+    [24, 12],
+    [40, 8],
+    [64, 16],
+    [577, 12],
+  ])(
+    'on software, %i rows get tiles of %i: of the heights the one that computes fewest rows in vain',
+    (m, rows) => {
+      for (const subgroupSize of [4, 8])
+        expect(chooseMatmul({ software: true, subgroupSize }, m, 768, 'f32').rows).toBe(rows);
+    },
+  );
+
   it('takes tiles of 128 × 128 only where the device has the memory for them', () => {
     const device = { software: false, subgroupSize: 32 };
     const memory = (bytes: number) => ({ ...device, limits: limits(bytes) });

@@ -37,7 +37,18 @@ const DEVICES = [
   { name: 'software with 8 lanes', software: true, subgroupSize: 8 },
   { name: 'software without subgroups', software: true, subgroupSize: 0 },
   { name: 'a GPU', software: false, subgroupSize: 32 },
+  {
+    name: 'a GPU with matrix units',
+    software: false,
+    subgroupSize: 32,
+    subgroupMatrix: { M: 16, N: 16, K: 16, syntax: 'template' },
+  },
 ];
+const LIMITS = {
+  maxComputeWorkgroupsPerDimension: 65535,
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupStorageSize: 32768,
+};
 const TYPES = ['f32', 'f16', 'bf16'] as const;
 const ACTIVATIONS = ['none', 'gelu', 'quick_gelu', 'silu'] as const;
 const OPS = ['replace', 'zero', 'add', 'scale', 'interpolate'] as const;
@@ -54,7 +65,7 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
     offset: 0,
   });
   const gpu = {
-    capabilities: { ...device, limits: { maxComputeWorkgroupsPerDimension: 65535 } },
+    capabilities: { ...device, limits: LIMITS },
     pool: { acquire: () => buffer, release: () => {} },
     empty: tensor,
     uploadWords: () => buffer,
@@ -125,12 +136,15 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
   return [...kernels];
 }
 
-/** The parser knows no expressions in attributes: `@binding(3u + NAME)` is worked out before. */
-function withPlainBindings(code: string): string {
-  return code.replace(/@binding\((\d+)u \+ (\w+)\)/g, (_, first: string, name: string) => {
-    const value = new RegExp(`const ${name}: u32 = (\\d+)u;`).exec(code)?.[1];
-    return `@binding(${Number(first) + Number(value)})`;
-  });
+/** The parser knows no expressions in attributes (`@binding(3u + NAME)`) and no subgroup matrices. */
+function forParser(code: string): string {
+  return code
+    .replace(/@binding\((\d+)u \+ (\w+)\)/g, (_, first: string, name: string) => {
+      const value = new RegExp(`const ${name}: u32 = (\\d+)u;`).exec(code)?.[1];
+      return `@binding(${Number(first) + Number(value)})`;
+    })
+    .replace(/(subgroupMatrix\w+)<[^>]*>/g, '$1')
+    .replace(/subgroup_matrix_\w+<[^>]*>/g, 'f32');
 }
 
 const named = (kernels: readonly KernelSource[]) => kernels.map((kernel) => [kernel.name, kernel] as const);
@@ -138,7 +152,7 @@ const named = (kernels: readonly KernelSource[]) => kernels.map((kernel) => [ker
 describe.each(DEVICES)('kernels for $name', (device) => {
   it.each(named(kernelsOf(device)))('%s', (_, { code, bindings, params }) => {
     expect(code).not.toMatch(/\/\/@|\{\w\}/); // nothing left to write out
-    const { entry, storage, structs } = new WgslReflect(withPlainBindings(code));
+    const { entry, storage, structs } = new WgslReflect(forParser(code));
     expect(entry.compute.map(({ name }) => name)).toEqual(['main']);
     const inOrder = [...storage].sort((a, b) => a.binding - b.binding);
     expect(inOrder.map(({ group, binding, access }) => ({ group, binding, access }))).toEqual(

@@ -11,9 +11,10 @@ import {
   type SweepSite,
   sweep,
 } from '../../src/patching/index.ts';
-import { openGpu } from '../../src/platform/node/adapter.ts';
+
 import { expectSameBits } from '../support/close.ts';
 import { Golden, loadFixtureModel } from '../support/golden.ts';
+import { testGpu } from '../support/gpu.ts';
 import { caseJob, expectNoticeError, withoutLeak } from './support.ts';
 
 let golden: Golden;
@@ -240,7 +241,7 @@ describe('a memory budget', () => {
     const [whole] = await sweep(model, [{ ...job, sites: many }], options);
     const plan = await planSweep(model, [{ ...job, sites: many }]);
     expect(plan.walks).toBe(1);
-    const gpu = await openGpu({ memoryBudget: plan.peakBytes });
+    const gpu = await testGpu({ memoryBudget: plan.peakBytes });
     const small = await loadFixtureModel('blip-tiny', { gpu });
     const smallPlan = await planSweep(small, [{ ...job, sites: many }]);
     expect(smallPlan.walks).toBeGreaterThan(1);
@@ -256,11 +257,10 @@ describe('a memory budget', () => {
     expect(gpu.pool.statistics.peakAllocatedBytes).toBeLessThanOrEqual(plan.peakBytes);
     expect(gpu.pool.statistics.usedBytes).toBe(0);
     small.destroy();
-    gpu.destroy();
   });
 
   test('too small for one cell is an error that says so', async () => {
-    const gpu = await openGpu({ memoryBudget: 60_000 });
+    const gpu = await testGpu({ memoryBudget: 60_000 });
     const small = await loadFixtureModel('blip-tiny', { gpu });
     await withoutLeak(gpu, () =>
       expectNoticeError(
@@ -273,6 +273,5 @@ describe('a memory budget', () => {
       expectNoticeError(() => runWithCache(small, [job.clean]), 'out-of-memory', /budget of 60000 bytes/),
     );
     small.destroy();
-    gpu.destroy();
   });
 });

@@ -12,8 +12,6 @@ export interface NodeGpuOptions extends GpuOptions {
   readonly adapter?: 'auto' | 'hardware' | 'software';
   /** Keep Dawn's bounds checks in shaders. They cost up to half of a kernel's time on software adapters. */
   readonly robustness?: boolean;
-  /** Allow Dawn's experimental features (subgroup matrices). */
-  readonly experimental?: boolean;
 }
 
 const HELP =
@@ -71,7 +69,7 @@ async function createEntry(options: NodeGpuOptions): Promise<GPU> {
   spaceOutPolling();
   const features = [
     options.robustness ? '' : 'disable_robustness',
-    options.experimental ? 'allow_unsafe_apis' : '',
+    options.subgroupMatrices ? 'allow_unsafe_apis' : '',
   ].filter(Boolean);
   return create(features.length > 0 ? [`enable-dawn-features=${features.join(',')}`] : []);
 }

@@ -6,7 +6,7 @@
 const EAGER_MS = 0.05;
 /** Until then the pauses are naps, in ms: a timer cannot be as short, and a short wait would take twice its time. */
 const NAPS_UNTIL_MS = 8;
-const NAP_MS = 0.05;
+const NAP_MS = 0.02;
 /** The pause from then on, in ms. */
 const PAUSE_MS = 1;
 

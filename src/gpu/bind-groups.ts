@@ -1,0 +1,58 @@
+import type { Pipeline } from './pipeline.ts';
+
+/** Groups kept; a pass through a model needs some hundreds. */
+const MOST_GROUPS = 4096;
+
+/**
+ * Bind groups by what they bind. Making one takes longer than all else in the recording of a kernel, and the pool hands
+ * out the same buffers again and again. A group does not keep the memory of a destroyed buffer.
+ */
+export class BindGroupCache {
+  readonly #device: GPUDevice;
+  readonly #numbers = new WeakMap<GPUBuffer, number>();
+  #nextNumber = 0;
+  #groups = new WeakMap<Pipeline, Map<string, GPUBindGroup>>();
+  #count = 0;
+
+  constructor(device: GPUDevice) {
+    this.#device = device;
+  }
+
+  /** Group 0 of `pipeline` with `buffers` as its bindings, in order. */
+  get(pipeline: Pipeline, buffers: readonly GPUBuffer[]): GPUBindGroup {
+    let key = '';
+    for (const buffer of buffers) key += `${this.#numberOf(buffer)} `;
+    let group = this.#groups.get(pipeline)?.get(key);
+    if (!group) {
+      group = this.#device.createBindGroup({
+        layout: pipeline.layout,
+        entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+      });
+      this.#keep(pipeline, key, group);
+    }
+    return group;
+  }
+
+  #keep(pipeline: Pipeline, key: string, group: GPUBindGroup): void {
+    if (this.#count >= MOST_GROUPS) {
+      this.#groups = new WeakMap();
+      this.#count = 0;
+    }
+    let groups = this.#groups.get(pipeline);
+    if (!groups) {
+      groups = new Map();
+      this.#groups.set(pipeline, groups);
+    }
+    groups.set(key, group);
+    this.#count++;
+  }
+
+  #numberOf(buffer: GPUBuffer): number {
+    let number = this.#numbers.get(buffer);
+    if (number === undefined) {
+      number = this.#nextNumber++;
+      this.#numbers.set(buffer, number);
+    }
+    return number;
+  }
+}

@@ -1,0 +1,105 @@
+// Products on a GPU's matrix units, on devices that were opened with `subgroupMatrices`. All weights in floats go this way
+// whatever the number of rows, because its sums are rounded otherwise than those of the other kernels: a row must not
+// depend on the rows beside it.
+
+import { type Capabilities, inSyntax, type KernelSource, type SubgroupMatrix } from '../gpu/index.ts';
+import { type Epilogue, MATMUL_PARAMS, matmulBindings } from './matmul-operands.ts';
+import { assemble, once } from './source.ts';
+import type { ElementType } from './weight.ts';
+
+/** The tile of one workgroup: `down` × `across` subgroups with `rows` × `columns` matrices each. */
+export interface MatrixTile {
+  readonly down: number;
+  readonly across: number;
+  readonly rows: number;
+  readonly columns: number;
+  /** Features in workgroup memory at a time. */
+  readonly step: number;
+}
+
+export type MatrixDevice = Pick<Capabilities, 'subgroupSize' | 'limits'> & {
+  readonly subgroupMatrix: SubgroupMatrix;
+};
+
+/**
+ * Not measured on a GPU: 64 × 64 values with matrices of 16 × 16 are what others found good. The last is for few rows, which
+ * need many workgroups.
+ */
+const TILES: readonly MatrixTile[] = [
+  { down: 2, across: 2, rows: 2, columns: 2, step: 32 },
+  { down: 2, across: 2, rows: 1, columns: 1, step: 32 },
+  { down: 1, across: 2, rows: 1, columns: 1, step: 32 },
+];
+
+/**
+ * The tile for a product with `m` rows.
+ *
+ * @returns undefined on a device whose workgroups are too small for the last tile, whatever `m` is
+ */
+export function matrixTile(device: MatrixDevice, m: number): MatrixTile | undefined {
+  const sizes = m <= device.subgroupMatrix.M ? TILES.slice(-1) : TILES;
+  return sizes.find((tile) => fits(device, tile));
+}
+
+function fits({ subgroupSize, limits, subgroupMatrix }: MatrixDevice, tile: MatrixTile): boolean {
+  const { down, across, step } = tile;
+  const { M, N, K } = subgroupMatrix;
+  const { rows, columns } = matrixBlock(subgroupMatrix, tile);
+  const bytes = 2 * (step + 8) * (2 * rows + 2 * columns) + 8 * M * N * down * across;
+  return (
+    step % K === 0 &&
+    subgroupSize * down * across <= limits.maxComputeInvocationsPerWorkgroup &&
+    bytes <= limits.maxComputeWorkgroupStorageSize
+  );
+}
+
+/** Rows and columns of the result that one workgroup computes. */
+export function matrixBlock(
+  { M, N }: Pick<SubgroupMatrix, 'M' | 'N'>,
+  { down, across, rows, columns }: MatrixTile,
+): { rows: number; columns: number } {
+  return { rows: M * rows * down, columns: N * columns * across };
+}
+
+/** The kernel for one combination. */
+export function matrixKernel(
+  { subgroupSize, subgroupMatrix: { M, N, K, syntax } }: MatrixDevice,
+  { down, across, rows, columns, step }: MatrixTile,
+  type: ElementType,
+  vec4: boolean,
+  epilogue: Epilogue,
+): KernelSource<typeof MATMUL_PARAMS> {
+  const { activation, bias, residual } = epilogue;
+  const flags = Object.entries({ bias, residual, vec4 }).flatMap(([flag, on]) => (on ? [flag] : []));
+  const shape = [M, N, K, subgroupSize, down, across, rows, columns, step].join('x');
+  const name = ['matmul_matrix', shape, syntax, type, activation, ...flags].join(' ');
+  return once(name, () => ({
+    name,
+    code: inSyntax(
+      assemble('matmul_matrix', {
+        constants: {
+          SM: M,
+          SN: N,
+          SK: K,
+          SG: subgroupSize,
+          DOWN: down,
+          ACROSS: across,
+          TM: rows,
+          TN: columns,
+          STEP: step,
+          SPLIT: Number(type !== 'f16'),
+          HAS_BIAS: Number(bias),
+          HAS_RESIDUAL: Number(residual),
+          VEC4: Number(vec4),
+        },
+        weights: type,
+        activation,
+        include: ['matmul_operands', 'matmul_quads'],
+      }),
+      syntax,
+    ),
+    bindings: matmulBindings(epilogue),
+    params: MATMUL_PARAMS,
+    enable: ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix'],
+  }));
+}
