@@ -8,10 +8,11 @@ const versionOf = (path) => require(path).version;
 
 /** @param gpu an open Gpu */
 export function describeMachine(gpu) {
-  const { vendor, architecture, description, features, subgroupSize, tuning } = gpu.capabilities;
+  const { vendor, architecture, description, features, subgroupSize, subgroupMatrix, tuning } =
+    gpu.capabilities;
   return {
     date: new Date().toISOString(),
-    adapter: { vendor, architecture, description, features: [...features], subgroupSize },
+    adapter: { vendor, architecture, description, features: [...features], subgroupSize, subgroupMatrix },
     tuned: Object.keys(tuning).length,
     versions: {
       'notice-webgpu': versionOf('../package.json'),
@@ -29,7 +30,13 @@ export function describeMachine(gpu) {
 export function machineLine({ date, adapter, versions, cpu, load, tuned }) {
   const list = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return (
-    `${date.slice(0, 16).replace('T', ' ')} · ${adapter.description} (subgroups of ${adapter.subgroupSize || 'varying size'}` +
+    `${date.slice(0, 16).replace('T', ' ')} · ${adapter.description} (subgroups of ${adapter.subgroupSize || 'varying size'}${matrices(adapter)}` +
     `${tuned > 0 ? `, ${tuned} choices tuned` : ''}) · ${cpu}, load ${load.toFixed(1)} before · ${list.join(', ')}`
   );
+}
+
+function matrices({ subgroupMatrix }) {
+  return subgroupMatrix
+    ? `, products on matrices of ${subgroupMatrix.M} × ${subgroupMatrix.N} × ${subgroupMatrix.K}`
+    : '';
 }

@@ -19,6 +19,7 @@ export interface ModelOptions {
   readonly dtype?: WeightDtype;
   readonly adapter?: 'auto' | 'hardware' | 'software';
   readonly memory?: number;
+  readonly subgroupMatrices?: boolean;
   readonly template?: string;
 }
 
@@ -37,7 +38,8 @@ export function addModelOptions(command: Command, defaultModel?: string): Comman
     .addOption(
       new Option('--adapter <kind>', 'which WebGPU adapter').choices(['auto', 'hardware', 'software']),
     )
-    .option('--memory <MiB>', 'GPU memory for activations, in MiB (default 2048)', positiveInteger);
+    .option('--memory <MiB>', 'GPU memory for activations, in MiB (default 2048)', positiveInteger)
+    .option('--subgroup-matrices', "multiply on the GPU's matrix units where it has them (experimental)");
 }
 
 export interface OpenModel {
@@ -63,7 +65,11 @@ export async function withSource<T>(
   const gpu = await openGpu({
     ...(options.adapter ? { adapter: options.adapter } : {}),
     ...(options.memory ? { memoryBudget: options.memory * 1024 ** 2 } : {}),
+    ...(options.subgroupMatrices ? { subgroupMatrices: true } : {}),
   });
+  const { description, subgroupMatrix } = gpu.capabilities;
+  if (options.subgroupMatrices && !subgroupMatrix)
+    console.error(`--subgroup-matrices: ${description} offers none that fit; the usual kernels are used.`);
   try {
     return await work({ name: id ? `${id}@${commit}` : resolve(folder), gpu, source: nodeFolder(folder) });
   } finally {

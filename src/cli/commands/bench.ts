@@ -29,6 +29,7 @@ interface BenchCommandOptions {
   readonly json?: string;
   readonly adapter?: 'auto' | 'hardware' | 'software';
   readonly memory?: number;
+  readonly subgroupMatrices?: boolean;
 }
 
 const PARTS = 'kernels,blocks,forward,sweep';
@@ -44,6 +45,7 @@ export function benchCommand(program: Command): void {
       new Option('--adapter <kind>', 'which WebGPU adapter').choices(['auto', 'hardware', 'software']),
     )
     .option('--memory <MiB>', 'GPU memory for activations, in MiB (default 2048)', positiveInteger)
+    .option('--subgroup-matrices', "multiply on the GPU's matrix units where it has them (experimental)")
     .option('--tune', "measure candidates of every kernel and keep the fastest in the user's cache")
     .option('--onnx', 'beside ONNX Runtime on the same adapter (installs it into the bench folder)')
     .option('--rounds <n>', 'alternating rounds (default 5)', positiveInteger)
@@ -56,7 +58,7 @@ export function benchCommand(program: Command): void {
 
 async function runBench(
   parts: string[],
-  { adapter, memory, ...options }: BenchCommandOptions,
+  { adapter, memory, subgroupMatrices, ...options }: BenchCommandOptions,
 ): Promise<void> {
   const bench = await loadBench();
   const unknown = parts.filter((part) => !bench.PARTS.includes(part));
@@ -65,6 +67,7 @@ async function runBench(
   const gpu = {
     ...(adapter ? { adapter } : {}),
     ...(memory ? { memoryBudget: memory * 1024 ** 2 } : {}),
+    ...(subgroupMatrices ? { subgroupMatrices } : {}),
   };
   await bench.runBench({ ...options, parts, gpu });
 }

@@ -86,7 +86,10 @@ async function reproduce(options: ReproduceOptions): Promise<void> {
 /** Options that `notice run` has, too, and that the recipe leaves open. */
 function passedOn(options: ReproduceOptions): string[] {
   const names = ['compat', 'template', 'dtype', 'adapter', 'memory'] as const;
-  return names.flatMap((name) => (options[name] === undefined ? [] : [`--${name}`, String(options[name])]));
+  const given = names.flatMap((name) =>
+    options[name] === undefined ? [] : [`--${name}`, String(options[name])],
+  );
+  return options.subgroupMatrices ? [...given, '--subgroup-matrices'] : given;
 }
 
 async function printComparison(out: string): Promise<void> {

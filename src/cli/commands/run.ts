@@ -92,6 +92,7 @@ async function run(options: RunCommandOptions): Promise<void> {
       noiseScale: 3,
       template: options.template,
       ...(options.dtype ? { dtype: options.dtype } : {}),
+      ...(gpu.capabilities.subgroupMatrix ? { subgroupMatrices: true } : {}),
     };
     const { folder, record } = await ResultsFolder.open(options.out, () =>
       newRecord(settings, {

@@ -11,6 +11,8 @@ export interface ExperimentSettings {
   readonly model: string;
   /** Storage of the weights; default as in the file. */
   readonly dtype?: WeightDtype;
+  /** Products were made on a GPU's matrix units, which round otherwise. */
+  readonly subgroupMatrices?: boolean;
   /** Manifests (CSV); the file's stem is the task's name. */
   readonly data: readonly string[];
   /** Samples of each task. */

@@ -55,7 +55,7 @@ export function settingsSection({ record }: Analysis): Markup {
     ],
     ['Head statistic', settings.statistic === 'absolute' ? 'mean of |LD′ − LD*|' : 'mean of LD′ − LD*'],
     ['Compat switches', settings.compat.join(', ') || "none: the paper's definitions"],
-    ['Device', adapter],
+    ['Device', settings.subgroupMatrices ? `${adapter}, products on subgroup matrices` : adapter],
     [
       'Run',
       `notice ${version}, begun ${started}, ${Math.round(seconds)} s of measuring${finished ? '' : '; not finished: samples are missing'}`,
