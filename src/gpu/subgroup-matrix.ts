@@ -16,8 +16,9 @@ export interface SubgroupMatrix {
 
 export type MatrixSyntax = 'template' | 'flag';
 
-/** Neither is in @webgpu/types yet. */
+/** Not yet in @webgpu/types, like {@link MatrixInfo}. */
 export const SUBGROUP_MATRIX_FEATURE = 'chromium-experimental-subgroup-matrix' as GPUFeatureName;
+
 interface MatrixInfo {
   readonly subgroupMatrixConfigs?: Iterable<{
     readonly componentType: string;
@@ -47,11 +48,11 @@ export function offeredMatrix({ features, info }: GPUAdapter): MatrixShape | und
 }
 
 const LOADS: Readonly<Record<MatrixSyntax, string>> = {
-  template: 'subgroupMatrixLoad<Left, row_major>(&tile, 0u, K)',
-  flag: 'subgroupMatrixLoad<Left>(&tile, 0u, false, K)',
+  template: 'subgroupMatrixLoad<Left, row_major>(&tile, owner * K, K)',
+  flag: 'subgroupMatrixLoad<Left>(&tile, owner * K, false, K)',
 };
 
-/** Compiles a load in either syntax; the capability is absent if the device takes neither. */
+/** Compiles a load by one subgroup of several in either syntax; the capability is absent if the device takes neither. */
 export async function probeMatrix(
   device: GPUDevice,
   shape: MatrixShape,
@@ -62,10 +63,11 @@ export async function probeMatrix(
     device.createShaderModule({
       label: `subgroup matrices, ${syntax} syntax`,
       code:
-        'enable f16;\nenable chromium_experimental_subgroup_matrix;\n' +
+        'enable f16;\nenable subgroups;\nenable chromium_experimental_subgroup_matrix;\n' +
         `const K = ${K}u;\nalias Left = subgroup_matrix_left<f16, K, ${M}>;\n` +
         `var<workgroup> tile: array<f16, ${K * M}>;\n` +
-        `@compute @workgroup_size(64) fn main() { let probe = ${LOADS[syntax]}; }\n`,
+        '@compute @workgroup_size(64) fn main(@builtin(subgroup_id) owner: u32) {\n' +
+        `  let probe = ${LOADS[syntax]};\n}\n`,
     });
     if (!(await device.popErrorScope())) return { subgroupMatrix: { ...shape, syntax } };
   }
