@@ -1,7 +1,7 @@
 // Checks that imports in src/ point one way, and that what runs in browsers imports nothing of Node.
 //
 //   errors ← gpu ← kernels ← models ← patching ← notice ← cli, web; weights and inputs stand beside kernels,
-//   platform brings what differs between Node and browsers.
+//   analysis uses none of them, platform brings what differs between Node and browsers.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,15 +14,16 @@ const ALLOWED = {
   kernels: ['gpu'],
   weights: ['gpu', 'kernels'],
   inputs: [],
+  analysis: [],
   models: ['gpu', 'kernels', 'weights', 'inputs'],
   patching: ['gpu', 'kernels', 'weights', 'inputs', 'models'],
   platform: ['gpu', 'kernels', 'weights', 'inputs'],
-  notice: ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'platform'],
-  cli: ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'platform', 'notice'],
-  web: ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'platform', 'notice'],
+  notice: ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'analysis', 'platform'],
+  cli: ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'analysis', 'platform', 'notice'],
+  web: ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'analysis', 'platform', 'notice'],
 };
 /** Folders that run unchanged in browsers. */
-const PORTABLE = ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'web'];
+const PORTABLE = ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'analysis', 'web'];
 
 const problems = [];
 for (const file of readdirSync(src, { recursive: true, encoding: 'utf8' })) {

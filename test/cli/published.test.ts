@@ -1,8 +1,8 @@
 // The comparison of universal heads with published ones.
 
 import { expect, test } from 'vitest';
-import type { HeadEffects } from '../../src/notice/analysis/effects.ts';
-import { universalHeads } from '../../src/notice/analysis/universal-heads.ts';
+import type { HeadEffects } from '../../src/analysis/effects.ts';
+import { universalHeads } from '../../src/analysis/universal-heads.ts';
 import { compareHeads, type PublishedResults, publishedResults } from '../../src/notice/reproduce/index.ts';
 
 /** Effects of 3 × 4 heads, all small but for some. */

@@ -2,10 +2,10 @@
 // (test/fixtures/shapes).
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
+import type { CellRow } from '../../src/analysis/cell.ts';
+import { headEffects } from '../../src/analysis/effects.ts';
+import { universalHeads } from '../../src/analysis/universal-heads.ts';
 import { loadModel, Processor, type VisionLanguageModel } from '../../src/models/index.ts';
-import type { CellRow } from '../../src/notice/analysis/cell.ts';
-import { headEffects } from '../../src/notice/analysis/effects.ts';
-import { universalHeads } from '../../src/notice/analysis/universal-heads.ts';
 import { type Pair, readManifest } from '../../src/notice/datasets/index.ts';
 import { type Evaluation, evaluatePairs } from '../../src/notice/experiment/evaluate.ts';
 import { measure, measurements } from '../../src/notice/experiment/measure.ts';

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Corruption } from '../../analysis/cell.ts';
 import { NoticeError } from '../../errors.ts';
-import type { Corruption } from '../../notice/analysis/cell.ts';
 import { defaultSites, type ExperimentSettings, modelTitle } from '../../notice/experiment/settings.ts';
 import { parseCompat } from '../../patching/index.ts';
 import { addConfigOption } from '../config.ts';

@@ -32,7 +32,6 @@ export { type ReadManifestOptions, readManifest, writeManifest } from './manifes
 export { buildMitStates, type MitStatesOptions, readStateVectors } from './mit-states.ts';
 export { correctFirst, findOptions, type OptionSpans, type Span } from './options.ts';
 export {
-  type Box,
   type ImageMetadata,
   imageBoxes,
   type Pair,

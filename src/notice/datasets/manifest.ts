@@ -6,9 +6,10 @@
 // Image paths are relative to the manifest's folder and stay inside it. Text in, text out: files are manifest-file.ts.
 
 import { stringify } from 'csv-stringify/sync';
+import type { Box } from '../../analysis/patch-grid.ts';
 import { parseTable, type TableRow } from './csv.ts';
 import { DataError } from './errors.ts';
-import type { Box, ImageMetadata, Pair, PairMetadata } from './pair.ts';
+import type { ImageMetadata, Pair, PairMetadata } from './pair.ts';
 import type { Drop } from './report.ts';
 
 /** The columns of NOTICE's own files, in its order. */

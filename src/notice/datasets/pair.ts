@@ -1,7 +1,6 @@
 // A sample of the paper: two images that differ in one thing, and a question with two options.
 
-/** Pixels, [left, top, right, bottom], right and bottom exclusive. */
-export type Box = readonly [number, number, number, number];
+import type { Box } from '../../analysis/patch-grid.ts';
 
 /** What is known of one image beside its pixels. Any further field is kept as it is. */
 export interface ImageMetadata {

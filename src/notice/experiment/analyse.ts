@@ -1,14 +1,18 @@
 // From measurements to statistics: everything the figures, tables and the report show.
 
+import type { CellMetric, CellRow } from '../../analysis/cell.ts';
+import { type HeadEffects, headEffects, type ModuleEffects, moduleEffects } from '../../analysis/effects.ts';
+import {
+  type BoxedAttention,
+  type HeadFunctionReport,
+  headFunctions,
+} from '../../analysis/head-functions.ts';
+import type { ImageAttention } from '../../analysis/image-attention.ts';
+import { type Interval, wilsonInterval } from '../../analysis/inference.ts';
+import { type CellPlace, type NormalizedEffect, normalizedEffects } from '../../analysis/normalized.ts';
+import { boxCoverage, type ImageFit } from '../../analysis/patch-grid.ts';
+import { type HeadStatistic, type UniversalHeads, universalHeads } from '../../analysis/universal-heads.ts';
 import { readImage } from '../../platform/node/images.ts';
-import type { CellMetric, CellRow } from '../analysis/cell.ts';
-import { type HeadEffects, headEffects, type ModuleEffects, moduleEffects } from '../analysis/effects.ts';
-import { type BoxedAttention, type HeadFunctionReport, headFunctions } from '../analysis/head-functions.ts';
-import type { ImageAttention } from '../analysis/image-attention.ts';
-import { type Interval, wilsonInterval } from '../analysis/inference.ts';
-import { type CellPlace, type NormalizedEffect, normalizedEffects } from '../analysis/normalized.ts';
-import { boxCoverage, type ImageFit } from '../analysis/patch-grid.ts';
-import { type HeadStatistic, type UniversalHeads, universalHeads } from '../analysis/universal-heads.ts';
 import { type Pair, readManifest } from '../datasets/index.ts';
 import { readCells } from '../tables/parquet.ts';
 import { readAttention } from './attention.ts';

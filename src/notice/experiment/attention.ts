@@ -1,11 +1,11 @@
 // Where every head looks: attention from the answer's tokens in the prompt to the image's patches, in the clean run.
 
+import { type ImageAttention, imageAttention } from '../../analysis/image-attention.ts';
 import { NoticeError } from '../../errors.ts';
 import type { Sample, VisionLanguageModel } from '../../models/index.ts';
 import { runWithCache } from '../../patching/index.ts';
 import { fileSource } from '../../platform/node/files.ts';
 import { asFloat32, readTensors, writeSafetensors } from '../../weights/index.ts';
-import { type ImageAttention, imageAttention } from '../analysis/image-attention.ts';
 import type { PreparedPair } from './prepare.ts';
 
 /** The attention that reads the image, and which of its keys are patches. */

@@ -1,6 +1,7 @@
 // Which box of a sample's metadata the question is about.
 
-import { type Box, imageBoxes, type Pair } from '../datasets/index.ts';
+import type { Box } from '../../analysis/patch-grid.ts';
+import { imageBoxes, type Pair } from '../datasets/index.ts';
 
 /** Roles in the order in which they are preferred, for a question's category. */
 function preferred(category: string): readonly string[] {

@@ -1,13 +1,14 @@
 // The figures of an analysis, as SVG and PNG files.
 
+import { METRIC_LABELS } from '../../analysis/cell.ts';
+import { layerProfile } from '../../analysis/comparison.ts';
+import { attentionOverlay } from '../../analysis/overlay.ts';
+import type { Box } from '../../analysis/patch-grid.ts';
+import { mean } from '../../analysis/statistics.ts';
+import { headLabel } from '../../analysis/universal-heads.ts';
 import { type RgbImage, resize } from '../../inputs/index.ts';
 import { readImage } from '../../platform/node/images.ts';
-import { METRIC_LABELS } from '../analysis/cell.ts';
-import { layerProfile } from '../analysis/comparison.ts';
-import { attentionOverlay } from '../analysis/overlay.ts';
-import { mean } from '../analysis/statistics.ts';
-import { headLabel } from '../analysis/universal-heads.ts';
-import type { Box, Pair } from '../datasets/index.ts';
+import type { Pair } from '../datasets/index.ts';
 import { barChart } from '../plots/bar-chart.ts';
 import { headMap } from '../plots/head-map.ts';
 import { layerProfiles } from '../plots/layer-profiles.ts';

@@ -1,5 +1,6 @@
 // Sweeps of prepared pairs, and their results as rows of the per-cell table.
 
+import type { CellRow, Corruption } from '../../analysis/cell.ts';
 import type { VisionLanguageModel } from '../../models/index.ts';
 import {
   type SiteResult,
@@ -8,7 +9,6 @@ import {
   type SweepSite,
   sweep,
 } from '../../patching/index.ts';
-import type { CellRow, Corruption } from '../analysis/cell.ts';
 import { drawNoise, NOISE_HOOK } from './noise.ts';
 import type { PreparedPair } from './prepare.ts';
 import { CORRUPTION_MODALITY, type ExperimentSettings } from './settings.ts';

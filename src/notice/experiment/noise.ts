@@ -2,10 +2,10 @@
 // (Meng et al. 2022) the noise has `scale` (3) times the standard deviation of the embeddings; Palit et al. 2023 use
 // it on BLIP's images.
 
+import { standardDeviation } from '../../analysis/statistics.ts';
 import type { Sample, VisionLanguageModel } from '../../models/index.ts';
 import { runWithCache } from '../../patching/index.ts';
 import { seeded } from '../../random.ts';
-import { standardDeviation } from '../analysis/statistics.ts';
 
 /** Hook point of the embeddings that noise is added to: patches with their positions, before the first block. */
 export const NOISE_HOOK = 'vision.hook_embed';

@@ -1,5 +1,5 @@
-import type { HeadEffects } from '../analysis/effects.ts';
-import { type Head, type HeadStatistic, headScore } from '../analysis/universal-heads.ts';
+import type { HeadEffects } from '../../analysis/effects.ts';
+import { type Head, type HeadStatistic, headScore } from '../../analysis/universal-heads.ts';
 
 /** All heads, the strongest first. */
 export function rankedHeads(

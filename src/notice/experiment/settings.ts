@@ -1,10 +1,10 @@
 // What an experiment is: model × data sets × corruptions × sites.
 
+import type { Corruption, Modality } from '../../analysis/cell.ts';
+import type { HeadStatistic } from '../../analysis/universal-heads.ts';
 import { NoticeError } from '../../errors.ts';
 import type { VisionLanguageModel, WeightDtype } from '../../models/index.ts';
 import type { CompatSwitch } from '../../patching/index.ts';
-import type { Corruption, Modality } from '../analysis/cell.ts';
-import type { HeadStatistic } from '../analysis/universal-heads.ts';
 
 export interface ExperimentSettings {
   /** Model folder as the user named it. */

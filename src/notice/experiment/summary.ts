@@ -1,7 +1,7 @@
 // An analysis in a few lines of text.
 
-import { METRIC_LABELS } from '../analysis/cell.ts';
-import { describeUniversalHeads, headLabel } from '../analysis/universal-heads.ts';
+import { METRIC_LABELS } from '../../analysis/cell.ts';
+import { describeUniversalHeads, headLabel } from '../../analysis/universal-heads.ts';
 import { formatNumber } from '../tables/format.ts';
 import { markdownTable } from '../tables/table.ts';
 import { type Analysis, headResults } from './analyse.ts';

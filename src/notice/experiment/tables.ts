@@ -1,11 +1,11 @@
 // The tables of an analysis, as CSV files and as rows for the report.
 
-import type { Modality } from '../analysis/cell.ts';
-import { type HeadCorrelation, headCorrelations } from '../analysis/comparison.ts';
-import { type EffectSummary, summarizeEffects } from '../analysis/effect-summary.ts';
-import { HEAD_FUNCTIONS } from '../analysis/head-functions.ts';
-import type { NormalizedEffect } from '../analysis/normalized.ts';
-import { headLabel, passCounts, type UniversalHeads } from '../analysis/universal-heads.ts';
+import type { Modality } from '../../analysis/cell.ts';
+import { type HeadCorrelation, headCorrelations } from '../../analysis/comparison.ts';
+import { type EffectSummary, summarizeEffects } from '../../analysis/effect-summary.ts';
+import { HEAD_FUNCTIONS } from '../../analysis/head-functions.ts';
+import type { NormalizedEffect } from '../../analysis/normalized.ts';
+import { headLabel, passCounts, type UniversalHeads } from '../../analysis/universal-heads.ts';
 import { type Column, csvTable } from '../tables/table.ts';
 import { type Accuracy, type Analysis, type HeadPosition, headResults } from './analyse.ts';
 import type { ResultsFolder } from './results.ts';

@@ -1,8 +1,13 @@
 // Head maps: layers × heads, with the heads that stand out (paper, Figure 5).
 
 import * as Plot from '@observablehq/plot';
-import { type CellMetric, METRIC_LABELS } from '../analysis/cell.ts';
-import { HEAD_CLASSES, type Head, type HeadClass, type UniversalHeads } from '../analysis/universal-heads.ts';
+import { type CellMetric, METRIC_LABELS } from '../../analysis/cell.ts';
+import {
+  HEAD_CLASSES,
+  type Head,
+  type HeadClass,
+  type UniversalHeads,
+} from '../../analysis/universal-heads.ts';
 import { cellGrid, noiseNotes } from './cell-grid.ts';
 import { effectScale } from './colors.ts';
 import { blockGrid, colorBar, composeFigure, type FigureText, legend } from './figure.ts';

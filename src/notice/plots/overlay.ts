@@ -1,9 +1,9 @@
 // Attention overlays on images, several heads side by side (paper, Figures 6, 7, 18-20).
 
 import sharp from 'sharp';
+import { type Grid, upsample } from '../../analysis/overlay.ts';
+import type { Box } from '../../analysis/patch-grid.ts';
 import type { RgbImage } from '../../inputs/image.ts';
-import { type Grid, upsample } from '../analysis/overlay.ts';
-import type { Box } from '../datasets/pair.ts';
 import { attentionScale } from './colors.ts';
 import { blockGrid, colorBar, composeFigure, type FigureText } from './figure.ts';
 import { type Block, svgElement } from './svg.ts';

@@ -1,6 +1,6 @@
 // What charts of several series share: a colour and dashes for each name, the legend, the vertical axis.
 
-import type { Interval } from '../analysis/inference.ts';
+import type { Interval } from '../../analysis/inference.ts';
 import { legend } from './figure.ts';
 import { type Block, svgElement } from './svg.ts';
 import { textWidth } from './text.ts';

@@ -1,8 +1,8 @@
 // The sections of a report: the paper's tables and figures for one run.
 
 import { basename } from 'node:path';
-import { METRIC_LABELS } from '../analysis/cell.ts';
-import { describeUniversalHeads, headLabel } from '../analysis/universal-heads.ts';
+import { METRIC_LABELS } from '../../analysis/cell.ts';
+import { describeUniversalHeads, headLabel } from '../../analysis/universal-heads.ts';
 import { type Analysis, headResults } from '../experiment/analyse.ts';
 import { CORRUPTION_NAMES, type Figure, headFigureName, POSITION_NAMES } from '../experiment/figures.ts';
 import { rankedHeads } from '../experiment/ranking.ts';

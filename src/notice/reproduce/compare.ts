@@ -1,7 +1,12 @@
 // Our universal heads beside the published ones.
 
-import type { Head } from '../analysis/universal-heads.ts';
-import { HEAD_CLASSES, type HeadClass, headLabel, type UniversalHeads } from '../analysis/universal-heads.ts';
+import type { Head } from '../../analysis/universal-heads.ts';
+import {
+  HEAD_CLASSES,
+  type HeadClass,
+  headLabel,
+  type UniversalHeads,
+} from '../../analysis/universal-heads.ts';
 import type { Analysis } from '../experiment/analyse.ts';
 import type { PublishedHead, PublishedResults } from './published.ts';
 

@@ -3,8 +3,8 @@
 // The values are as quoted in the paper's released code (BLIP/circuit_analysis.ipynb names the three heads of BLIP) and in
 // descriptions of the paper; they were not read off its PDF, and every use of them says so.
 
-import type { HeadFunction } from '../analysis/head-functions.ts';
-import type { HeadClass } from '../analysis/universal-heads.ts';
+import type { HeadFunction } from '../../analysis/head-functions.ts';
+import type { HeadClass } from '../../analysis/universal-heads.ts';
 
 export const PAPER =
   'Golovanevsky et al., What Do VLMs NOTICE?, NAACL 2025, https://aclanthology.org/2025.naacl-long.571/';

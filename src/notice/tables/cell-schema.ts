@@ -1,8 +1,8 @@
 // The columns of a file of cells, and what may stand in them.
 
 import type { SchemaElement } from 'hyparquet';
+import type { CellRow } from '../../analysis/cell.ts';
 import { NoticeError } from '../../errors.ts';
-import type { CellRow } from '../analysis/cell.ts';
 
 type Kind = 'text' | 'integer' | 'float' | 'integer or null' | 'float or null';
 

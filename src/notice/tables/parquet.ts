@@ -4,9 +4,9 @@ import { open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { asyncBufferFromFile, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
 import { fileWriter, parquetWriteRows } from 'hyparquet-writer';
+import type { CellRow } from '../../analysis/cell.ts';
+import type { Cells } from '../../analysis/effects.ts';
 import { NoticeError } from '../../errors.ts';
-import type { CellRow } from '../analysis/cell.ts';
-import type { Cells } from '../analysis/effects.ts';
 import { type CellColumn, cellColumns, cellSchema, checkCell } from './cell-schema.ts';
 
 /** Rows of a row group, always the same, so that a file's bytes depend on its rows and on nothing else. */

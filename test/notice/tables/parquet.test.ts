@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { parquetMetadata, parquetReadObjects, parquetSchema } from 'hyparquet';
 import { parquetWriteFile } from 'hyparquet-writer';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { CellRow } from '../../../src/notice/analysis/cell.ts';
-import { headEffects } from '../../../src/notice/analysis/effects.ts';
+import type { CellRow } from '../../../src/analysis/cell.ts';
+import { headEffects } from '../../../src/analysis/effects.ts';
 import {
   listParts,
   mergeCells,
@@ -14,7 +14,7 @@ import {
   writeCells,
 } from '../../../src/notice/tables/parquet.ts';
 import { seeded } from '../../../src/random.ts';
-import { cell } from '../analysis/support.ts';
+import { cell } from '../../analysis/support.ts';
 
 async function freshFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'notice-tables-'));

@@ -6,8 +6,8 @@ import {
   signFlipPValue,
   summarize,
   wilsonInterval,
-} from '../../../src/notice/analysis/inference.ts';
-import { seeded } from '../../../src/random.ts';
+} from '../../src/analysis/inference.ts';
+import { seeded } from '../../src/random.ts';
 
 describe('bootstrap interval', () => {
   it('has the quantiles of the binomial distribution for zeros and ones', () => {

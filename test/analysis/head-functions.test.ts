@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { type BoxedAttention, headFunctions } from '../../../src/notice/analysis/head-functions.ts';
-import { outlierPatches } from '../../../src/notice/analysis/head-measures.ts';
-import { seeded } from '../../../src/random.ts';
+import { type BoxedAttention, headFunctions } from '../../src/analysis/head-functions.ts';
+import { outlierPatches } from '../../src/analysis/head-measures.ts';
+import { seeded } from '../../src/random.ts';
 
 const PATCHES = 64;
 const OUTLIER = 63;

@@ -1,6 +1,6 @@
 // Attention of the prompt's tokens to the image's patches, taken out of cached patterns.
 
-import { checkShape } from '../../errors.ts';
+import { checkShape } from '../errors.ts';
 
 /** Attention of every head to every patch in one sample, [layer, head, patch]. */
 export interface ImageAttention {

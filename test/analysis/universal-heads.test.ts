@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { Modality } from '../../../src/notice/analysis/cell.ts';
-import type { HeadEffects } from '../../../src/notice/analysis/effects.ts';
+import type { Modality } from '../../src/analysis/cell.ts';
+import type { HeadEffects } from '../../src/analysis/effects.ts';
 import {
   describeUniversalHeads,
   headLabel,
@@ -9,7 +9,7 @@ import {
   passCounts,
   selectHeads,
   universalHeads,
-} from '../../../src/notice/analysis/universal-heads.ts';
+} from '../../src/analysis/universal-heads.ts';
 
 const TASKS = ['scenes', 'states', 'faces'];
 const MODALITIES = ['image', 'text'] as const;

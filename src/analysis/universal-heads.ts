@@ -4,7 +4,7 @@
 // plus two standard deviations (ddof 0) of all heads' scores. A head is universal in a modality if it passes in all of
 // the tasks; by the modalities in which it is universal it is vision-only, text-only or multimodal.
 
-import { NoticeError } from '../../errors.ts';
+import { NoticeError } from '../errors.ts';
 import type { Modality } from './cell.ts';
 import type { HeadEffects } from './effects.ts';
 import { mean, type Numbers, standardDeviation } from './statistics.ts';

@@ -1,8 +1,10 @@
 // Where a box of the original image lies on the grid of patches that the model sees.
 
-import { NoticeError } from '../../errors.ts';
-import type { Box } from '../datasets/pair.ts';
+import { NoticeError } from '../errors.ts';
 import type { GridSize } from './overlay.ts';
+
+/** Pixels, [left, top, right, bottom], right and bottom exclusive. */
+export type Box = readonly [number, number, number, number];
 
 /**
  * How the image was brought to the model's square: `stretch` (BLIP) scales both sides on their own, `centre-crop` (CLIP)

@@ -1,6 +1,6 @@
 // Made-up results for the tests of analysis, plots and tables.
 
-import type { CellRow } from '../../../src/notice/analysis/cell.ts';
+import type { CellRow } from '../../src/analysis/cell.ts';
 
 /** A cell with everything filled in. */
 export function cell(values: Partial<CellRow> = {}): CellRow {

@@ -1,6 +1,6 @@
 // From cells to effects per sample: what figures, tables and tests start from.
 
-import { NoticeError } from '../../errors.ts';
+import { NoticeError } from '../errors.ts';
 import type { CellMetric, CellRow, Corruption, Modality } from './cell.ts';
 
 /** Cells in any order, from memory or streamed from files. */

@@ -1,6 +1,6 @@
 // Attention overlays (paper, Figures 6, 7, 18-20): where a head looks more, and where less, than the average head.
 
-import { checkShape } from '../../errors.ts';
+import { checkShape } from '../errors.ts';
 import { averageHead, headPatches, type ImageAttention } from './image-attention.ts';
 
 /** Values on a grid, row by row from the top left. */

@@ -7,7 +7,7 @@ import {
   spearman,
   standardDeviation,
   standardError,
-} from '../../../src/notice/analysis/statistics.ts';
+} from '../../src/analysis/statistics.ts';
 
 const finite = fc.double({ min: -1e6, max: 1e6, noNaN: true });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { CellRow } from '../../../src/notice/analysis/cell.ts';
-import { headEffects, moduleEffects } from '../../../src/notice/analysis/effects.ts';
+import type { CellRow } from '../../src/analysis/cell.ts';
+import { headEffects, moduleEffects } from '../../src/analysis/effects.ts';
 import { cell } from './support.ts';
 
 const at = (sample: string, role: string, layer: number, ld_effect: number, rest: Partial<CellRow> = {}) =>

@@ -1,7 +1,7 @@
 // Intervals and p-values that assume little: the samples of a run are few and their effects far from normal.
 
-import { NoticeError } from '../../errors.ts';
-import { type Random, seeded } from '../../random.ts';
+import { NoticeError } from '../errors.ts';
+import { type Random, seeded } from '../random.ts';
 import { mean, type Numbers, quantile, standardDeviation, standardError } from './statistics.ts';
 
 export interface Interval {

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { averageHead, headPatches, imageAttention } from '../../../src/notice/analysis/image-attention.ts';
-import { attentionOverlay, upsample } from '../../../src/notice/analysis/overlay.ts';
-import { boxCoverage } from '../../../src/notice/analysis/patch-grid.ts';
-import { type ImageMetadata, imageBoxes } from '../../../src/notice/datasets/pair.ts';
+import { averageHead, headPatches, imageAttention } from '../../src/analysis/image-attention.ts';
+import { attentionOverlay, upsample } from '../../src/analysis/overlay.ts';
+import { boxCoverage } from '../../src/analysis/patch-grid.ts';
+import { type ImageMetadata, imageBoxes } from '../../src/notice/datasets/pair.ts';
 
 describe('imageAttention', () => {
   // 2 layers × 2 heads × 3 queries × 5 keys; every value says where it comes from.

@@ -1,6 +1,6 @@
 // Plain descriptive statistics. A value that is not a number is never skipped: the result is then NaN as well.
 
-import { checkShape, NoticeError } from '../../errors.ts';
+import { checkShape, NoticeError } from '../errors.ts';
 
 /** Any list of numbers, typed arrays too. */
 export type Numbers = ArrayLike<number>;

@@ -14,7 +14,7 @@
 //   outlier suppression mean of the average head's outlier share − the head's
 //   entropy            −Σ a ln a / ln patches: 0 is one patch, 1 the whole image evenly
 
-import { checkShape, NoticeError } from '../../errors.ts';
+import { checkShape, NoticeError } from '../errors.ts';
 import { HeadTally, tallySample } from './head-measures.ts';
 import type { ImageAttention } from './image-attention.ts';
 import {

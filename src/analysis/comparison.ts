@@ -1,6 +1,6 @@
 // How the effects of one way of corrupting inputs compare with another's (paper, Figures 4 and 10).
 
-import { NoticeError } from '../../errors.ts';
+import { NoticeError } from '../errors.ts';
 import type { Corruption } from './cell.ts';
 import type { HeadEffects, ModuleEffects } from './effects.ts';
 import { type ResamplingOptions, type Summary, summarize } from './inference.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { Corruption } from '../../../src/notice/analysis/cell.ts';
-import { headCorrelations, layerProfile } from '../../../src/notice/analysis/comparison.ts';
-import { summarizeEffects } from '../../../src/notice/analysis/effect-summary.ts';
-import type { HeadEffects, ModuleEffects } from '../../../src/notice/analysis/effects.ts';
+import type { Corruption } from '../../src/analysis/cell.ts';
+import { headCorrelations, layerProfile } from '../../src/analysis/comparison.ts';
+import { summarizeEffects } from '../../src/analysis/effect-summary.ts';
+import type { HeadEffects, ModuleEffects } from '../../src/analysis/effects.ts';
 
 const group = { task: 'scenes', modality: 'image', site: 'site', undefinedCells: 0 } as const;
 
