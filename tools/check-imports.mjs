@@ -1,7 +1,7 @@
 // Checks that imports in src/ point one way, and that what runs in browsers imports nothing of Node.
 //
 //   errors ← gpu ← kernels ← models ← patching ← notice ← cli, web; weights and inputs stand beside kernels,
-//   analysis uses none of them, platform brings what differs between Node and browsers.
+//   analysis and hub use none of them, platform brings what differs between Node and browsers.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,13 +17,14 @@ const ALLOWED = {
   analysis: [],
   models: ['gpu', 'kernels', 'weights', 'inputs'],
   patching: ['gpu', 'kernels', 'weights', 'inputs', 'models'],
-  platform: ['gpu', 'kernels', 'weights', 'inputs'],
-  notice: ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'analysis', 'platform'],
-  cli: ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'analysis', 'platform', 'notice'],
-  web: ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'analysis', 'platform', 'notice'],
+  hub: [],
+  platform: ['gpu', 'kernels', 'weights', 'inputs', 'hub'],
+  notice: ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'analysis', 'hub', 'platform'],
+  cli: ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'analysis', 'hub', 'platform', 'notice'],
+  web: ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'analysis', 'hub', 'platform', 'notice'],
 };
 /** Folders that run unchanged in browsers. */
-const PORTABLE = ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'analysis', 'web'];
+const PORTABLE = ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'analysis', 'hub', 'web'];
 
 const problems = [];
 for (const file of readdirSync(src, { recursive: true, encoding: 'utf8' })) {

@@ -60,7 +60,7 @@ export async function withSource<T>(
   options: ModelOptions,
   work: (open: { name: string; gpu: Gpu; source: ModelSource }) => Promise<T>,
 ): Promise<T> {
-  const { resolveModel } = await import('../notice/hub/index.ts');
+  const { resolveModel } = await import('../platform/node/hub/index.ts');
   const { folder, id, commit } = await resolveModel(options.model);
   const gpu = await openGpu({
     ...(options.adapter ? { adapter: options.adapter } : {}),

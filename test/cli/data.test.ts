@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { readManifest } from '../../src/notice/datasets/index.ts';
+import { serve } from '../hub/server.ts';
 import { freshFolder, writeImage, writeText } from '../notice/datasets/support.ts';
-import { serve } from '../notice/hub/server.ts';
 import { notice, run, SHAPES, useBuilt } from './support.ts';
 
 useBuilt();

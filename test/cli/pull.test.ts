@@ -4,8 +4,8 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { type LocalServer, sendFile, serve } from '../hub/server.ts';
 import { freshFolder } from '../notice/datasets/support.ts';
-import { type LocalServer, sendFile, serve } from '../notice/hub/server.ts';
 import { fixture } from '../support/golden.ts';
 import { notice, run, useBuilt } from './support.ts';
 

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { PullProgress } from '../../notice/hub/index.ts';
+import type { PullProgress } from '../../platform/node/hub/index.ts';
 import { bytes } from '../plan.ts';
 import { progressBar } from '../progress.ts';
 
@@ -25,7 +25,7 @@ Environment, as for huggingface_hub:
 }
 
 async function pull(model: string): Promise<void> {
-  const { pullModel } = await import('../../notice/hub/index.ts');
+  const { pullModel } = await import('../../platform/node/hub/index.ts');
   const bars = new FileBars();
   const { id, commit, folder, files } = await pullModel(model, {
     onProgress: bars.update,

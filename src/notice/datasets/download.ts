@@ -4,8 +4,8 @@
 import { appendFile, mkdir, readdir, readFile, rename, truncate } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { NetworkError } from '../hub/errors.ts';
-import { discardPartial, downloadTo, type RetryOptions } from '../hub/http.ts';
+import { NetworkError, type RetryOptions } from '../../hub/index.ts';
+import { discardPartial, downloadTo } from '../../platform/node/hub/index.ts';
 import { mapConcurrent } from './concurrent.ts';
 import { DataError } from './errors.ts';
 import { type DecodedImage, decodeImage, stem } from './images.ts';

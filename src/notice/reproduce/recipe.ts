@@ -3,8 +3,8 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NoticeError } from '../../errors.ts';
+import { resolveModel } from '../../platform/node/hub/index.ts';
 import { readManifest } from '../datasets/index.ts';
-import { resolveModel } from '../hub/index.ts';
 
 /** A data set of the paper (section 3.1). */
 export interface PaperTask {

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { mapConcurrent } from '../../../src/notice/datasets/concurrent.ts';
 import { downloadImages, type ImageDownload } from '../../../src/notice/datasets/index.ts';
 import { endpointGrammar } from '../../../src/notice/datasets/svo-probes.ts';
-import { sendFile, serve } from '../hub/server.ts';
+import { sendFile, serve } from '../../hub/server.ts';
 import { freshFolder, writeText } from './support.ts';
 
 let jpeg: Buffer;

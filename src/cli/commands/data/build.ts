@@ -15,7 +15,7 @@ import {
   writeDrops,
   writeManifest,
 } from '../../../notice/datasets/index.ts';
-import { resolveModel } from '../../../notice/hub/index.ts';
+import { resolveModel } from '../../../platform/node/hub/index.ts';
 import { EMBEDDED_MODEL } from '../../embedded.ts';
 import { integer } from '../../options.ts';
 import { terminalTable } from '../../table.ts';

@@ -2,9 +2,9 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { NoticeError } from '../../../errors.ts';
+import { NetworkError } from '../../../hub/index.ts';
 import { DataError, downloadImages, writeDrops } from '../../../notice/datasets/index.ts';
 import type { SvoGrammar } from '../../../notice/datasets/svo-probes.ts';
-import { NetworkError } from '../../../notice/hub/index.ts';
 import { positiveInteger } from '../../options.ts';
 import { progressBar } from '../../progress.ts';
 import {

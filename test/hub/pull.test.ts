@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { lstat, mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
-import { NoticeError } from '../../../src/errors.ts';
-import { NetworkError, neededFiles, pullModel, resolveModel } from '../../../src/notice/hub/index.ts';
-import { freshFolder } from '../datasets/support.ts';
+import { NoticeError } from '../../src/errors.ts';
+import { NetworkError, neededFiles } from '../../src/hub/index.ts';
+import { pullModel, resolveModel } from '../../src/platform/node/hub/index.ts';
+import { freshFolder } from '../notice/datasets/support.ts';
 import { type LocalServer, sendFile, serve } from './server.ts';
 
 const COMMIT = 'a'.repeat(40);

@@ -1,6 +1,6 @@
 export { isModelId, ModelCache } from './cache.ts';
-export { NetworkError } from './errors.ts';
-export { missingFiles, neededFiles } from './files.ts';
+export { type DownloadOptions, discardPartial, downloadTo } from './download.ts';
+export { missingFiles } from './files.ts';
 export {
   type HubSettings,
   type PulledModel,

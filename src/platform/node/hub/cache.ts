@@ -6,7 +6,7 @@
 import { copyFile, mkdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { getHFHubCachePath, getRepoFolderName } from '@huggingface/hub';
-import { NoticeError } from '../../errors.ts';
+import { NoticeError } from '../../../errors.ts';
 
 export const COMMIT = /^[0-9a-f]{40}$/;
 /** `owner/name`, or `name` for the oldest models. */

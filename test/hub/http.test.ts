@@ -1,9 +1,9 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { downloadTo, fetchText } from '../../../src/notice/hub/http.ts';
-import { NetworkError } from '../../../src/notice/hub/index.ts';
-import { freshFolder } from '../datasets/support.ts';
+import { fetchText, NetworkError } from '../../src/hub/index.ts';
+import { downloadTo } from '../../src/platform/node/hub/index.ts';
+import { freshFolder } from '../notice/datasets/support.ts';
 import { sendFile, serve } from './server.ts';
 
 const content = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 7) % 251));

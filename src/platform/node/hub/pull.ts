@@ -5,11 +5,12 @@ import { createReadStream } from 'node:fs';
 import { mkdir, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { HubApiError, type ListFileEntry, listFiles, modelInfo } from '@huggingface/hub';
-import { NoticeError } from '../../errors.ts';
+import { NoticeError } from '../../../errors.ts';
+import { NetworkError } from '../../../hub/errors.ts';
+import { neededFiles } from '../../../hub/files.ts';
+import { asNetworkError, type RetryOptions } from '../../../hub/http.ts';
 import { fileSize, ModelCache } from './cache.ts';
-import { NetworkError } from './errors.ts';
-import { neededFiles } from './files.ts';
-import { asNetworkError, discardPartial, downloadTo, type RetryOptions } from './http.ts';
+import { discardPartial, downloadTo } from './download.ts';
 import { type ResolvedModel, resolveModel, splitRevision } from './resolve.ts';
 
 export interface HubSettings {

@@ -2,7 +2,7 @@
 
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { NoticeError } from '../../errors.ts';
+import { NoticeError } from '../../../errors.ts';
 import { fileSize, isModelId, ModelCache } from './cache.ts';
 import { missingFiles } from './files.ts';
 

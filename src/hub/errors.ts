@@ -1,4 +1,4 @@
-import { NoticeError } from '../../errors.ts';
+import { NoticeError } from '../errors.ts';
 
 /** A server that cannot be reached, refuses, or sends something else than asked for. */
 export class NetworkError extends NoticeError {

@@ -1,0 +1,3 @@
+export { NetworkError } from './errors.ts';
+export { neededFiles } from './files.ts';
+export { fetchText, type RetryOptions } from './http.ts';
