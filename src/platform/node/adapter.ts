@@ -39,7 +39,7 @@ export async function openGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
   if (!entry || !adapter) {
     throw new NoAdapterError(`No ${wanted === 'auto' ? '' : `${wanted} `}WebGPU adapter was found. ${HELP}`);
   }
-  return Gpu.create(adapter, entry, {
+  return Gpu.create(spaceOutPolling(adapter), entry, {
     tuning: readTuning(identify(adapter.info)),
     freeHostMemory: () => process.availableMemory(),
     ...options,
@@ -66,7 +66,6 @@ function systemHasVulkanDriver(): boolean {
 async function createEntry(options: NodeGpuOptions): Promise<GPU> {
   const { create, globals } = await import('webgpu');
   Object.assign(globalThis, globals);
-  spaceOutPolling();
   const features = [
     options.robustness ? '' : 'disable_robustness',
     options.subgroupMatrices ? 'allow_unsafe_apis' : '',
