@@ -1,7 +1,7 @@
 // Installs the packages of a fresh clone (`npm ci`) when they are missing or older than the lock file;
 // with --build also compiles src/ to dist/ when a source is newer.
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -16,8 +16,11 @@ function newest(path) {
   return Math.max(stat.mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name))));
 }
 
-const installed = join(root, 'node_modules/.package-lock.json');
-if (!existsSync(installed) || newest(installed) < newest(join(root, 'package-lock.json'))) {
+const packages = join(root, 'node_modules');
+/** `npm ci` would empty the folder of another checkout. */
+const borrowed = lstatSync(packages, { throwIfNoEntry: false })?.isSymbolicLink();
+const installed = join(packages, '.package-lock.json');
+if (!borrowed && newest(installed) < newest(join(root, 'package-lock.json'))) {
   console.log('Installing packages (npm ci) …');
   execFileSync(npm, ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: root,
