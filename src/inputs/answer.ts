@@ -77,8 +77,3 @@ export function inCaseOf(answer: string, example: string): string {
   const [first = ''] = example.trim();
   return first === first.toLowerCase() ? answer : answer.charAt(0).toUpperCase() + answer.slice(1);
 }
-
-/** Whether a word can replace another in a prompt without moving any token: symmetric token replacement (STR). */
-export function sameTokenLength(tokenizer: Tokenizer, a: string, b: string): boolean {
-  return answerTokens(tokenizer, a).length === answerTokens(tokenizer, b).length;
-}

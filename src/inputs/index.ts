@@ -5,7 +5,6 @@ export {
   answerTokens,
   inCaseOf,
   NOTICE_CODE_ANSWER_TOKEN,
-  sameTokenLength,
 } from './answer.ts';
 export { browserDecoder } from './browser-decoder.ts';
 export { checkImageSize, type ImageDecoder, MAX_IMAGE_PIXELS, type RgbImage } from './image.ts';
@@ -22,8 +21,12 @@ export {
 export {
   findOptions,
   findPhrase,
+  findWord,
+  type LocatedText,
   type Occurrence,
+  type OptionPart,
   type Options,
+  optionTokens,
   promptRoles,
   type TokenRole,
   type TokenSpan,

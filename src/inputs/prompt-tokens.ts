@@ -19,6 +19,12 @@ export interface Options {
   readonly incorrect: string;
 }
 
+/** A text and where in it each token stands. */
+export type LocatedText = Omit<EncodedText, 'ids'>;
+
+/** The options of a prompt and the "or" between them. */
+export type OptionPart = 'correct' | 'or' | 'incorrect';
+
 /**
  * `start` and `end` are what the template adds ([CLS] or <s>, [SEP]). `rest` is every other word of the prompt.
  */
@@ -31,7 +37,7 @@ export type TokenRole = 'start' | 'image' | 'noun' | 'correct' | 'or' | 'incorre
  * @throws NoticeError('text') if the phrase is not in the prompt, or is there several times and `occurrence` is `only`
  */
 export function findPhrase(prompt: EncodedText, phrase: string, occurrence: Occurrence): TokenSpan {
-  const found = occurrences(prompt.text, phrase);
+  const found = findWord(prompt.text, phrase);
   if (found.length === 0 || (occurrence === 'only' && found.length > 1)) {
     throw new NoticeError(
       'text',
@@ -43,38 +49,48 @@ export function findPhrase(prompt: EncodedText, phrase: string, occurrence: Occu
 }
 
 /**
- * The tokens of "A or B": the options and the "or" between them. If an option stands in the prompt more than once,
- * the pair of occurrences that is closest together and has exactly one "or" between is taken.
+ * Where a text offers its two options: "*A* or *B*". Where one of them stands elsewhere as well ("is a ring or star inside
+ * the ring?"), the pair of occurrences that is closest together and has exactly one "or" between is meant.
+ *
+ * @returns nothing if the text does not offer the two
+ */
+export function findOptions(
+  text: string,
+  { correct, incorrect }: Options,
+): Record<OptionPart, CharRange> | undefined {
+  const ors = findWord(text, 'or');
+  let best: Record<OptionPart, CharRange> | undefined;
+  let shortest = Number.POSITIVE_INFINITY;
+  for (const one of findWord(text, correct)) {
+    for (const other of findWord(text, incorrect)) {
+      const [left, right] = one.start < other.start ? [one, other] : [other, one];
+      const [or, ...more] = ors.filter(({ start, end }) => start >= left.end && end <= right.start);
+      const distance = right.start - left.end;
+      if (!or || more.length > 0 || distance >= shortest) continue;
+      shortest = distance;
+      best = { correct: one, or, incorrect: other };
+    }
+  }
+  return best;
+}
+
+/**
+ * The tokens of the options where the prompt offers them, see {@link findOptions}.
  *
  * @throws NoticeError('text') if the prompt does not offer the two options
  */
-export function findOptions(
-  prompt: EncodedText,
-  { correct, incorrect }: Options,
-): Record<'correct' | 'or' | 'incorrect', TokenSpan> {
-  const { text } = prompt;
-  let best: { correct: CharRange; or: CharRange; incorrect: CharRange } | undefined;
-  let shortest = Number.POSITIVE_INFINITY;
-  for (const one of occurrences(text, correct)) {
-    for (const other of occurrences(text, incorrect)) {
-      const [left, right] = one.start < other.start ? [one, other] : [other, one];
-      const distance = right.start - left.end;
-      const ors = occurrences(text.slice(0, right.start), 'or').filter(({ start }) => start >= left.end);
-      if (ors.length !== 1 || distance >= shortest) continue;
-      shortest = distance;
-      best = { correct: one, or: ors[0]!, incorrect: other };
-    }
-  }
-  if (!best) {
+export function optionTokens(prompt: LocatedText, options: Options): Record<OptionPart, TokenSpan> {
+  const found = findOptions(prompt.text, options);
+  if (!found) {
     throw new NoticeError(
       'text',
-      `The prompt ${JSON.stringify(text)} does not offer ${JSON.stringify(correct)} or ${JSON.stringify(incorrect)}.`,
+      `The prompt ${JSON.stringify(prompt.text)} does not offer ${JSON.stringify(options.correct)} or ${JSON.stringify(options.incorrect)}.`,
     );
   }
   return {
-    correct: tokensOf(prompt, best.correct),
-    or: tokensOf(prompt, best.or),
-    incorrect: tokensOf(prompt, best.incorrect),
+    correct: tokensOf(prompt, found.correct),
+    or: tokensOf(prompt, found.or),
+    incorrect: tokensOf(prompt, found.incorrect),
   };
 }
 
@@ -94,12 +110,12 @@ export function promptRoles(
     if (!range) return firstOfText >= 0 && index > firstOfText ? 'end' : 'start';
     return prompt.tokens[index] === imageToken ? 'image' : 'rest';
   });
-  const spans = findOptions(prompt, options);
+  const spans = optionTokens(prompt, options);
   for (const role of ['correct', 'or', 'incorrect'] as const) {
     roles.fill(role, spans[role].start, spans[role].end);
   }
   if (options.noun !== undefined) {
-    const noun = occurrences(prompt.text, options.noun)
+    const noun = findWord(prompt.text, options.noun)
       .map((range) => tokensOf(prompt, range))
       .find(({ start, end }) => roles.slice(start, end).every((role) => role === 'rest'));
     if (!noun) {
@@ -113,8 +129,8 @@ export function promptRoles(
   return roles;
 }
 
-/** Where a phrase stands as whole words; any white space matches between its words. */
-function occurrences(text: string, phrase: string): CharRange[] {
+/** Where a phrase stands as whole words, whatever its case; any white space matches between its words. */
+export function findWord(text: string, phrase: string): CharRange[] {
   const words = phrase.trim().split(/\s+/).map(escapeRegExp);
   if (words[0] === '') return [];
   const pattern = new RegExp(`(?<![\\p{L}\\p{M}\\p{N}])${words.join('\\s+')}(?![\\p{L}\\p{M}\\p{N}])`, 'giu');
@@ -125,7 +141,7 @@ function occurrences(text: string, phrase: string): CharRange[] {
 }
 
 /** The tokens that have a character in the range. */
-function tokensOf({ ranges }: EncodedText, { start, end }: CharRange): TokenSpan {
+function tokensOf({ ranges }: LocatedText, { start, end }: CharRange): TokenSpan {
   const inside = (range: CharRange | undefined) =>
     range !== undefined && Math.max(range.start, start) < Math.min(range.end, end);
   return { start: ranges.findIndex(inside), end: ranges.findLastIndex(inside) + 1 };

@@ -18,6 +18,6 @@ export {
   type Sample,
   type VisionLanguageModel,
 } from './model.ts';
-export { checkSameLength, type PreparedPrompt, Processor } from './processor.ts';
+export { type PreparedPrompt, Processor } from './processor.ts';
 export { towerRun } from './sequences.ts';
 export { type Activation, type Fork, NO_PROBE, type Probe, Run, type TowerConfig } from './tower/index.ts';

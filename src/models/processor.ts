@@ -91,13 +91,3 @@ async function ownTemplate(source: ModelSource): Promise<string | undefined> {
   if (template === undefined || typeof template === 'string') return template;
   throw new NoticeError('config', `${source.name}/notice.json: "template" should be a string`);
 }
-
-/** @throws NoticeError('text') if the prompts differ in length: patching goes position by position */
-export function checkSameLength(clean: PreparedPrompt, corrupt: PreparedPrompt): void {
-  if (clean.ids.length === corrupt.ids.length) return;
-  throw new NoticeError(
-    'text',
-    `"${clean.encoded.text}" has ${clean.ids.length} tokens and "${corrupt.encoded.text}" ${corrupt.ids.length}; ` +
-      'symmetric token replacement needs options of the same token length',
-  );
-}

@@ -1,11 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import {
-  answerTokenIds,
-  answerTokens,
-  inCaseOf,
-  NOTICE_CODE_ANSWER_TOKEN,
-  sameTokenLength,
-} from '../../src/inputs/index.ts';
+import { answerTokenIds, answerTokens, inCaseOf, NOTICE_CODE_ANSWER_TOKEN } from '../../src/inputs/index.ts';
 import { fixturePath, loadTokenizer, noticeError, readJsonFile } from './support.ts';
 
 interface Cases {
@@ -68,11 +62,4 @@ it('inCaseOf writes an answer as the model wrote another', () => {
   expect(inCaseOf('sad', ' Happy')).toBe('Sad');
   expect(inCaseOf('sad', 'happy')).toBe('sad');
   expect(inCaseOf('sad', '')).toBe('sad');
-});
-
-it('sameTokenLength compares sub-tokens, not characters', () => {
-  expect(sameTokenLength(blip, 'happy', 'sad')).toBe(true);
-  expect(sameTokenLength(blip, 'surprised', 'disgusted')).toBe(true); // sur ##pr ##ised, dis ##gust ##ed
-  expect(sameTokenLength(blip, 'happy', 'surprised')).toBe(false);
-  expect(sameTokenLength(llava, 'angry', 'afraid')).toBe(false); // ▁an gry, ▁afraid
 });

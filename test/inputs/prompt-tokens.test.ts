@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'csv-parse/sync';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   answerTokenIds,
   findOptions,
   findPhrase,
   formatPrompt,
+  optionTokens,
   promptRoles,
   type Tokenizer,
 } from '../../src/inputs/index.ts';
@@ -54,29 +56,73 @@ describe('findPhrase', () => {
 });
 
 describe('findOptions', () => {
-  const found = (text: string, correct: string, incorrect: string) => {
-    const prompt = blip.encodeWithRanges(text);
-    const spans = findOptions(prompt, { correct, incorrect });
-    const start = ({ start }: { start: number }) => start;
-    return [start(spans.correct), start(spans.or), start(spans.incorrect)];
+  const slices = (text: string, correct: string, incorrect: string) => {
+    const found = findOptions(text, { correct, incorrect });
+    const slice = ({ start, end }: { start: number; end: number }) => `${text.slice(start, end)}@${start}`;
+    return found && [slice(found.correct), slice(found.or), slice(found.incorrect)];
   };
 
-  it('finds both orders, and words between', () => {
-    expect(found('happy or sad?', 'sad', 'happy')).toEqual([3, 2, 1]);
-    expect(found('is the car or the puppy happy?', 'car', 'puppy')).toEqual([3, 4, 6]);
+  it.each([
+    ['is a ring or star inside the ring?', 'ring', 'star', ['ring@5', 'or@10', 'star@13']],
+    ['Is the ring inside the ring or star?', 'star', 'ring', ['star@31', 'or@28', 'ring@23']],
+    ['car: is the car or the puppy by the car', 'car', 'puppy', ['car@12', 'or@16', 'puppy@23']],
+    ['is it a car or puppy on the puppy', 'car', 'puppy', ['car@8', 'or@12', 'puppy@15']],
+    ['is the woman or man here?', 'man', 'woman', ['man@16', 'or@13', 'woman@7']],
+    ['is this hot or hot dog?', 'hot dog', 'hot', ['hot dog@15', 'or@12', 'hot@8']],
+    ['is it trick or treat or candy?', 'candy', 'trick or treat', ['candy@24', 'or@21', 'trick or treat@6']],
+    ['Is it Red or blue?', 'red', 'blue', ['Red@6', 'or@10', 'blue@13']],
+    ['is it c++ (new) or c?', 'c', 'c++ (new)', ['c@19', 'or@16', 'c++ (new)@6']],
+    ['left or right: is it a cat or dog on the dog?', 'dog', 'cat', ['dog@30', 'or@27', 'cat@23']],
+  ])('%s', (text, correct, incorrect, expected) => {
+    expect(slices(text, correct, incorrect)).toEqual(expected);
   });
 
-  it('takes the pair that is offered when an option stands twice', () => {
-    expect(found('car: is the car or the puppy by the car', 'car', 'puppy')).toEqual([5, 6, 8]);
-    expect(found('is it a car or puppy on the puppy', 'car', 'puppy')).toEqual([4, 5, 6]);
+  it.each([
+    ['what color is it?', 'red', 'blue'],
+    ['is it red and blue?', 'red', 'blue'],
+    ['is the floor red, blue?', 'red', 'blue'],
+    ['is it reddish or blue?', 'red', 'blue'],
+    ['happy or car or sad', 'happy', 'sad'],
+    ['ist es grün oder blau?', 'blau', 'grün'],
+  ])('none in "%s"', (text, correct, incorrect) => {
+    expect(slices(text, correct, incorrect)).toBeUndefined();
+  });
+
+  it('finds the offer wherever else the options stand', () => {
+    const word = fc.constantFrom('ring', 'star', 'red ring', 'is', 'the', 'inside', 'man', 'woman', 'starry');
+    const words = fc.array(word, { maxLength: 6 }).map((list) => list.join(' '));
+    fc.assert(
+      fc.property(words, words, fc.boolean(), fc.constantFrom('or', 'OR'), (before, after, swapped, or) => {
+        const options = swapped ? ['star', 'ring'] : ['ring', 'star'];
+        const [first, second] = options as [string, string];
+        const start = `${before} ${first}`.trimStart().length - first.length;
+        const text = `${`${before} ${first} ${or} ${second}`.trimStart()} ${after}?`;
+        const found = findOptions(text, { correct: 'ring', incorrect: 'star' });
+        expect(found?.[swapped ? 'incorrect' : 'correct'].start).toBe(start);
+        expect(found?.[swapped ? 'correct' : 'incorrect'].start).toBe(start + first.length + 4);
+      }),
+    );
+  });
+});
+
+describe('optionTokens', () => {
+  it.each([
+    ['is it surprised or happy, the surprised?', 'surprised', ['sur', '##pr', '##ised'], 3],
+    ['Is the happy puppy SURPRISED or happy?', 'happy', ['happy'], 9],
+  ])('%s', (text, correct, tokens, start) => {
+    const incorrect = correct === 'happy' ? 'surprised' : 'happy';
+    const prompt = blip.encodeWithRanges(text);
+    const spans = optionTokens(prompt, { correct, incorrect });
+    expect(spans.correct.start).toBe(start);
+    expect(prompt.tokens.slice(spans.correct.start, spans.correct.end)).toEqual(tokens);
+    expect(prompt.tokens.slice(spans.or.start, spans.or.end)).toEqual(['or']);
   });
 
   it('refuses prompts that do not offer both', () => {
-    expect(() => found('is it happy and sad?', 'happy', 'sad')).toThrow(
-      noticeError('text', /does not offer "happy" or "sad"/),
-    );
-    expect(() => found('happy or neutral?', 'happy', 'sad')).toThrow(noticeError('text', /does not offer/));
-    expect(() => found('happy or car or sad', 'happy', 'sad')).toThrow(noticeError('text', /does not offer/));
+    const found = (text: string) => () =>
+      optionTokens(blip.encodeWithRanges(text), { correct: 'happy', incorrect: 'sad' });
+    expect(found('is it happy and sad?')).toThrow(noticeError('text', /does not offer "happy" or "sad"/));
+    expect(found('happy or neutral?')).toThrow(noticeError('text', /does not offer/));
   });
 });
 
@@ -147,7 +193,7 @@ describe.each([
       const options = { correct: correct_answer, incorrect: incorrect_answer };
       const prompt = tokenizer.encodeWithRanges(formatPrompt(clean_prompt, template));
       expect(prompt.ids).not.toContain(tokenizer.unknownId);
-      const { correct } = findOptions(prompt, options);
+      const { correct } = optionTokens(prompt, options);
       expect(tokenizer.decode(prompt.ids.slice(correct.start, correct.end))).toBe(correct_answer);
       answerTokenIds(tokenizer, options, { after });
       const corrupt = tokenizer.encode(formatPrompt(corrupt_prompt, template));

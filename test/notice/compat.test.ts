@@ -75,6 +75,26 @@ async function headCells(opened: typeof blip, pair: Pair, ...compat: CompatSwitc
 const pick = (cells: readonly CellRow[], name: 'position' | 'ld_effect' | 'token' | 'role') =>
   cells.filter(({ corruption }) => corruption === 'sip').map((cell) => cell[name]);
 
+test('heads are patched, attention is taken, at the option that the question offers', async () => {
+  const [pair] = pairs as [Pair];
+  const offered = {
+    ...pair,
+    cleanPrompt: 'is a ring or star inside the ring?',
+    corruptPrompt: 'is a heart or cross inside the ring?',
+    correct: 'ring',
+    incorrect: 'star',
+  };
+  for (const opened of [blip, llava]) {
+    const { prompt, answerPositions, headGroups, tokens, text } = await prepare(opened, offered);
+    const role = (at: number) => tokens.find(({ position }) => position === at)?.role;
+    const first = prompt.encoded.tokens.findIndex((token) => /^▁?ring$/.test(token));
+    expect(answerPositions[0]).toBe(prompt.positions[first]);
+    expect(answerPositions.map(role)).toEqual(answerPositions.map(() => 'correct'));
+    expect(headGroups[0]?.positions).toEqual(answerPositions);
+    expect(text).toBeDefined();
+  }
+});
+
 test('row-before-answer: BLIP’s heads are patched one token before the answer', async () => {
   const [pair] = pairs as [Pair];
   const usual = await headCells(blip, pair);

@@ -4,14 +4,14 @@
 import { type Random, seeded } from '../../random.ts';
 import type { Pair, PairDraft } from './pair.ts';
 import type { BuildReport, Drop } from './report.ts';
-import { corruptPrompts, type ReplacementOptions } from './str.ts';
+import { corruptPrompts, type Encode, type ReplacementOptions } from './str.ts';
 
 /** What every builder needs. */
 export interface BuildOptions {
   /** With an image's id it fixes every draw, whatever the other images are. */
   readonly seed: number | string;
-  /** Number of tokens the model's tokenizer makes of a text; stand-ins keep it. */
-  readonly tokenLength: (text: string) => number;
+  /** Stand-ins for the options have as many tokens as they. */
+  readonly encode: Encode;
 }
 
 export interface BuildResult {

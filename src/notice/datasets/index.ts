@@ -30,7 +30,7 @@ export {
 } from './manifest.ts';
 export { type ReadManifestOptions, readManifest, writeManifest } from './manifest-file.ts';
 export { buildMitStates, type MitStatesOptions, readStateVectors } from './mit-states.ts';
-export { correctFirst, findOptions, type OptionSpans, type Span } from './options.ts';
+export { correctFirst, noOptions, type Problem } from './options.ts';
 export {
   type ImageMetadata,
   imageBoxes,
@@ -41,5 +41,12 @@ export {
 export { type BuildReport, countDrops, type Drop, writeDrops } from './report.ts';
 export { type SelectOptions, selectBalanced } from './select.ts';
 export { STATES, type StateTable } from './states.ts';
-export { categoryPool, corruptPrompts, type ReplacementOptions, replaceOptions } from './str.ts';
+export {
+  categoryPool,
+  corruptPrompts,
+  type Encode,
+  type ReplacementOptions,
+  replaceOptions,
+  textProblem,
+} from './str.ts';
 export { cosineSimilarity, readWordVectors, type WordVectors } from './word2vec.ts';

@@ -1,46 +1,24 @@
-// Where a question's two options stand in its text: "Is the girl *sitting* or *standing* on the grass?"
+// The two options of a pair's question: "Is the girl *sitting* or *standing* on the grass?"
 
-/** Start and end (exclusive) in UTF-16 units of the prompt. */
-export type Span = readonly [number, number];
+import { findOptions } from '../../inputs/index.ts';
+import type { PairDraft } from './pair.ts';
+import type { Drop } from './report.ts';
 
-export interface OptionSpans {
-  readonly correct: Span;
-  readonly incorrect: Span;
+/** Why a pair, or a part of it, cannot be used. */
+export type Problem = Omit<Drop, 'source'>;
+
+type Question = Pick<PairDraft, 'cleanPrompt' | 'correct' | 'incorrect'>;
+
+/** Whether the correct option is named first. Nothing if the question does not offer the two. */
+export function correctFirst(pair: Question): boolean | undefined {
+  const found = findOptions(pair.cleanPrompt, pair);
+  return found && found.correct.start < found.incorrect.start;
 }
 
-/** Every place where `word` (one or more words) stands as a whole in `text`, whatever its case: "man" is not in "woman". */
-export function findWord(text: string, word: string): Span[] {
-  const escaped = word.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-  const whole = new RegExp(`(?<![\\p{L}\\p{N}])${escaped}(?![\\p{L}\\p{N}])`, 'giu');
-  return [...text.matchAll(whole)].map((match) => [match.index, match.index + match[0].length]);
-}
-
-/**
- * The two options around "or". Where one of them stands elsewhere in the prompt as well ("is the ring inside the ring or
- * star?"), the pair closest to each other is meant. Nothing if they do not stand left and right of an "or".
- */
-export function findOptions(prompt: string, correct: string, incorrect: string): OptionSpans | undefined {
-  let best: OptionSpans | undefined;
-  let bestGap = Number.POSITIVE_INFINITY;
-  for (const a of findWord(prompt, correct)) {
-    for (const b of findWord(prompt, incorrect)) {
-      const [first, second] = a[0] < b[0] ? [a, b] : [b, a];
-      const between = second[0] > first[1] ? prompt.slice(first[1], second[0]) : '';
-      if (/\bor\b/i.test(between) && between.length < bestGap) {
-        best = { correct: a, incorrect: b };
-        bestGap = between.length;
-      }
-    }
-  }
-  return best;
-}
-
-/** Whether the correct option is named first. Nothing if `findOptions` finds none. */
-export function correctFirst(pair: {
-  readonly cleanPrompt: string;
-  readonly correct: string;
-  readonly incorrect: string;
-}): boolean | undefined {
-  const spans = findOptions(pair.cleanPrompt, pair.correct, pair.incorrect);
-  return spans && spans.correct[0] < spans.incorrect[0];
+/** What is said of a question that does not offer its options. */
+export function noOptions({ cleanPrompt, correct, incorrect }: Question): Problem {
+  return {
+    reason: 'option-not-in-prompt',
+    detail: `"${correct}" and "${incorrect}" do not stand left and right of an "or" in "${cleanPrompt}"`,
+  };
 }

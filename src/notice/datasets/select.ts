@@ -3,7 +3,7 @@
 
 import { type Random, seeded } from '../../random.ts';
 import { DataError } from './errors.ts';
-import { correctFirst } from './options.ts';
+import { correctFirst, noOptions } from './options.ts';
 import type { Pair } from './pair.ts';
 import type { BuildReport, Drop } from './report.ts';
 
@@ -31,8 +31,7 @@ export function selectBalanced(
   for (const pair of [...pairs].sort((a, b) => (a.id < b.id ? -1 : 1))) {
     const first = correctFirst(pair);
     if (first === undefined) {
-      const detail = `"${pair.correct}" and "${pair.incorrect}" do not stand left and right of "or" in "${pair.cleanPrompt}"`;
-      drops.push({ source: pair.id, reason: 'option-not-in-prompt', detail });
+      drops.push({ source: pair.id, ...noOptions(pair) });
       continue;
     }
     const name = options.perCategory ? pair.category : '';

@@ -6,9 +6,9 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NoticeError } from '../../errors.ts';
 import { fetchText, NetworkError, type RetryOptions } from '../../hub/index.ts';
+import { type CharRange, findOptions } from '../../inputs/index.ts';
 import { wordForms } from './english.ts';
 import { DataError } from './errors.ts';
-import { findOptions } from './options.ts';
 import { ROLES, rawQuestion, type SvoGrammar, type SvoPrompt, type SvoQuestion } from './svo-grammar.ts';
 
 export interface EndpointOptions extends RetryOptions {
@@ -98,9 +98,9 @@ function findForms(question: SvoQuestion, answer: string): SvoPrompt | { problem
   const kind = role === 'verb' ? 'verb' : 'noun';
   for (const own of wordForms(triplet[ROLES.indexOf(role)] as string, kind)) {
     for (const other of wordForms(alternative, kind)) {
-      const spans = findOptions(prompt, own, other);
-      if (spans)
-        return { prompt, own: prompt.slice(...spans.correct), other: prompt.slice(...spans.incorrect) };
+      const found = findOptions(prompt, { correct: own, incorrect: other });
+      const text = ({ start, end }: CharRange) => prompt.slice(start, end);
+      if (found) return { prompt, own: text(found.correct), other: text(found.incorrect) };
     }
   }
   return { problem: `became "${prompt}", which lacks an option` };

@@ -4,22 +4,16 @@
 import { NoticeError } from '../../errors.ts';
 import {
   answerTokenIds,
-  findPhrase,
   inCaseOf,
   NOTICE_CODE_ANSWER_TOKEN,
+  optionTokens,
   type PixelValues,
   promptRoles,
 } from '../../inputs/index.ts';
-import {
-  checkSameLength,
-  type PreparedPrompt,
-  type Processor,
-  type Sample,
-  type VisionLanguageModel,
-} from '../../models/index.ts';
+import type { PreparedPrompt, Processor, Sample, VisionLanguageModel } from '../../models/index.ts';
 import type { CompatSwitch } from '../../patching/index.ts';
 import { readImage } from '../../platform/node/images.ts';
-import type { Pair } from '../datasets/index.ts';
+import { type Pair, textProblem } from '../datasets/index.ts';
 
 export interface PreparedPair {
   readonly pair: Pair;
@@ -75,7 +69,7 @@ export async function preparePair(
     const image = await pixelValues(processor, pair.cleanImage);
     const [correct, incorrect] = answerIds(model, processor, pair, answer, compat);
     const roles = promptRoles(encoded, pair);
-    const span = findPhrase(encoded, pair.correct, 'last');
+    const span = optionTokens(encoded, pair).correct;
     const clean = { image, ids };
     const { text, textProblem } = textPair(model, processor, pair, { prompt, sample: clean }, compat);
     const answerPositions = positions.slice(span.start, span.end);
@@ -150,12 +144,9 @@ function textPair(
 ): Pick<PreparedPair, 'text' | 'textProblem'> {
   const corrupt = processor.prompt(pair.corruptPrompt);
   const padding = paddingToken(model, processor, compat);
-  try {
-    if (padding === undefined) checkSameLength(clean.prompt, corrupt);
-  } catch (error) {
-    if (!(error instanceof NoticeError)) throw error;
-    return { text: undefined, textProblem: error.message };
-  }
+  const problem =
+    padding === undefined ? textProblem(pair, (question) => processor.prompt(question).encoded) : undefined;
+  if (problem) return { text: undefined, textProblem: problem.detail };
   const length = Math.max(clean.sample.ids.length, corrupt.ids.length);
   const padded = (sample: Sample): Sample => {
     const missing = length - sample.ids.length;

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { parse } from 'csv-parse/sync';
 import { NoticeError } from '../../errors.ts';
 import type { Processor, VisionLanguageModel } from '../../models/index.ts';
-import { type Pair, readManifest, selectBalanced } from '../datasets/index.ts';
+import { type Pair, readManifest, selectBalanced, textProblem } from '../datasets/index.ts';
 import { writeCells } from '../tables/parquet.ts';
 import { csvTable } from '../tables/table.ts';
 import { saveAttention } from './attention.ts';
@@ -165,10 +165,9 @@ function select(
 
 /** Samples whose options cannot be replaced token by token. */
 function withoutText(processor: Processor, pairs: readonly Pair[]): Record<string, string> {
-  const problems = pairs.flatMap(({ id, cleanPrompt, corruptPrompt }): [string, string][] => {
-    const clean = processor.prompt(cleanPrompt).ids.length;
-    const corrupt = processor.prompt(corruptPrompt).ids.length;
-    return clean === corrupt ? [] : [[id, `clean prompt ${clean} tokens, corrupt prompt ${corrupt}`]];
+  const problems = pairs.flatMap((pair): [string, string][] => {
+    const problem = textProblem(pair, (question) => processor.prompt(question).encoded);
+    return problem ? [[pair.id, problem.detail]] : [];
   });
   return Object.fromEntries(problems);
 }

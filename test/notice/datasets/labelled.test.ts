@@ -19,9 +19,9 @@ import {
   withGeneratedImages,
   writeManifest,
 } from '../../../src/notice/datasets/index.ts';
-import { freshFolder, reasons, tokenLength, writeImage, writeText } from './support.ts';
+import { encode, freshFolder, reasons, writeImage, writeText } from './support.ts';
 
-const options = { seed: 5, tokenLength };
+const options = { seed: 5, encode };
 
 /** word2vec's binary format, written by its own C code as "%s " + floats + "\n". */
 function word2vec(words: Readonly<Record<string, readonly number[]>>, newline = '\n'): Buffer {

@@ -6,14 +6,15 @@ import {
   categoryPool,
   correctFirst,
   corruptPrompts,
-  findOptions,
   type Pair,
   type PairDraft,
   readManifest,
   replaceOptions,
   selectBalanced,
+  textProblem,
 } from '../../../src/notice/datasets/index.ts';
-import { reasons, tokenLength } from './support.ts';
+import { fixturePath, loadTokenizer } from '../../inputs/support.ts';
+import { encode, reasons } from './support.ts';
 
 const data = fileURLToPath(new URL('../../../data/', import.meta.url));
 let states: Pair[];
@@ -25,41 +26,16 @@ function draft(cleanPrompt: string, correct: string, incorrect: string, id = 'p'
   return { id, cleanImage: 'a.png', corruptImage: 'b.png', cleanPrompt, correct, incorrect, category: 'c' };
 }
 
-describe('findOptions', () => {
-  const slices = (prompt: string, a: string, b: string) => {
-    const spans = findOptions(prompt, a, b);
-    return spans && [spans.correct, spans.incorrect].map(([from, to]) => `${prompt.slice(from, to)}@${from}`);
-  };
-  test.each([
-    ['is the woman or man here?', 'man', 'woman', ['man@16', 'woman@7']],
-    ['Is the ring inside the ring or star?', 'star', 'ring', ['star@31', 'ring@23']],
-    ['is this hot or hot dog?', 'hot dog', 'hot', ['hot dog@15', 'hot@8']],
-    ['Is it Red or blue?', 'red', 'blue', ['Red@6', 'blue@13']],
-    ['is it c++ (new) or c?', 'c', 'c++ (new)', ['c@19', 'c++ (new)@6']],
-    ['ist es grün oder or blau?', 'blau', 'grün', ['blau@20', 'grün@7']],
-  ])('%s', (prompt, a, b, expected) => {
-    expect(slices(prompt, a, b)).toEqual(expected);
-  });
-  test.each([
-    ['what color is it?', 'red', 'blue'],
-    ['is it red and blue?', 'red', 'blue'],
-    ['is the floor red, blue?', 'red', 'blue'],
-    ['is it reddish or blue?', 'red', 'blue'],
-  ])('none in "%s"', (prompt, a, b) => {
-    expect(slices(prompt, a, b)).toBeUndefined();
-  });
-});
-
 describe('symmetric token replacement', () => {
   const pool = () => ['red', 'blue', 'green', 'crimson', 'ultramarine', 'teal', 'pink', 'hot pink', 'blue'];
-  const options = { pool, tokenLength, seed: 1 };
+  const options = { pool, encode, seed: 1 };
 
   test('both options go, the rest and the token length stay', () => {
     const result = replaceOptions(draft('Is the blue-eyed cat red or green?', 'green', 'red'), options);
     expect(result).not.toHaveProperty('reason');
     const { prompt, standIns } = result as { prompt: string; standIns: [string, string] };
     expect(prompt).toBe(`Is the blue-eyed cat ${standIns[1]} or ${standIns[0]}?`);
-    expect(tokenLength(prompt)).toBe(tokenLength('Is the blue-eyed cat red or green?'));
+    expect(encode(prompt).tokens).toHaveLength(encode('Is the blue-eyed cat red or green?').tokens.length);
     // "blue" stands in the prompt already, "ultramarine" and "hot pink" have two tokens
     expect(['crimson', 'teal', 'pink']).toEqual(expect.arrayContaining(standIns));
   });
@@ -77,7 +53,7 @@ describe('symmetric token replacement', () => {
         return (
           new Set([a, b, c, d]).size === 4 &&
           ![a, b].some((option) => similar(option, c) || similar(option, d)) &&
-          tokenLength(result.prompt) === tokenLength(prompt)
+          textProblem({ ...draft(prompt, a, b), corruptPrompt: result.prompt }, encode) === undefined
         );
       }),
     );
@@ -108,9 +84,13 @@ describe('symmetric token replacement', () => {
 
   test('a finished manifest is corrupted anew from its own options', () => {
     // Four textures leave two stand-ins for two options, so the tokenizer must find them all of one length.
-    const words = (text: string) => text.split(' ').length;
+    const words = (text: string) => {
+      const pieces = [...text.matchAll(/\w+|\?/g)];
+      const ranges = pieces.map(({ index, 0: word }) => ({ start: index, end: index + word.length }));
+      return { text, tokens: pieces.map(([word]) => word), ranges };
+    };
     const pool = categoryPool(states);
-    const { pairs, report } = corruptPrompts(states, { pool, tokenLength: words, seed: 3 });
+    const { pairs, report } = corruptPrompts(states, { pool, encode: words, seed: 3 });
     expect(report.drops).toEqual([]);
     const known = new Set(states.flatMap(({ correct, incorrect }) => [correct, incorrect]));
     for (const { metadata, cleanPrompt, corruptPrompt, correct, incorrect } of pairs) {
@@ -122,6 +102,49 @@ describe('symmetric token replacement', () => {
       expect(restored).toBe(cleanPrompt);
     }
     expect(pairs[0]?.metadata?.clean).toEqual(states[0]?.metadata?.clean);
+  });
+});
+
+describe('whether a corrupt prompt replaces the options token by token', () => {
+  const blip = loadTokenizer(fixturePath('blip-tiny'));
+  const wordPieces = (text: string) => blip.encodeWithRanges(text);
+  const problem = (cleanPrompt: string, corruptPrompt: string, [correct, incorrect]: [string, string]) =>
+    textProblem({ cleanPrompt, corruptPrompt, correct, incorrect }, wordPieces);
+
+  // sleep ##ing, stand ##ing; sur ##pr ##ised, dis ##gust ##ed
+  test.each([
+    ['is it happy or sad?', 'is it angry or afraid?', undefined],
+    ['is it happy or sad?', 'is it happy or sad?', 'option-kept'],
+    ['is it happy or sad?', 'is it happy or angry?', 'option-kept'],
+    ['is it happy or sad?', 'is it surprised or angry?', 'token-length'],
+    ['is the puppy happy or sad?', 'is the person angry or afraid?', 'tokens-moved'],
+    ['is it happy or sad?', 'is it angry and afraid?', 'tokens-moved'],
+    ['is it happy and sad?', 'is it angry or afraid?', 'option-not-in-prompt'],
+    ['is it happy, or sad?', 'is it angry , or afraid?', undefined],
+  ])('%s → %s', (clean, corrupt, reason) => {
+    expect(problem(clean, corrupt, ['happy', 'sad'])?.reason).toBe(reason);
+  });
+
+  test('the same length in all is not enough: each option has its own', () => {
+    const found = problem('is it sleeping or happy?', 'is it happy or standing?', ['sleeping', 'happy']);
+    expect(found?.reason).toBe('tokens-moved');
+    expect(found?.detail).toMatch(/token 5 of "is it sleeping or happy\?", outside the options, is "or"/);
+    expect(
+      problem('is it sleeping or happy?', 'is it standing or sad?', ['happy', 'sleeping']),
+    ).toBeUndefined();
+  });
+
+  test('over random replacements: exactly those whose stand-ins have as many tokens as their options', () => {
+    const words = ['happy', 'sad', 'angry', 'afraid', 'surprised', 'sleeping', 'standing', 'disgusted'];
+    const length = (word: string) => blip.encode(word, { specialTokens: false }).length;
+    fc.assert(
+      fc.property(fc.shuffledSubarray(words, { minLength: 4, maxLength: 4 }), (drawn) => {
+        const [a, b, c, d] = drawn as [string, string, string, string];
+        const found = problem(`is the puppy ${a} or ${b}?`, `is the puppy ${c} or ${d}?`, [b, a]);
+        const same = length(a) === length(c) && length(b) === length(d);
+        expect(found === undefined).toBe(same);
+      }),
+    );
   });
 });
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import sharp from 'sharp';
 import { onTestFinished } from 'vitest';
-import type { Drop } from '../../../src/notice/datasets/index.ts';
+import type { Drop, Encode } from '../../../src/notice/datasets/index.ts';
 
 /** A fresh folder that goes when the test ends. */
 export async function freshFolder(): Promise<string> {
@@ -28,9 +28,13 @@ export async function writeText(file: string, text: string): Promise<string> {
 }
 
 /** Stands in for a tokenizer: short words are one token, longer ones two or more, "?" one of its own. */
-export function tokenLength(text: string): number {
-  const words = text.match(/[\p{L}\p{N}'-]+|[^\s\p{L}\p{N}]/gu) ?? [];
-  return words.reduce((sum, word) => sum + Math.ceil(word.length / 8), 0);
+export function encode(text: string): ReturnType<Encode> {
+  const pieces = [...text.matchAll(/[\p{L}\p{N}'-]{1,8}|[^\s\p{L}\p{N}]/gu)];
+  return {
+    text,
+    tokens: pieces.map(([token]) => token),
+    ranges: pieces.map(({ index, 0: token }) => ({ start: index, end: index + token.length })),
+  };
 }
 
 export const reasons = (drops: readonly Drop[]): string[] => drops.map(({ reason }) => reason).sort();

@@ -9,7 +9,7 @@ import {
   type SvoGrammar,
   svoDownloads,
 } from '../../../src/notice/datasets/svo-probes.ts';
-import { freshFolder, reasons, tokenLength, writeImage, writeText } from './support.ts';
+import { encode, freshFolder, reasons, writeImage, writeText } from './support.ts';
 
 describe('triplets in their spellings', () => {
   test.each([
@@ -129,7 +129,7 @@ describe('SVO-Probes', () => {
 
   test('both directions of each question; the same again for the same seed', async () => {
     const { csv, images } = await generated();
-    const { pairs, report } = await buildSvo(csv, images, { seed: 1, tokenLength });
+    const { pairs, report } = await buildSvo(csv, images, { seed: 1, encode });
     expect(pairs.map(({ id }) => id)).toEqual(
       ['00000', '00001', '00002', '00012'].flatMap((n) => [`svo-${n}-pos`, `svo-${n}-neg`]),
     );
@@ -168,14 +168,14 @@ describe('SVO-Probes', () => {
       'image-missing',
     ]);
     expect(report).toMatchObject({ read: ROWS.length, kept: pairs.length });
-    expect(await buildSvo(csv, images, { seed: 1, tokenLength })).toEqual({ pairs, report });
+    expect(await buildSvo(csv, images, { seed: 1, encode })).toEqual({ pairs, report });
   });
 
   test('a question that a grammar cannot make is counted', async () => {
     const { csv, images } = await generated();
     const grammar: SvoGrammar = async (question) =>
       question.role === 'verb' ? { problem: 'is too hard' } : ruleQuestion(question);
-    const { pairs, report } = await buildSvo(csv, images, { seed: 1, tokenLength, grammar });
+    const { pairs, report } = await buildSvo(csv, images, { seed: 1, encode, grammar });
     expect(pairs.every(({ category }) => category !== 'verb')).toBe(true);
     expect(report.drops.filter(({ reason }) => reason === 'grammar')).toHaveLength(2);
   });

@@ -11,6 +11,7 @@ import {
   countDrops,
   DataError,
   type Drop,
+  type Encode,
   type Pair,
   writeDrops,
   writeManifest,
@@ -47,29 +48,29 @@ export function addBuildOptions(command: Command): Command {
     .option('--seed <n>', 'seed of every draw', integer, 0);
 }
 
-/** Seed and token lengths; says on stderr if these are the embedded model's. */
+/** Seed and tokenizer; says on stderr if these are the embedded model's. */
 export async function buildOptions({ seed, tokenizer }: BuildCommandOptions): Promise<BuildOptions> {
   if (!tokenizer)
     console.error(
       'Token lengths are those of the embedded model, whose vocabulary is tiny. ' +
         'To run another model on the manifest, name it with --tokenizer.',
     );
-  return { seed, tokenLength: await tokenLengthOf(tokenizer ?? EMBEDDED_MODEL) };
+  return { seed, encode: await encoderOf(tokenizer ?? EMBEDDED_MODEL) };
 }
 
 /**
- * The number of tokens that a model's tokenizer makes of a text, without special tokens.
+ * The tokens that a model makes of a text.
  *
  * @param model a folder, or the id of a pulled model
  * @throws NoticeError('config')
  */
-export async function tokenLengthOf(model: string): Promise<(text: string) => number> {
+export async function encoderOf(model: string): Promise<Encode> {
   const { folder } = await resolveModel(model);
   const text = (file: string) => readFile(join(folder, file), 'utf8').catch(() => undefined);
   const files = { tokenizer: await text('tokenizer.json'), config: await text('tokenizer_config.json') };
   try {
     const loaded = Tokenizer.load(files);
-    return (prompt) => loaded.encode(prompt, { specialTokens: false }).length;
+    return (prompt) => loaded.encodeWithRanges(prompt);
   } catch (cause) {
     throw new NoticeError('config', `${folder}: ${(cause as Error).message}`, { cause });
   }

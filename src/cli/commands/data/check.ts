@@ -4,13 +4,17 @@ import {
   correctFirst,
   DataError,
   type Drop,
+  type Encode,
   imageBoxes,
+  noOptions,
   type Pair,
+  type Problem,
   readManifest,
+  textProblem,
 } from '../../../notice/datasets/index.ts';
 import { listDrops } from '../../../notice/datasets/report.ts';
 import { terminalTable } from '../../table.ts';
-import { categoryCounts, TOKENIZER_HELP, tokenLengthOf } from './build.ts';
+import { categoryCounts, encoderOf, TOKENIZER_HELP } from './build.ts';
 
 export function checkCommand(data: Command): void {
   data
@@ -18,15 +22,18 @@ export function checkCommand(data: Command): void {
     .description(
       'Reads manifests and all their images, and says what is in them and what is wrong with them.',
     )
-    .option('--tokenizer <model>', `${TOKENIZER_HELP}; corrupt prompts must have as many as clean ones`)
+    .option(
+      '--tokenizer <model>',
+      `${TOKENIZER_HELP}; corrupt prompts must replace the options token by token`,
+    )
     .addHelpText('after', '\nThe exit status is 1 if a row cannot be used.')
     .action((manifests: string[], options: { tokenizer?: string }) => check(manifests, options));
 }
 
 async function check(manifests: readonly string[], { tokenizer }: { tokenizer?: string }): Promise<void> {
-  const tokenLength = tokenizer === undefined ? undefined : await tokenLengthOf(tokenizer);
+  const encode = tokenizer === undefined ? undefined : await encoderOf(tokenizer);
   const checked: CheckedManifest[] = [];
-  for (const file of manifests) checked.push(await checkManifest(file, tokenLength));
+  for (const file of manifests) checked.push(await checkManifest(file, encode));
   console.log(
     terminalTable(checked, [
       { name: 'manifest', value: ({ file }) => file },
@@ -53,36 +60,23 @@ interface CheckedManifest {
   readonly problems: readonly Drop[];
 }
 
-async function checkManifest(
-  file: string,
-  tokenLength: ((text: string) => number) | undefined,
-): Promise<CheckedManifest> {
+async function checkManifest(file: string, encode: Encode | undefined): Promise<CheckedManifest> {
   const { pairs, report } = await readManifest(file, { invalid: 'drop' });
   const problems: Drop[] = [...report.drops];
   const images = imagesOf(pairs).map((image) => ({ file: image, source: image }));
   const sound = new Set((await soundImages(images, problems)).map((image) => image.file));
   const usable = pairs.filter((pair) => {
     if (!sound.has(pair.cleanImage) || !sound.has(pair.corruptImage)) return false;
-    const problem = promptProblem(pair, tokenLength);
+    const problem = promptProblem(pair, encode);
     if (problem) problems.push({ source: `${file} ${pair.id}`, ...problem });
     return !problem;
   });
   return { file, rows: report.read, pairs: usable, problems };
 }
 
-function promptProblem(
-  pair: Pair,
-  tokenLength: ((text: string) => number) | undefined,
-): Omit<Drop, 'source'> | undefined {
-  const { cleanPrompt, corruptPrompt, correct, incorrect } = pair;
-  if (correctFirst(pair) === undefined) {
-    const detail = `"${correct}" and "${incorrect}" do not stand left and right of "or" in "${cleanPrompt}"`;
-    return { reason: 'option-not-in-prompt', detail };
-  }
-  const [clean, corrupt] = [tokenLength?.(cleanPrompt), tokenLength?.(corruptPrompt)];
-  if (clean === corrupt) return undefined;
-  const detail = `"${cleanPrompt}" has ${clean} tokens, "${corruptPrompt}" ${corrupt}`;
-  return { reason: 'token-length', detail };
+function promptProblem(pair: Pair, encode: Encode | undefined): Problem | undefined {
+  if (correctFirst(pair) === undefined) return noOptions(pair);
+  return encode && textProblem(pair, encode);
 }
 
 const imagesOf = (pairs: readonly Pair[]): string[] => [
