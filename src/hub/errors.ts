@@ -10,17 +10,30 @@ export class NetworkError extends NoticeError {
   /** The pause the server asked for. */
   readonly retryAfterMs: number | undefined;
 
-  /** @param what what went wrong at this URL; the message names both */
+  /** @param what what went wrong at this URL, perhaps in the server's words; the message names both */
   constructor(
     url: string,
     what: string,
     details: { status?: number; temporary: boolean; retryAfterMs?: number | undefined },
     options?: ErrorOptions,
   ) {
-    super('network', `${url}: ${what}`, options);
-    this.url = url;
+    const shown = withoutPassword(url);
+    super('network', oneLine(`${shown}: ${what}`), options);
+    this.url = shown;
     this.status = details.status;
     this.temporary = details.temporary;
     this.retryAfterMs = details.retryAfterMs;
   }
+}
+
+const LONGEST = 600;
+
+/** A text that a server chose, as part of a message: one line of limited length that cannot steer a terminal. */
+export function oneLine(text: string): string {
+  const line = text.replace(/[\p{C}\s]+/gu, ' ').trim();
+  return line.length > LONGEST ? `${line.slice(0, LONGEST)}…` : line;
+}
+
+function withoutPassword(url: string): string {
+  return url.replace(/^(\w+:\/\/)[^/?#]*@/, '$1');
 }

@@ -124,6 +124,15 @@ async function openFile(source: ByteSource): Promise<SafetensorsFile> {
   }
 }
 
+/**
+ * The shards that a folder's index names, each once.
+ *
+ * @throws WeightsError, ModelFileError: no index, or a damaged one
+ */
+export async function shardNames(source: ModelSource): Promise<string[]> {
+  return [...new Set((await readIndex(source)).values())];
+}
+
 /** Tensor name → shard's file name. */
 async function readIndex(source: ModelSource): Promise<Map<string, string>> {
   const probe = await source.open(INDEX_FILE);

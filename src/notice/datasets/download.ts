@@ -4,7 +4,7 @@
 import { appendFile, mkdir, readdir, readFile, rename, truncate } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { NetworkError, type RetryOptions } from '../../hub/index.ts';
+import { type HttpOptions, NetworkError } from '../../hub/index.ts';
 import { discardPartial, downloadTo } from '../../platform/node/hub/index.ts';
 import { mapConcurrent } from './concurrent.ts';
 import { DataError } from './errors.ts';
@@ -16,7 +16,7 @@ export interface ImageDownload {
   readonly url: string;
 }
 
-export interface ImageDownloadOptions extends RetryOptions {
+export interface ImageDownloadOptions extends HttpOptions {
   /** Where the images go, as `{name}.{extension of what it is}`. Unfinished ones wait beside it in `{folder}.partial`. */
   readonly folder: string;
   /** JSON lines, one per finished download. Default `{folder}.downloads.jsonl`. */

@@ -1,17 +1,18 @@
 // SVO questions mended by a language model behind any OpenAI-compatible endpoint, as the paper did with GPT-3.5, but at
 // temperature 0 and with every answer kept on disk: a second build asks nothing and gives the same text.
 
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NoticeError } from '../../errors.ts';
-import { fetchText, NetworkError, type RetryOptions } from '../../hub/index.ts';
+import { fetchText, type HttpOptions, NetworkError } from '../../hub/index.ts';
 import { type CharRange, findOptions } from '../../inputs/index.ts';
+import { nodeFetch } from '../../platform/node/fetch.ts';
 import { wordForms } from './english.ts';
 import { DataError } from './errors.ts';
 import { ROLES, rawQuestion, type SvoGrammar, type SvoPrompt, type SvoQuestion } from './svo-grammar.ts';
 
-export interface EndpointOptions extends RetryOptions {
+export interface EndpointOptions extends HttpOptions {
   /** Up to and with the version: "https://api.openai.com/v1". */
   readonly baseUrl: string;
   readonly model: string;
@@ -53,7 +54,7 @@ async function cachedAnswer(body: string, options: EndpointOptions): Promise<str
 
   const answer = await ask(body, options);
   await mkdir(options.cache, { recursive: true });
-  const written = `${file}.${process.pid}.tmp`;
+  const written = `${file}.${randomUUID()}.tmp`;
   await writeFile(written, JSON.stringify({ request: JSON.parse(body), answer }));
   await rename(written, file);
   return answer;
@@ -67,7 +68,7 @@ async function ask(body: string, options: EndpointOptions): Promise<string> {
   };
   let text: string;
   try {
-    text = await fetchText(url, { method: 'POST', headers, body }, options);
+    text = await fetchText(url, { method: 'POST', headers, body }, { fetch: nodeFetch, ...options });
   } catch (error) {
     if (error instanceof NetworkError && (error.status === 401 || error.status === 403)) {
       throw new NoticeError('usage', `${url} refuses the API key (HTTP ${error.status}).`, { cause: error });

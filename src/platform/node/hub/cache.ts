@@ -3,45 +3,41 @@
 //   blobs/{sha256 | git sha-1}    file contents, once each
 //   snapshots/{commit}/{path}     relative links to blobs; a snapshot is a model folder
 
+import { randomUUID } from 'node:crypto';
 import { copyFile, mkdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
-import { getHFHubCachePath, getRepoFolderName } from '@huggingface/hub';
+import { getRepoFolderName } from '@huggingface/hub';
 import { NoticeError } from '../../../errors.ts';
-
-export const COMMIT = /^[0-9a-f]{40}$/;
-/** `owner/name`, or `name` for the oldest models. */
-const MODEL_ID = /^(?!.*(\.\.|--))(?:[A-Za-z0-9][\w.-]*\/)?[A-Za-z0-9][\w.-]*$/;
-
-/** Whether a text can be the id of a model on the hub. */
-export function isModelId(text: string): boolean {
-  return MODEL_ID.test(text);
-}
+import { COMMIT, checkRevision, isModelId } from '../../../hub/index.ts';
+import { hubCacheFolder } from './environment.ts';
 
 /** One model's folder of the cache. */
 export class ModelCache {
   readonly folder: string;
+  /** Stands for the right to write to the folder. */
+  readonly claim: string;
 
   /**
-   * @param root default: HF_HUB_CACHE, or the place under HF_HOME that huggingface_hub uses
+   * @param root default: as huggingface_hub, from HF_HUB_CACHE and HF_HOME
    * @throws NoticeError usage: no model id
    */
-  constructor(id: string, root: string = getHFHubCachePath()) {
+  constructor(id: string, root: string = hubCacheFolder()) {
     if (!isModelId(id)) throw new NoticeError('usage', `"${id}" is no model id; expected owner/name.`);
-    this.folder = join(root, getRepoFolderName({ name: id, type: 'model' }));
+    const name = getRepoFolderName({ name: id, type: 'model' });
+    this.folder = join(root, name);
+    this.claim = join(root, '.locks', name, 'notice.claim');
   }
 
   /** The commit a revision stands for here: itself, or what its last complete pull found. */
   async commitOf(revision: string): Promise<string | undefined> {
     if (COMMIT.test(revision)) return revision;
-    const commit = await readFile(this.#ref(revision), 'utf8').catch(() => undefined);
-    return commit?.trim();
+    const commit = (await readFile(this.#ref(revision), 'utf8').catch(() => ''))?.trim();
+    return COMMIT.test(commit) ? commit : undefined;
   }
 
   async setCommit(revision: string, commit: string): Promise<void> {
     if (revision === commit) return;
-    const file = this.#ref(revision);
-    await mkdir(dirname(file), { recursive: true });
-    await writeFile(file, commit);
+    await appear(this.#ref(revision), (made) => writeFile(made, commit));
   }
 
   snapshot(commit: string): string {
@@ -52,26 +48,39 @@ export class ModelCache {
     return join(this.folder, 'blobs', hash);
   }
 
+  /** Where a blob is loaded to. Python's names are others: two programs that write one file would spoil it. */
+  partial(hash: string): string {
+    return `${this.blob(hash)}.notice.incomplete`;
+  }
+
   /** Makes a blob appear in a snapshot, as a copy where links cannot be made. */
   async link(hash: string, commit: string, path: string): Promise<void> {
     const file = join(this.snapshot(commit), path);
-    await mkdir(dirname(file), { recursive: true });
-    // Made beside and renamed, so that the name always leads to a whole file.
-    const made = `${file}.${process.pid}.tmp`;
-    await rm(made, { force: true });
-    try {
-      await symlink(relative(dirname(file), this.blob(hash)), made);
-    } catch {
-      await copyFile(this.blob(hash), made);
-    }
-    await rename(made, file);
+    await appear(file, async (made) => {
+      try {
+        await symlink(relative(dirname(file), this.blob(hash)), made);
+      } catch {
+        await copyFile(this.blob(hash), made);
+      }
+    });
   }
 
   #ref(revision: string): string {
-    if (!/^[\w.-]+(\/[\w.-]+)*$/.test(revision) || revision.includes('..')) {
-      throw new NoticeError('usage', `"${revision}" is no revision; expected a branch, a tag or a commit.`);
-    }
+    checkRevision(revision);
     return join(this.folder, 'refs', revision);
+  }
+}
+
+/** Made beside and renamed, so that the name always leads to a whole file, whoever else makes it. */
+async function appear(file: string, make: (made: string) => Promise<void>): Promise<void> {
+  await mkdir(dirname(file), { recursive: true });
+  const made = `${file}.${randomUUID()}.tmp`;
+  try {
+    await make(made);
+    await rename(made, file);
+  } catch (error) {
+    await rm(made, { force: true });
+    throw error;
   }
 }
 

@@ -1,19 +1,28 @@
 // Downloads to a file that go on where they stopped.
 
-import { open, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { NetworkError } from '../../../hub/errors.ts';
-import { type RetryOptions, request, retrying, type SilenceTimer } from '../../../hub/http.ts';
+import {
+  bodyPieces,
+  checkLength,
+  type HttpOptions,
+  request,
+  retrying,
+  type Watch,
+} from '../../../hub/http.ts';
+import { nodeFetch } from '../fetch.ts';
 
-export interface DownloadOptions extends RetryOptions {
+export interface DownloadOptions extends HttpOptions {
   readonly headers?: Readonly<Record<string, string>>;
-  /** A longer file is refused. */
-  readonly maxBytes?: number;
+  /** The file's size in bytes, if it is known: any other is refused. */
+  readonly size?: number;
   readonly onProgress?: (received: number, total: number | undefined) => void;
 }
 
 /**
  * Downloads a file to `partial`, going on where an earlier call stopped if the server's file is still the same one
- * (Range and If-Range, with the ETag or date kept in `partial` + ".validator"). The caller checks and renames it.
+ * (Range and If-Range, with the ETag or date kept in `partial` + ".validator"). Of two processes that write one file each
+ * writes the same bytes to the same places. The caller checks and renames it.
  * @returns its size in bytes
  * @throws NetworkError
  */
@@ -22,8 +31,8 @@ export async function downloadTo(
   partial: string,
   options: DownloadOptions = {},
 ): Promise<number> {
-  const size = () => sizeOf(partial);
-  const bytes = await retrying(url, options, (timer) => downloadOnce(url, partial, options, timer), size);
+  const progress = () => sizeOf(partial);
+  const bytes = await retrying(url, options, (watch) => downloadOnce(url, partial, options, watch), progress);
   await rm(validatorFile(partial), { force: true });
   return bytes;
 }
@@ -40,7 +49,7 @@ async function downloadOnce(
   url: string,
   partial: string,
   options: DownloadOptions,
-  timer: SilenceTimer,
+  watch: Watch,
 ): Promise<number> {
   const validator = await readFile(validatorFile(partial), 'utf8').catch(() => undefined);
   const have = validator === undefined ? 0 : await sizeOf(partial);
@@ -50,56 +59,87 @@ async function downloadOnce(
     headers.set('Range', `bytes=${have}-`);
     headers.set('If-Range', validator);
   }
+  const again = async (why: string) => {
+    await discardPartial(partial);
+    return new NetworkError(url, `${why}; starting again`, { temporary: true });
+  };
   let response: Response;
   try {
-    response = await request(url, { headers }, timer);
+    response = await request(url, { headers }, watch, { fetch: nodeFetch, ...options });
   } catch (error) {
     if (!(error instanceof NetworkError && error.status === 416)) throw error;
-    await rm(validatorFile(partial), { force: true });
-    throw new NetworkError(url, 'the rest is refused; starting again', { temporary: true });
+    throw await again('the rest is refused');
   }
-  const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get('Content-Range') ?? '');
+  const announced = announcedLength(response);
   const resumed = response.status === 206;
-  if (resumed && Number(range?.[1]) !== have) {
-    await rm(validatorFile(partial), { force: true });
-    throw new NetworkError(url, 'another part of the file came than asked for', { temporary: true });
+  const total = resumed ? totalOfRest(response, have) : announced;
+  if (resumed && (total === undefined || (announced !== undefined && announced !== total - have))) {
+    await response.body?.cancel();
+    throw await again('another part of the file came than asked for');
   }
-  const length = response.headers.get('Content-Length');
-  const total = resumed ? Number(range?.[2]) : length === null ? undefined : Number(length);
-  checkLength(url, total ?? 0, options.maxBytes);
+  try {
+    checkLength(url, total ?? 0, options.maxBytes);
+    checkSize(url, total, options.size);
+  } catch (error) {
+    await response.body?.cancel();
+    throw error;
+  }
   if (!resumed) await keepValidator(partial, response.headers);
 
-  const file = await open(partial, resumed ? 'a' : 'w');
+  const most = total ?? options.size;
   let received = resumed ? have : 0;
+  const file = await open(partial, resumed ? 'r+' : 'w');
   try {
-    for await (const chunk of response.body ?? []) {
-      timer.restart();
-      received += chunk.length;
-      checkLength(url, received, options.maxBytes);
-      await file.writeFile(chunk);
+    for await (const piece of bodyPieces(response, watch)) {
+      if (most !== undefined && received + piece.length > most)
+        throw await again(`sends more than the ${most} bytes of the file`);
+      checkLength(url, received + piece.length, options.maxBytes);
+      await writeAll(file, piece, received);
+      received += piece.length;
       options.onProgress?.(received, total);
     }
+    await file.sync(); // what is renamed next must not be lost in a power cut
   } finally {
     await file.close();
   }
-  if (total !== undefined && received !== total) {
-    throw new NetworkError(url, `ended after ${received} of ${total} bytes`, { temporary: true });
-  }
+  if (most !== undefined && received !== most)
+    throw new NetworkError(url, `ended after ${received} of ${most} bytes`, { temporary: true });
   return received;
 }
 
+/** The file's size, if the answer is all that follows the first `have` bytes. */
+function totalOfRest(response: Response, have: number): number | undefined {
+  const range = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(response.headers.get('Content-Range') ?? '');
+  const [first, last, total] = (range ?? []).slice(1).map(Number);
+  return first === have && last === Number(total) - 1 && Number(total) > have ? total : undefined;
+}
+
+/** The length of the body as it is read: a server's that compresses although it was asked not to is another. */
+function announcedLength({ headers }: Response): number | undefined {
+  const length = headers.get('Content-Length');
+  return length === null || isCompressed(headers) ? undefined : Number(length);
+}
+
+const isCompressed = (headers: Headers): boolean =>
+  (headers.get('Content-Encoding') ?? 'identity') !== 'identity';
+
+function checkSize(url: string, total: number | undefined, size: number | undefined): void {
+  if (size !== undefined && total !== undefined && total !== size)
+    throw new NetworkError(url, `has ${total} bytes, expected ${size}`, { temporary: false });
+}
+
+/** Keeps what tells whether the server's file is still the same. */
 async function keepValidator(partial: string, headers: Headers): Promise<void> {
   const etag = headers.get('ETag');
-  const strong = etag?.startsWith('W/') ? undefined : etag;
-  const validator = strong ?? headers.get('Last-Modified');
-  if (validator) await writeFile(validatorFile(partial), validator);
+  const validator = etag?.startsWith('"') ? etag : headers.get('Last-Modified');
+  if (validator && /^[\x20-\x7e]{1,500}$/.test(validator) && !isCompressed(headers))
+    await writeFile(validatorFile(partial), validator);
   else await rm(validatorFile(partial), { force: true });
 }
 
-function checkLength(url: string, bytes: number, most: number | undefined): void {
-  if (most !== undefined && bytes > most) {
-    throw new NetworkError(url, `longer than ${most} bytes`, { temporary: false });
-  }
+async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; )
+    done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
 }
 
 async function sizeOf(file: string): Promise<number> {

@@ -1,6 +1,4 @@
-export { isModelId, ModelCache } from './cache.ts';
 export { type DownloadOptions, discardPartial, downloadTo } from './download.ts';
-export { missingFiles } from './files.ts';
 export {
   type HubSettings,
   type PulledModel,
@@ -8,4 +6,4 @@ export {
   type PullProgress,
   pullModel,
 } from './pull.ts';
-export { type ResolvedModel, resolveModel, splitRevision } from './resolve.ts';
+export { type ResolvedModel, resolveModel } from './resolve.ts';

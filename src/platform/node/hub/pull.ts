@@ -2,21 +2,34 @@
 
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, rename } from 'node:fs/promises';
+import { mkdir, rename, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { HubApiError, type ListFileEntry, listFiles, modelInfo } from '@huggingface/hub';
 import { NoticeError } from '../../../errors.ts';
-import { NetworkError } from '../../../hub/errors.ts';
-import { neededFiles } from '../../../hub/files.ts';
-import { asNetworkError, type RetryOptions } from '../../../hub/http.ts';
+import {
+  authorization,
+  checkRevision,
+  explainRefusal,
+  type HttpOptions,
+  neededFiles,
+  type Repository,
+  type RepositoryFile,
+  readRepository,
+  SINGLE,
+  splitRevision,
+} from '../../../hub/index.ts';
+import { shardNames } from '../../../weights/checkpoint.ts';
+import { withClaim } from '../claim.ts';
+import { nodeFetch } from '../fetch.ts';
+import { nodeFolder } from '../files.ts';
 import { fileSize, ModelCache } from './cache.ts';
 import { discardPartial, downloadTo } from './download.ts';
-import { type ResolvedModel, resolveModel, splitRevision } from './resolve.ts';
+import { hubEndpoint, hubOffline, hubSilenceMs, hubToken } from './environment.ts';
+import { type ResolvedModel, resolveModel } from './resolve.ts';
 
 export interface HubSettings {
   /** The hub's address. Default HF_ENDPOINT, else https://huggingface.co. */
   readonly endpoint?: string;
-  /** Access token, for gated and private models. Default HF_TOKEN. */
+  /** Access token, for gated and private models. Default HF_TOKEN, else what `hf auth login` keeps. */
   readonly token?: string;
   /** Default: as huggingface_hub, from HF_HUB_CACHE and HF_HOME. */
   readonly cacheDir?: string;
@@ -24,8 +37,16 @@ export interface HubSettings {
   readonly offline?: boolean;
 }
 
-export interface PullOptions extends HubSettings, RetryOptions {
+export interface PullOptions extends HubSettings, Omit<HttpOptions, 'maxBytes'> {
+  /** A larger model is refused. Default 1 TiB. */
+  readonly maxModelBytes?: number;
+  /** A larger config, tokenizer or index is refused. Default 256 MiB. */
+  readonly maxSettingsBytes?: number;
+  /** A longer answer about the model's files is refused. Default 32 MiB. */
+  readonly maxAnswerBytes?: number;
   readonly onProgress?: (progress: PullProgress) => void;
+  /** Called if another process pulls the same model: this one waits. */
+  readonly onWait?: (owner: string) => void;
 }
 
 export interface PullProgress {
@@ -38,71 +59,130 @@ export interface PullProgress {
 export interface PulledModel extends ResolvedModel {
   readonly id: string;
   readonly commit: string;
-  readonly files: readonly { readonly path: string; readonly size: number; readonly downloaded: boolean }[];
+  readonly files: readonly PulledFile[];
+}
+
+interface PulledFile {
+  readonly path: string;
+  readonly size: number;
+  readonly downloaded: boolean;
 }
 
 /**
  * Pulls the safetensors, configs and tokenizer of a model, "owner/name" or "owner/name@revision" (default main), and
  * returns its snapshot folder. What the cache has is not loaded again; what was cut off is gone on with.
- * @throws NoticeError usage: no such model or revision, no access, offline and not in the cache; weights: no
- *   safetensors, or a file that does not match its hash; NetworkError: the hub cannot be reached
+ * @throws NoticeError usage: no such model or revision, no access, no room, offline and not in the cache; weights: no
+ *   safetensors, or a file that does not match its hash; NetworkError: the hub cannot be reached, or is none
  */
 export async function pullModel(model: string, options: PullOptions = {}): Promise<PulledModel> {
   const { id, revision } = splitRevision(model);
-  const settings = withEnvironment(options);
-  const cache = new ModelCache(id, settings.cacheDir);
-  if (settings.offline) return await cachedModel(model, options.cacheDir);
+  const cache = new ModelCache(id, options.cacheDir);
+  checkRevision(revision);
+  if (options.offline ?? hubOffline()) return await cachedModel(model, options.cacheDir);
 
-  const hub = { hubUrl: settings.endpoint, ...(settings.token && { accessToken: settings.token }) };
-  const { commit, entries } = await askHub(model, settings.endpoint, async () => {
-    const { sha } = await modelInfo({ name: id, revision, additionalFields: ['sha'], ...hub });
-    const files: ListFileEntry[] = [];
-    for await (const entry of listFiles({ repo: id, revision: sha, ...hub })) files.push(entry);
-    return { commit: sha, entries: files.filter(({ type }) => type === 'file') };
+  const endpoint = hubEndpoint(options.endpoint);
+  const token = await hubToken(options.token);
+  const silenceMs = options.silenceMs ?? hubSilenceMs();
+  const http = { fetch: nodeFetch, ...options, ...(silenceMs && { silenceMs }) };
+  return await explainRefusal(model, endpoint, async () => {
+    const maxBytes = options.maxAnswerBytes;
+    const hub = { ...http, ...(maxBytes !== undefined && { maxBytes }), endpoint, token };
+    const repository = await readRepository(id, revision, hub);
+    const job = { model, id, repository, cache, endpoint, token, options: http };
+    const files = await withClaim(cache.claim, () => pullFiles(job), options);
+    // Last, so that a branch never leads to half a model.
+    await cache.setCommit(revision, repository.commit);
+    return { id, commit: repository.commit, folder: cache.snapshot(repository.commit), files };
   });
-  const { weights, settings: others } = neededFiles(entries.map(({ path }) => path));
-  if (weights.length === 0) {
-    const found = entries.map(({ path }) => path).join(', ');
-    throw new NoticeError('weights', `${model} has no safetensors weights. Its files: ${found}.`);
-  }
-  const files: { path: string; size: number; downloaded: boolean }[] = [];
-  for (const path of [...others, ...weights]) {
-    const entry = entries.find((candidate) => candidate.path === path) as ListFileEntry;
-    const url = `${settings.endpoint}/${id}/resolve/${commit}/${encodeURIComponent(path)}`;
-    const { hash, downloaded } = await pullBlob(cache, url, entry, settings.token, options);
-    await cache.link(hash, commit, path);
-    files.push({ path, size: entry.size, downloaded });
-  }
-  // Last, so that a branch never leads to half a model.
-  await cache.setCommit(revision, commit);
-  return { id, commit, folder: cache.snapshot(commit), files };
 }
 
-/** Blobs are named as huggingface_hub names them: by SHA-256 in LFS, else by git's SHA-1. */
-async function pullBlob(
-  cache: ModelCache,
-  url: string,
-  entry: ListFileEntry,
-  token: string | undefined,
-  options: PullOptions,
-): Promise<{ hash: string; downloaded: boolean }> {
-  const hash = entry.lfs?.oid ?? entry.oid;
-  if (!hash) throw new NoticeError('weights', `The hub gives no hash for ${url}: it cannot be checked.`);
+/** A pull of one commit. */
+interface Job {
+  readonly model: string;
+  readonly id: string;
+  readonly repository: Repository;
+  readonly cache: ModelCache;
+  readonly endpoint: string;
+  readonly token: string | undefined;
+  readonly options: PullOptions;
+}
+
+async function pullFiles(job: Job): Promise<PulledFile[]> {
+  const { model, repository, cache } = job;
+  const { settings, weights } = neededFiles(repository.files.keys());
+  if (!weights) {
+    const paths = [...repository.files.keys()];
+    const found = paths.slice(0, 20).join(', ') + (paths.length > 20 ? ', …' : '');
+    throw new NoticeError('weights', `${model} has no safetensors weights. Its files: ${found}.`);
+  }
+  const { maxSettingsBytes = 256 * 1024 ** 2, maxModelBytes = 1024 ** 4 } = job.options;
+  if (weights === SINGLE)
+    return [
+      ...(await pullAll(job, settings, maxSettingsBytes)),
+      ...(await pullAll(job, [weights], maxModelBytes)),
+    ];
+  const small = await pullAll(job, [...settings, weights], maxSettingsBytes);
+  // The files that the index names, by the rule of those who read the weights.
+  const shards = await shardNames(nodeFolder(cache.snapshot(repository.commit)));
+  return [...small, ...(await pullAll(job, shards, maxModelBytes))];
+}
+
+/** @param most bytes of all these files together */
+async function pullAll(job: Job, paths: readonly string[], most: number): Promise<PulledFile[]> {
+  const { model, repository, cache } = job;
+  const files = paths.map((path) => {
+    const file = repository.files.get(path);
+    if (!file) throw new NoticeError('weights', `${model} has no file ${path}, which its index names.`);
+    return file;
+  });
+  const total = files.reduce((sum, { size }) => sum + size, 0);
+  if (total > most)
+    throw new NoticeError('weights', `${model}: ${paths.join(', ')} have ${total} bytes, at most ${most}.`);
+  await checkRoom(job, files);
+  const pulled: PulledFile[] = [];
+  for (const file of files) {
+    const downloaded = await pullBlob(job, file);
+    await cache.link(file.hash, repository.commit, file.path);
+    pulled.push({ path: file.path, size: file.size, downloaded });
+  }
+  return pulled;
+}
+
+async function checkRoom({ model, cache }: Job, files: readonly RepositoryFile[]): Promise<void> {
+  let missing = 0;
+  for (const { hash, size } of files)
+    if ((await fileSize(cache.blob(hash))) !== size)
+      missing += Math.max(0, size - ((await fileSize(cache.partial(hash))) ?? 0));
+  await mkdir(dirname(cache.blob('x')), { recursive: true });
+  const { bavail, bsize } = await statfs(cache.folder);
+  const free = bavail * bsize;
+  // Some file systems do not know, and say 0.
+  if (free > 0 && missing > free)
+    throw new NoticeError(
+      'usage',
+      `${model} needs ${missing} bytes more, and ${cache.folder} has room for ${free}. HF_HUB_CACHE names another folder.`,
+    );
+}
+
+/**
+ * Loads a file unless it is there. Blobs are named as huggingface_hub names them, by their hashes.
+ * @returns whether it was loaded
+ */
+async function pullBlob(job: Job, { path, size, hash, inLfs }: RepositoryFile): Promise<boolean> {
+  const { id, repository, cache, endpoint, token, options } = job;
   const blob = cache.blob(hash);
-  if ((await fileSize(blob)) === entry.size) return { hash, downloaded: false };
-  await mkdir(dirname(blob), { recursive: true });
-  const partial = `${blob}.incomplete`;
-  const { path, size } = entry;
+  if ((await fileSize(blob)) === size) return false;
+  const partial = cache.partial(hash);
+  const url = `${endpoint}/${id}/resolve/${repository.commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
   // A whole one is left where a pull ended between download and check.
-  if ((await fileSize(partial)) !== size) {
+  if ((await fileSize(partial)) !== size)
     await downloadTo(url, partial, {
       ...options,
-      ...(token && { headers: { Authorization: `Bearer ${token}` } }),
-      maxBytes: size,
+      headers: authorization(token),
+      size,
       onProgress: (received) => options.onProgress?.({ path, received, total: size }),
     });
-  }
-  const found = entry.lfs ? await digest('sha256', partial) : await digest('sha1', partial, `blob ${size}\0`);
+  const found = await digest(hash.length === 40 ? 'sha1' : 'sha256', partial, inLfs ? '' : `blob ${size}\0`);
   if (found !== hash) {
     await discardPartial(partial);
     throw new NoticeError(
@@ -111,10 +191,10 @@ async function pullBlob(
     );
   }
   await rename(partial, blob);
-  return { hash, downloaded: true };
+  return true;
 }
 
-async function digest(algorithm: 'sha1' | 'sha256', file: string, header = ''): Promise<string> {
+async function digest(algorithm: 'sha1' | 'sha256', file: string, header: string): Promise<string> {
   const hash = createHash(algorithm).update(header);
   for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
   return hash.digest('hex');
@@ -124,39 +204,4 @@ async function cachedModel(model: string, cacheDir: string | undefined): Promise
   const { id, commit, folder } = await resolveModel(model, cacheDir);
   if (!id || !commit) throw new NoticeError('usage', `"${model}" is a folder; there is nothing to pull.`);
   return { id, commit, folder, files: [] };
-}
-
-function withEnvironment(options: HubSettings): HubSettings & { endpoint: string; offline: boolean } {
-  const { env } = process;
-  const endpoint = (options.endpoint || env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '');
-  const token = options.token ?? env.HF_TOKEN;
-  const offline = options.offline ?? /^(1|on|yes|true)$/i.test(env.HF_HUB_OFFLINE ?? '');
-  return { ...options, endpoint, token, offline };
-}
-
-/** Runs requests of @huggingface/hub and says in the user's words what went wrong. */
-async function askHub<T>(model: string, endpoint: string, ask: () => Promise<T>): Promise<T> {
-  try {
-    return await ask();
-  } catch (error) {
-    if (error instanceof HubApiError) {
-      const { statusCode: status, message } = error;
-      if (status === 401 || status === 403) {
-        const cure = 'Check the id, accept the terms on its page if it is gated, and set HF_TOKEN';
-        throw new NoticeError('usage', `${endpoint} gives no access to ${model}: ${message}. ${cure}.`, {
-          cause: error,
-        });
-      }
-      if (status === 404) {
-        throw new NoticeError('usage', `${endpoint} has no model or revision ${model}: ${message}`, {
-          cause: error,
-        });
-      }
-      throw new NetworkError(error.url, message, { status, temporary: status >= 500 }, { cause: error });
-    }
-    if (error instanceof TypeError && error.message.includes("'hf_'")) {
-      throw new NoticeError('usage', 'HF_TOKEN must begin with "hf_".', { cause: error });
-    }
-    throw asNetworkError(endpoint, error);
-  }
 }

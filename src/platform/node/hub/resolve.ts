@@ -3,7 +3,8 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NoticeError } from '../../../errors.ts';
-import { fileSize, isModelId, ModelCache } from './cache.ts';
+import { isModelId, splitRevision } from '../../../hub/index.ts';
+import { fileSize, ModelCache } from './cache.ts';
 import { missingFiles } from './files.ts';
 
 export interface ResolvedModel {
@@ -50,10 +51,4 @@ export async function resolveModel(idOrFolder: string, cacheDir?: string): Promi
     );
   }
   return { folder, id, commit };
-}
-
-/** "owner/name@revision" in two; the revision is "main" if it is left out. */
-export function splitRevision(text: string): { id: string; revision: string } {
-  const [id = '', revision = 'main'] = text.split('@', 2);
-  return { id, revision };
 }
