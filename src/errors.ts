@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'config' // a model folder that is incomplete or of an unsupported kind
   | 'image'
   | 'text'
+  | 'file' // a file that cannot be written
   | 'network' // a server that cannot be reached or answers wrongly
   | 'data' // a data set or manifest row
   | 'hook' // unknown hook point, or an intervention that cannot apply there

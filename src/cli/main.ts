@@ -15,6 +15,8 @@ import { reproduceCommand } from './commands/reproduce.ts';
 import { mergeCommand, runCommand } from './commands/run.ts';
 import { sweepCommand } from './commands/sweep.ts';
 import { traceCommand } from './commands/trace.ts';
+import { watchOutput } from './output.ts';
+import { stopBars } from './progress.ts';
 
 /** Exit status of a mistake in the command line itself, as usual in Unix. */
 const USAGE_STATUS = 2;
@@ -52,21 +54,26 @@ export function program(): Command {
 /** Runs a command line; sets the process's exit status. */
 export async function run(argv: readonly string[]): Promise<void> {
   const command = program();
+  watchOutput();
+  let status = 0;
   try {
     await command.parseAsync([...argv]);
-    // Dawn keeps the event loop alive while its device exists.
-    process.exitCode ??= 0;
   } catch (error) {
-    process.exitCode = report(error, argv.includes('--debug'));
+    stopBars();
+    status = report(error, argv.includes('--debug'));
   }
+  stopBars();
+  process.exitCode = status || process.exitCode || 0;
 }
 
 function report(error: unknown, debug: boolean): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_STATUS;
   const known = error instanceof NoticeError;
   const message = printable(error instanceof Error ? error.message : String(error));
+  // The system's own words say what is wrong, and mostly with which file.
+  const explained = known || (error instanceof Error && 'syscall' in error);
   if (debug) console.error(error);
-  else if (known) console.error(`notice: ${message}`);
+  else if (explained) console.error(`notice: ${message}`);
   else console.error(`notice: ${message}\nThis is unexpected; --debug shows where it comes from.`);
   return known && error.code === 'usage' ? USAGE_STATUS : 1;
 }

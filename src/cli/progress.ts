@@ -1,5 +1,11 @@
 import { Presets, SingleBar } from 'cli-progress';
 
+/** Bars that are drawn: the cursor is hidden, and a timer redraws them. */
+const drawn = new Set<SingleBar>();
+
+/** What ends a process unless it is listened to. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 /** A progress bar on stderr; nothing where stderr is not a terminal. */
 export function progressBar(unit: string): {
   update: (done: number, total: number) => void;
@@ -11,12 +17,39 @@ export function progressBar(unit: string): {
   let started = false;
   return {
     update: (done, total) => {
-      if (!started) bar.start(total, 0);
+      if (!started) {
+        if (drawn.size === 0) guardTerminal();
+        drawn.add(bar);
+        bar.start(total, 0);
+      }
       started = true;
       bar.update(done);
     },
-    stop: () => {
-      if (started) bar.stop();
-    },
+    stop: () => stopBar(bar),
   };
+}
+
+/** Takes away what is drawn and gives the terminal back, whatever ended the work. */
+export function stopBars(): void {
+  for (const bar of drawn) stopBar(bar);
+}
+
+function stopBar(bar: SingleBar): void {
+  if (!drawn.delete(bar)) return;
+  bar.stop();
+  if (drawn.size > 0) return;
+  process.off('exit', stopBars);
+  for (const signal of SIGNALS) process.off(signal, endBy);
+}
+
+/** While a bar is drawn no end of the process, but SIGKILL, leaves the terminal without a cursor. */
+function guardTerminal(): void {
+  process.on('exit', stopBars);
+  for (const signal of SIGNALS) process.on(signal, endBy);
+}
+
+/** The process ends of the signal, as it would have without a bar. */
+function endBy(signal: NodeJS.Signals): void {
+  stopBars();
+  process.kill(process.pid, signal);
 }

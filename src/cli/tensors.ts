@@ -1,10 +1,11 @@
 // Samples from tensor files, tensors to files.
 
-import { stat, writeFile } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { NoticeError } from '../errors.ts';
 import type { Sample } from '../models/index.ts';
 import { fileSource } from '../platform/node/files.ts';
+import { writeWhole } from '../platform/node/whole-file.ts';
 import {
   asFloat32,
   type HostTensor,
@@ -114,15 +115,10 @@ export interface TensorOutput {
   data(): Float32Array | Int32Array | Promise<Float32Array>;
 }
 
-/** @throws NoticeError('usage') if the file cannot be written */
+/** @throws NoticeError('file') if the file cannot be written */
 export async function writeTensors(path: string, outputs: readonly TensorOutput[]): Promise<void> {
   const entries = outputs.map((output) => ({ dtype: 'F32', ...output }) as TensorEntry);
-  try {
-    await writeFile(path, safetensorsChunks(entries));
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).syscall === undefined) throw cause; // not the file system's
-    throw new NoticeError('usage', `${path} cannot be written: ${(cause as Error).message}`, { cause });
-  }
+  await writeWhole(path, safetensorsChunks(entries));
 }
 
 /**

@@ -73,7 +73,7 @@ test('a file that cannot be written', async () => {
     message: `${missing} cannot be written: there is no folder ${join(folder, 'no')}`,
   });
   await expect(writeTensors(folder, [])).rejects.toMatchObject({
-    code: 'usage',
+    code: 'file',
     message: expect.stringMatching(/ cannot be written: EISDIR/),
   });
 });

@@ -1,12 +1,10 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import type { Command } from 'commander';
-import { NoticeError } from '../../errors.ts';
 import { type Pair, readManifest, selectBalanced } from '../../notice/datasets/index.ts';
 import type { Accuracy } from '../../notice/experiment/analyse.ts';
 import { checkTasks, taskName } from '../../notice/experiment/settings.ts';
 import { formatNumber } from '../../notice/tables/format.ts';
 import { csvTable } from '../../notice/tables/table.ts';
+import { writeWhole } from '../../platform/node/whole-file.ts';
 import { addModelOptions, integer, list, type ModelOptions, positiveInteger, withModel } from '../options.ts';
 import { progressBar } from '../progress.ts';
 import { terminalTable } from '../table.ts';
@@ -71,15 +69,7 @@ async function evaluate(options: EvaluateOptions): Promise<void> {
       { name: 'flipped', value: ({ flipped }) => flipped },
     ]),
   );
-  if (out) await writeTable(out, csvTable(rows, ACCURACY_COLUMNS));
-}
-
-async function writeTable(file: string, text: string): Promise<void> {
-  try {
-    await mkdir(dirname(file), { recursive: true });
-    await writeFile(file, text);
-  } catch (cause) {
-    throw new NoticeError('usage', `--out ${file} cannot be written: ${(cause as Error).message}`, { cause });
-  }
-  console.log(`\n→ ${file}`);
+  if (!out) return;
+  await writeWhole(out, csvTable(rows, ACCURACY_COLUMNS));
+  console.log(`\n→ ${out}`);
 }

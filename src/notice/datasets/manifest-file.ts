@@ -1,7 +1,8 @@
 // Manifests on disk. In memory a pair's image paths are absolute, so that they can be opened as they are.
 
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { writeWhole } from '../../platform/node/whole-file.ts';
 import { DataError } from './errors.ts';
 import { formatManifest, formatMetadata, parseManifest, parseMetadata } from './manifest.ts';
 import type { Pair, PairMetadata } from './pair.ts';
@@ -72,9 +73,8 @@ export async function writeManifest(file: string, pairs: readonly Pair[]): Promi
       corruptImage: pathInside(folder, pair.corruptImage),
     };
   });
-  await mkdir(folder, { recursive: true });
-  await writeFile(file, formatManifest(written));
-  await writeFile(metadataFile(file), formatMetadata(written));
+  await writeWhole(file, formatManifest(written));
+  await writeWhole(metadataFile(file), formatMetadata(written));
 }
 
 const metadataFile = (csv: string): string => `${csv.replace(/\.csv$/i, '')}.jsonl`;

@@ -1,8 +1,7 @@
 // What a reader or builder leaves out is counted and named, never silently lost: each one returns its drops, and the
 // command line prints the counts and writes the list beside the manifest.
 
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { writeWhole } from '../../platform/node/whole-file.ts';
 
 /** One row, image or pair that was left out. */
 export interface Drop {
@@ -32,8 +31,7 @@ export function countDrops(drops: readonly Drop[]): Record<string, number> {
 
 /** Writes one JSON line per drop, making the folder if need be. */
 export async function writeDrops(file: string, drops: readonly Drop[]): Promise<void> {
-  await mkdir(dirname(file), { recursive: true });
-  await writeFile(file, drops.map((drop) => `${JSON.stringify(drop)}\n`).join(''));
+  await writeWhole(file, drops.map((drop) => `${JSON.stringify(drop)}\n`).join(''));
 }
 
 /** The first few drops as lines of an error message. */

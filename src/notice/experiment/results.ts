@@ -8,9 +8,10 @@
 //   attention/{task}.safetensors    attention of every head at the answer's tokens, clean run
 //   tables/*.csv  figures/*.png     made of the above
 
-import { access, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { access, mkdir, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { NoticeError } from '../../errors.ts';
+import { writeWhole } from '../../platform/node/whole-file.ts';
 import { listParts, partName } from '../tables/parquet.ts';
 import type { MeasuredControls } from './measure.ts';
 import { type ExperimentSettings, fingerprint } from './settings.ts';
@@ -107,10 +108,7 @@ export class ResultsFolder {
 
   /** Writes a file whole: it appears when it is complete. */
   async write(names: readonly string[], content: string | Uint8Array): Promise<void> {
-    const path = this.file(...names);
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(`${path}.tmp`, content);
-    await rename(`${path}.tmp`, path);
+    await writeWhole(this.file(...names), content);
   }
 
   async cellsPath(sample: number): Promise<string> {

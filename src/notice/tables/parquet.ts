@@ -1,25 +1,26 @@
 // Cells in Parquet files: one part for every few samples while a run goes on, one file when it is done.
 
-import { open, readdir, rename, rm } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { asyncBufferFromFile, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
 import { fileWriter, parquetWriteRows } from 'hyparquet-writer';
 import type { CellRow } from '../../analysis/cell.ts';
 import type { Cells } from '../../analysis/effects.ts';
 import { NoticeError } from '../../errors.ts';
+import { fillWhole } from '../../platform/node/whole-file.ts';
 import { type CellColumn, cellColumns, cellSchema, checkCell } from './cell-schema.ts';
 
 /** Rows of a row group, always the same, so that a file's bytes depend on its rows and on nothing else. */
 const ROW_GROUP_ROWS = 50_000;
 
 /**
- * Writes a file of cells. It appears under its name only when it is complete; a crash leaves `{path}.tmp` behind.
- * Memory holds one row group, whatever the number of cells.
+ * Writes a file of cells. It appears under its name only when it is complete. Memory holds one row group, whatever the
+ * number of cells.
  * @returns number of rows
- * @throws NoticeError('data') for a cell that has no place in the schema, as a NaN; then no file is left
+ * @throws NoticeError('data') for a cell that has no place in the schema, as a NaN, NoticeError('file'); then no file is
+ *   left
  */
 export async function writeCells(path: string, cells: Cells): Promise<number> {
-  const temporary = `${path}.tmp`;
   let rows = 0;
   const counted = async function* () {
     for await (const cell of cells) {
@@ -27,23 +28,16 @@ export async function writeCells(path: string, cells: Cells): Promise<number> {
       yield checkCell(cell);
     }
   };
-  try {
-    await parquetWriteRows({
+  await fillWhole(path, (temporary) =>
+    parquetWriteRows({
       writer: fileWriter(temporary),
       rows: counted(),
       columns: cellColumns.map((name) => ({ name })),
       schema: cellSchema,
       rowGroupSize: ROW_GROUP_ROWS,
       createdBy: 'notice-webgpu',
-    });
-    const file = await open(temporary, 'r+');
-    await file.sync(); // the name must not outlive the contents in a power cut
-    await file.close();
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
+    }),
+  );
   return rows;
 }
 

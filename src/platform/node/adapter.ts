@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
 import { Gpu, type GpuOptions, identify, NoAdapterError } from '../../gpu/index.ts';
 import { spaceOutPolling } from './polling.ts';
 import { provideSwiftShader } from './swiftshader.ts';
@@ -17,6 +18,10 @@ export interface NodeGpuOptions extends GpuOptions {
 const HELP =
   'Install a Vulkan driver for your GPU (Linux: the vendor package or mesa-vulkan-drivers), or, for a machine ' +
   'without a GPU on Linux x64, the optional package @sparticuz/chromium that brings SwiftShader (`npm install --include=optional`).';
+
+const HELP_IN_WORKER =
+  ' In a worker thread whose process has loaded another Vulkan driver, open a Gpu on the main thread first, or start the ' +
+  'worker with `env: SHARE_ENV`.';
 
 /**
  * Opens a device through Dawn (npm `webgpu`), with the choices of kernels that `notice bench --tune` measured on it.
@@ -37,13 +42,32 @@ export async function openGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
     adapter = await requestAdapter(entry);
   }
   if (!entry || !adapter) {
-    throw new NoAdapterError(`No ${wanted === 'auto' ? '' : `${wanted} `}WebGPU adapter was found. ${HELP}`);
+    const kind = wanted === 'auto' ? '' : `${wanted} `;
+    throw new NoAdapterError(
+      `No ${kind}WebGPU adapter was found. ${HELP}${isMainThread ? '' : HELP_IN_WORKER}`,
+    );
   }
-  return Gpu.create(spaceOutPolling(adapter), entry, {
+  const gpu = await Gpu.create(spaceOutPolling(adapter), entry, {
     tuning: readTuning(identify(adapter.info)),
     freeHostMemory: () => process.availableMemory(),
     ...options,
   });
+  destroyAtExit(gpu);
+  return gpu;
+}
+
+/** Devices that are neither destroyed nor lost. */
+const alive = new Set<Gpu>();
+
+/** Dawn crashes when the process exits while its device works. */
+function destroyAtExit(gpu: Gpu): void {
+  process.off('exit', destroyAll).on('exit', destroyAll);
+  alive.add(gpu);
+  void gpu.device.lost.then(() => alive.delete(gpu));
+}
+
+function destroyAll(): void {
+  for (const gpu of alive) gpu.destroy();
 }
 
 function adapterFromEnvironment(): 'auto' | 'hardware' | 'software' {
