@@ -1,7 +1,7 @@
 // A model's weights: one safetensors file, or several shards with an index. Callers see tensors by name.
 
 import type { ByteSource } from './byte-source.ts';
-import { dtypeBytes } from './dtype.ts';
+import { dtypeBytes, isDtype } from './dtype.ts';
 import { WeightsError } from './errors.ts';
 import { checkFileName, type ModelSource, readJson } from './model-source.ts';
 import { openSafetensors, type SafetensorsFile, type TensorInfo } from './safetensors.ts';
@@ -94,6 +94,8 @@ export class Checkpoint {
   async *chunks(name: string, maxBytes: number): AsyncGenerator<TensorChunk, void, undefined> {
     const { begin, end, dtype } = this.info(name);
     const { source } = this.#home(name);
+    if (!isDtype(dtype))
+      throw new WeightsError(`${source.name}: tensor "${name}" is ${dtype}, which is not read`);
     const element = dtypeBytes(dtype);
     const step = Math.max(element, maxBytes - (maxBytes % element));
     for (let at = begin; at < end; at += step)

@@ -1,4 +1,5 @@
 // Element types of safetensors, and conversions between f32 and the half types that are exact to the bit.
+// A file may hold types that nothing here computes with; they are listed, counted and left where they are.
 //
 // Typed arrays have the machine's byte order; every platform with WebGPU is little-endian, as safetensors is.
 
@@ -23,7 +24,6 @@ export interface DtypeArrays {
 
 export type Dtype = keyof DtypeArrays;
 
-/** In the reference implementation's order, from small to large alignment: files are sorted by it, largest first. */
 const ARRAYS = {
   BOOL: Uint8Array,
   U8: Uint8Array,
@@ -42,15 +42,50 @@ const ARRAYS = {
   U64: BigUint64Array,
 } as const satisfies Record<Dtype, unknown>;
 
-export const DTYPES = Object.keys(ARRAYS) as readonly Dtype[];
+/** Bits of an element, in the reference implementation's order: files are sorted by it, largest first. */
+const BITS = {
+  BOOL: 8,
+  F4: 4,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  U8: 8,
+  I8: 8,
+  F8_E5M2: 8,
+  F8_E4M3: 8,
+  F8_E8M0: 8,
+  F8_E4M3FNUZ: 8,
+  F8_E5M2FNUZ: 8,
+  I16: 16,
+  U16: 16,
+  F16: 16,
+  BF16: 16,
+  I32: 32,
+  U32: 32,
+  F32: 32,
+  C64: 64,
+  F64: 64,
+  I64: 64,
+  U64: 64,
+} as const satisfies Record<Dtype, number> & Record<string, number>;
 
-export function isDtype(name: unknown): name is Dtype {
-  return (DTYPES as readonly unknown[]).includes(name);
+/** Every type that a file may hold. */
+export type FileDtype = keyof typeof BITS;
+
+export const FILE_DTYPES = Object.keys(BITS) as readonly FileDtype[];
+/** The types whose values are read and written. */
+export const DTYPES: readonly Dtype[] = FILE_DTYPES.filter(isDtype);
+
+export function isFileDtype(name: unknown): name is FileDtype {
+  return (FILE_DTYPES as readonly unknown[]).includes(name);
 }
 
-/** Bytes of one element. */
-export function dtypeBytes(dtype: Dtype): number {
-  return ARRAYS[dtype].BYTES_PER_ELEMENT;
+export function isDtype(name: unknown): name is Dtype {
+  return typeof name === 'string' && Object.hasOwn(ARRAYS, name);
+}
+
+/** Bytes of one element; a fraction where elements are packed. */
+export function dtypeBytes(dtype: FileDtype): number {
+  return BITS[dtype] / 8;
 }
 
 /** The bytes as elements of `dtype`, without a copy. They must begin at a multiple of the element's size. */

@@ -1,12 +1,26 @@
-// JSON with the place of the fault. `JSON.parse` says where only sometimes (it depends on the engine and on the
-// length of the text), and of a key that stands twice it silently keeps the last.
+// JSON with the place of the fault, and JSON as the reference reader of safetensors (serde_json) takes it apart.
+// `JSON.parse` says where only sometimes (it depends on the engine and on the length of the text), keeps silently the
+// last of two equal keys, and forgets whether a number was written 2 or 2.0.
 
-/** The reference reader of safetensors (serde_json) has the same limit. */
-const MAX_DEPTH = 128;
+/** serde_json's limit. */
+const MAX_DEPTH = 127;
+const MAX_U64 = 2n ** 64n - 1n;
 const WHITESPACE = /[ \t\n\r]*/y;
 /** What may stand between a string's quotes. Matched piece by piece: one long match exhausts the engine's stack. */
 const STRING_PIECE = /[ !#-[\]-\uffff]+|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
 const LITERAL = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null/y;
+
+/** A value in which nothing of the text is lost that the reference tells apart. */
+export type JsonTree = null | boolean | string | bigint | number | readonly JsonTree[] | JsonMembers;
+
+/** An object with its members in order, repeated keys and all. */
+export class JsonMembers {
+  readonly members: readonly (readonly [key: string, value: JsonTree])[];
+
+  constructor(members: readonly (readonly [key: string, value: JsonTree])[]) {
+    this.members = members;
+  }
+}
 
 /**
  * `JSON.parse` whose SyntaxError says where the text is wrong.
@@ -25,6 +39,32 @@ export function parseJson(text: string, { uniqueKeys = false } = {}): unknown {
 
 /** Throws SyntaxError with the place unless the text is JSON (RFC 8259) without repeated keys. */
 export function checkJson(text: string): void {
+  scan(text, { uniqueKeys: true, wellFormed: false });
+}
+
+/**
+ * The text as serde_json reads it: whole numbers of 64 bits (written without point and exponent) are bigints, all others
+ * numbers, which must not overflow; strings are well-formed Unicode; keys may repeat.
+ *
+ * @throws SyntaxError with the place
+ */
+export function parseJsonTree(text: string): JsonTree {
+  return scan(text, { uniqueKeys: false, wellFormed: true });
+}
+
+/** A tree as JSON text, for messages. */
+export function jsonText(tree: JsonTree): string {
+  if (typeof tree === 'bigint') return String(tree);
+  if (tree instanceof JsonMembers)
+    return `{${tree.members.map(([key, value]) => `${JSON.stringify(key)}:${jsonText(value)}`).join(',')}}`;
+  return Array.isArray(tree) ? `[${tree.map(jsonText).join(',')}]` : JSON.stringify(tree);
+}
+
+/** @param wellFormed refuse lone surrogates and numbers that overflow */
+function scan(
+  text: string,
+  { uniqueKeys, wellFormed }: { uniqueKeys: boolean; wellFormed: boolean },
+): JsonTree {
   let at = 0;
 
   const fail = (problem: string): never => {
@@ -54,35 +94,80 @@ export function checkJson(text: string): void {
     if (!take('"')) expected('a string');
     while (match(STRING_PIECE));
     if (text[at] !== '"') expected('a character of a string or its end');
-    return JSON.parse(text.slice(start, ++at)) as string;
+    const value = JSON.parse(text.slice(start, ++at)) as string;
+    if (wellFormed && /\p{Surrogate}/u.test(value)) fail('half of a surrogate pair in the string that ends');
+    return value;
   };
-  const object = (depth: number): void => {
+  const object = (depth: number): JsonMembers => {
+    const members: [string, JsonTree][] = [];
     const keys = new Set<string>();
-    if (take('}')) return;
+    if (take('}')) return new JsonMembers(members);
     do {
       const key = string();
-      if (keys.has(key)) fail(`the key ${JSON.stringify(key.slice(0, 80))} stands twice; the second ends`);
+      if (uniqueKeys && keys.has(key))
+        fail(`the key ${JSON.stringify(key.slice(0, 80))} stands twice; the second ends`);
       keys.add(key);
       if (!take(':')) expected('":"');
-      value(depth + 1);
+      members.push([key, value(depth + 1)]);
     } while (take(','));
     if (!take('}')) expected('"," or "}"');
+    return new JsonMembers(members);
   };
-  const list = (depth: number): void => {
-    if (take(']')) return;
-    do value(depth + 1);
+  const list = (depth: number): JsonTree[] => {
+    const items: JsonTree[] = [];
+    if (take(']')) return items;
+    do items.push(value(depth + 1));
     while (take(','));
     if (!take(']')) expected('"," or "]"');
+    return items;
   };
-  const value = (depth: number): void => {
+  const literal = (): JsonTree => {
+    const found = match(LITERAL) || expected('a value');
+    if (found === 'null') return null;
+    if (found === 'true' || found === 'false') return found === 'true';
+    if (wellFormed && overflows(found)) fail('a number that is out of range, which ends');
+    return numberOf(found);
+  };
+  const value = (depth: number): JsonTree => {
     const inside = take('{') ? object : take('[') ? list : undefined;
     if (inside && depth === MAX_DEPTH) fail(`more than ${MAX_DEPTH} objects and lists inside each other`);
-    if (inside) inside(depth);
-    else if (text[at] === '"') string();
-    else if (!match(LITERAL)) expected('a value');
+    if (inside) return inside(depth);
+    return text[at] === '"' ? string() : literal();
   };
 
-  value(0);
+  const tree = value(0);
   match(WHITESPACE);
   if (at < text.length) expected('the end of the text');
+  return tree;
+}
+
+/** A bigint if serde_json would make an u64 or i64 of it. */
+function numberOf(literal: string): bigint | number {
+  if (/[.eE]/.test(literal) || literal === '-0') return Number(literal);
+  const whole = BigInt(literal);
+  return whole > MAX_U64 || whole < -(2n ** 63n) ? Number(literal) : whole;
+}
+
+/**
+ * Whether serde_json finds a number out of range. It multiplies as many digits as 64 bits hold by a power of ten; at the
+ * border that differs from correct rounding.
+ */
+function overflows(literal: string): boolean {
+  const [, whole, fraction = '', exponent = '0'] = /^-?(\d+)(?:\.(\d+))?(?:[eE](.+))?$/.exec(literal)!;
+  let significand = 0n;
+  let power = 0;
+  for (const digit of whole!) {
+    const next = significand * 10n + BigInt(digit);
+    if (power > 0 || next > MAX_U64) power++;
+    else significand = next;
+  }
+  for (const digit of fraction) {
+    const next = significand * 10n + BigInt(digit);
+    if (next > MAX_U64) break;
+    significand = next;
+    power--;
+  }
+  if (significand === 0n) return false;
+  power += Number(exponent);
+  return power > 308 || (power > 0 && !Number.isFinite(Number(significand) * Number(`1e${power}`)));
 }

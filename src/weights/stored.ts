@@ -1,13 +1,18 @@
 // A tensor's bytes in a file as the values that are stored in GPU memory.
 
 import type { ElementType } from '../kernels/index.ts';
-import { type Dtype, f32ToBf16, f32ToF16, viewAs } from './dtype.ts';
+import { type Dtype, type FileDtype, f32ToBf16, f32ToF16, viewAs } from './dtype.ts';
 import { WeightsError } from './errors.ts';
 import type { TensorInfo } from './safetensors.ts';
 import { asFloat32, type HostTensor } from './tensors.ts';
 
 /** How the float types of files are stored unless a type is asked for. */
-const STORED_AS: Partial<Record<Dtype, ElementType>> = { F32: 'f32', F64: 'f32', F16: 'f16', BF16: 'bf16' };
+const STORED_AS: Partial<Record<FileDtype, ElementType>> = {
+  F32: 'f32',
+  F64: 'f32',
+  F16: 'f16',
+  BF16: 'bf16',
+};
 /** Infinity's bits. */
 const INFINITY = { f16: 0x7c00, bf16: 0x7f80 };
 
@@ -28,7 +33,8 @@ export function convert(
   type: ElementType,
 ): StoredArray {
   if (dtype === type.toUpperCase()) return viewAs(dtype as 'F32' | 'F16' | 'BF16', bytes);
-  const values = asFloat32({ dtype, shape: [], data: viewAs(dtype, bytes) } as unknown as HostTensor, name);
+  const data = viewAs(dtype as Dtype, bytes);
+  const values = asFloat32({ dtype, shape: [], data } as unknown as HostTensor, name);
   if (type === 'f32') return values;
   const halves = type === 'f16' ? f32ToF16(values) : f32ToBf16(values);
   const infinity = INFINITY[type];

@@ -51,8 +51,9 @@ export async function readTensors(
 ): Promise<Map<string, HostTensor>> {
   const { tensors } = await openSafetensors(source);
   const result = new Map<string, HostTensor>();
-  for (const { name, dtype, shape, begin, end } of tensors.values()) {
+  for (const { name, file, dtype, shape, begin, end } of tensors.values()) {
     if (!filter(name)) continue;
+    if (!isDtype(dtype)) throw new WeightsError(`${file}: tensor "${name}" is ${dtype}, which is not read`);
     const data = viewAs(dtype, await source.read(begin, end - begin));
     result.set(name, { dtype, shape, data } as HostTensor);
   }

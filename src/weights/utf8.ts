@@ -1,7 +1,11 @@
-/** The text that the bytes are in UTF-8, without a byte order mark. Throws TypeError with the place if they are not. */
-export function decodeUtf8(bytes: Uint8Array): string {
+/**
+ * The text that the bytes are in UTF-8. Throws TypeError with the place if they are not.
+ *
+ * @param keepMark keep a byte order mark as U+FEFF; otherwise it is left out
+ */
+export function decodeUtf8(bytes: Uint8Array, { keepMark = false } = {}): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: keepMark }).decode(bytes);
   } catch {
     throw new TypeError(`is not UTF-8 text: wrong at byte ${firstWrongByte(bytes)}`);
   }

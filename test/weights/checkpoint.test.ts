@@ -10,7 +10,7 @@ import {
   WeightsError,
   writeSafetensors,
 } from '../../src/weights/index.ts';
-import { fixture, MemoryFolder } from './support.ts';
+import { fixture, MemoryFolder, rawFile } from './support.ts';
 
 /** All of a tensor, read in pieces of at most `maxBytes`. */
 async function bytesOf(checkpoint: Checkpoint, name: string, maxBytes: number): Promise<Uint8Array> {
@@ -85,6 +85,21 @@ describe('a checkpoint', () => {
     );
   const INDEX = 'model.safetensors.index.json';
   const index = (weight_map: unknown) => JSON.stringify({ metadata: { total_size: 1 }, weight_map });
+
+  it('reads what is asked for beside tensors of types that are not computed with', async () => {
+    const header = {
+      a: { dtype: 'F32', shape: [1], data_offsets: [0, 4] },
+      packed: { dtype: 'F6_E2M3', shape: [4], data_offsets: [4, 7] },
+      scale: { dtype: 'F8_E8M0', shape: [1], data_offsets: [7, 8] },
+    };
+    const files = new MemoryFolder({ 'model.safetensors': rawFile(header, 8) });
+    const checkpoint = await Checkpoint.open(files);
+    expect(await bytesOf(checkpoint, 'a', 4)).toEqual(new Uint8Array(4));
+    await expect(bytesOf(checkpoint, 'packed', 4)).rejects.toThrow(
+      'folder/model.safetensors: tensor "packed" is F6_E2M3, which is not read',
+    );
+    await checkpoint.close();
+  });
 
   it('prefers the single file to an index, as Hugging Face does', async () => {
     const source = new MemoryFolder({

@@ -58,8 +58,8 @@ describe('a damaged or hostile file', () => {
       /header of 100000001 bytes; 100000000/,
     ],
     ['is cut inside the header', rawFile({ a: f32(0) }, 4).slice(0, 30), /header of \d+ bytes and has 22/],
-    ['has an empty header', rawFile('', 0), /does not begin with "{"/],
-    ['has a list for a header', rawFile('[]', 0), /does not begin with "{"/],
+    ['has an empty header', rawFile('', 0), /expected a value, found the end of the text/],
+    ['has a list for a header', rawFile('[]', 0), /has \[\] for a header, expected an object/],
     [
       'has a header that is not JSON',
       rawFile('{"a":}', 0),
@@ -70,13 +70,17 @@ describe('a damaged or hostile file', () => {
       Uint8Array.of(3, 0, 0, 0, 0, 0, 0, 0, 0x7b, 0xff, 0x7d),
       /not UTF-8 text: wrong at byte 1/,
     ],
-    ['has a name twice', rawFile('{"a":{},"a":{}}', 0), /"a" stands twice/],
+    [
+      'is a pointer to the file',
+      Buffer.from('version https://git-lfs.github.com/spec/v1\n'),
+      /pointer of Git LFS .* `git lfs pull`/,
+    ],
     [
       'has a key of an entry twice',
       rawFile('{"a":{"dtype":"F32","dtype":"F16"}}', 0),
-      /"dtype" stands twice/,
+      /tensor "a": dtype stands twice/,
     ],
-    ['nests endlessly', rawFile(`{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`, 0), /more than 128/],
+    ['nests endlessly', rawFile(`{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`, 0), /more than 127/],
     [
       'has metadata that is no object',
       rawFile({ __metadata__: 'x' }, 0),
@@ -94,7 +98,7 @@ describe('a damaged or hostile file', () => {
     [
       'has a giant size',
       rawFile({ a: entry('F32', [2 ** 60], 0, 4) }, 4),
-      /expected a list of whole numbers/,
+      /"a": shape \[1152921504606847000\] has more elements than can be counted/,
     ],
     [
       'has a shape that overflows',
@@ -107,10 +111,14 @@ describe('a damaged or hostile file', () => {
       /more elements/,
     ],
     ['has one offset', rawFile({ a: entry('F32', [1], 0) }, 4), /data_offsets \[0\], expected two/],
-    ['has a negative offset', rawFile({ a: entry('F32', [1], -4, 0) }, 4), /data_offsets \[-4,0\]/],
+    [
+      'has a negative offset',
+      rawFile({ a: entry('F32', [1], -4, 0) }, 4),
+      /data_offsets \[-4,0\], expected two/,
+    ],
     [
       'has offsets in reverse',
-      rawFile({ a: entry('F32', [1], 4, 0) }, 4),
+      rawFile({ a: f32(0), b: entry('F32', [1], 4, 0) }, 4),
       /expected the begin before the end/,
     ],
     [
