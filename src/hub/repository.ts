@@ -60,19 +60,18 @@ export interface RepositoryFile {
  */
 export async function readRepository(id: string, revision: string, hub: HubOptions): Promise<Repository> {
   const { endpoint: hubUrl } = hub;
-  const answers = { fetch: hubFetch(hub), hubUrl };
   const asked = `${hubUrl}/api/models/${id}`;
-  const { sha } = await modelInfo({ name: id, revision, additionalFields: ['sha'], ...answers });
-  if (!COMMIT.test(sha)) throw wrong(asked, `its commit is ${quoted(sha)}, expected 40 hexadecimal digits`);
+  const fetchModel = hubFetch(hub, 'an object');
+  const model = await modelInfo({ name: id, revision, additionalFields: ['sha'], hubUrl, fetch: fetchModel });
+  const sha: unknown = model.sha;
+  if (typeof sha !== 'string' || !COMMIT.test(sha))
+    throw wrong(asked, `its commit is ${quoted(sha)}, expected 40 hexadecimal digits`);
   if (COMMIT.test(revision) && sha !== revision)
     throw wrong(asked, `answers with the commit ${sha}; asked was ${revision}`);
   const files = new Map<string, RepositoryFile>();
-  for await (const entry of listFiles({
-    repo: { type: 'model', name: id },
-    revision: sha,
-    recursive: true,
-    ...answers,
-  })) {
+  const repo = { type: 'model', name: id } as const;
+  const fetch = hubFetch(hub, 'a list');
+  for await (const entry of listFiles({ repo, revision: sha, recursive: true, hubUrl, fetch })) {
     const file = checkEntry(entry, asked);
     if (file && files.has(file.path)) throw wrong(asked, `lists ${quoted(file.path)} twice`);
     if (file) files.set(file.path, file);
@@ -105,7 +104,10 @@ export function authorization(token: string | undefined): { Authorization?: stri
 }
 
 /** `fetch` for the hub's client: with limits, JSON only, the token at its own origin only and never in an answer. */
-function hubFetch({ endpoint, token, maxPages = 1000, ...http }: HubOptions): typeof fetch {
+function hubFetch(
+  { endpoint, token, maxPages = 1000, ...http }: HubOptions,
+  expected: 'an object' | 'a list',
+): typeof fetch {
   const { origin } = new URL(endpoint);
   const who = authorization(token);
   const seen = new Set<string>();
@@ -117,10 +119,9 @@ function hubFetch({ endpoint, token, maxPages = 1000, ...http }: HubOptions): ty
     const atHome = URL.canParse(url) && new URL(url).origin === origin;
     const answer = await fetchAnswer(url, { headers: atHome ? who : {} }, http);
     const text = withoutSecret(answer.text, who.Authorization);
-    const list = url.includes('/tree/');
     const value = parse(text);
-    if (typeof value !== 'object' || value === null || Array.isArray(value) !== list)
-      throw wrong(url, `expected ${list ? 'a list' : 'an object'} in JSON, found ${quoted(text)}`);
+    if (typeof value !== 'object' || value === null || Array.isArray(value) !== (expected === 'a list'))
+      throw wrong(url, `expected ${expected} in JSON, found ${quoted(text)}`);
     return new Response(text, { headers: answer.headers });
   };
 }

@@ -1,54 +1,32 @@
 // `notice pull` from a local hub, and the pulled model under its id.
 
-import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { type LocalServer, sendFile, serve } from '../hub/server.ts';
+import { type Behaviour, COMMIT, hub } from '../hub/hub.ts';
+import type { LocalServer } from '../hub/server.ts';
 import { freshFolder } from '../notice/datasets/support.ts';
 import { fixture } from '../support/golden.ts';
 import { notice, run, useBuilt } from './support.ts';
 
 useBuilt();
 
-const COMMIT = 'c'.repeat(40);
 const TOKEN = 'hf_secret';
 
 /** The tiny BLIP of the fixtures as a gated repository, with files that a pull must leave alone. */
-async function hub(): Promise<LocalServer> {
-  const files = new Map<string, Buffer>([
-    ['README.md', Buffer.from('# tiny')],
-    ['pytorch_model.bin', Buffer.alloc(2000, 'pickle')],
-  ]);
+async function gatedHub(behaviour: Behaviour = {}): Promise<LocalServer> {
+  const files: Record<string, Buffer> = {
+    'README.md': Buffer.from('# tiny'),
+    'pytorch_model.bin': Buffer.alloc(2000, 'pickle'),
+  };
   for (const name of await readdir(fixture('blip-tiny')))
     if (/^(model\.safetensors|.*config\.json|tokenizer\.json)$/.test(name))
-      files.set(name, await readFile(fixture(`blip-tiny/${name}`)));
-  return serve((request, response) => {
-    const { pathname } = new URL(request.url ?? '', 'http://hub');
-    const json = (value: unknown, status = 200) =>
-      response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(value));
-    const file = files.get(pathname.replace(`/org/blip-tiny/resolve/${COMMIT}/`, ''));
-    if (request.headers.authorization !== `Bearer ${TOKEN}`) json({ error: 'Access is restricted' }, 401);
-    else if (pathname === '/api/models/org/blip-tiny/revision/main')
-      json({ _id: '1', id: 'org/blip-tiny', sha: COMMIT, lastModified: '2024-01-01T00:00:00.000Z' });
-    else if (pathname === `/api/models/org/blip-tiny/tree/${COMMIT}`)
-      json([...files].map(([path, content]) => entry(path, content)));
-    else if (file) sendFile(request, response, file);
-    else json({ error: 'Repository not found' }, 404);
-  });
-}
-
-function entry(path: string, content: Buffer): object {
-  const oid = createHash('sha1').update(`blob ${content.length}\0`).update(content).digest('hex');
-  const sha256 = createHash('sha256').update(content).digest('hex');
-  const lfs = path.endsWith('.safetensors') && {
-    lfs: { oid: sha256, size: content.length, pointerSize: 130 },
-  };
-  return { type: 'file', path, size: content.length, oid, ...lfs };
+      files[name] = await readFile(fixture(`blip-tiny/${name}`));
+  return hub(files, { id: 'org/blip-tiny', token: TOKEN, ...behaviour });
 }
 
 test('a model is pulled, pulled again without a download, and answers under its id', async () => {
-  const server = await hub();
+  const server = await gatedHub();
   const cache = await freshFolder();
   const env = { HF_ENDPOINT: server.url, HF_TOKEN: TOKEN, HF_HUB_CACHE: cache };
 
@@ -84,7 +62,7 @@ test('a model is pulled, pulled again without a download, and answers under its 
 });
 
 test('no access, no such model, no server: status and words', async () => {
-  const { url } = await hub();
+  const { url } = await gatedHub();
   const env = { HF_HUB_CACHE: await freshFolder() };
   const outcomes = [
     [{ ...env, HF_ENDPOINT: url }, 'org/blip-tiny', 2, /gives no access to org\/blip-tiny: .*set HF_TOKEN/],

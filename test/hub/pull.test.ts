@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { lstat, mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
@@ -6,18 +5,10 @@ import { NoticeError } from '../../src/errors.ts';
 import { NetworkError, neededFiles } from '../../src/hub/index.ts';
 import { pullModel, resolveModel } from '../../src/platform/node/hub/index.ts';
 import { freshFolder } from '../notice/datasets/support.ts';
-import { type LocalServer, sendFile, serve } from './server.ts';
+import { COMMIT, type Files, gitSha1, hub, sha256 } from './hub.ts';
+import type { LocalServer } from './server.ts';
 
-const COMMIT = 'a'.repeat(40);
-const sha256 = (content: Buffer) => createHash('sha256').update(content).digest('hex');
-const gitSha1 = (content: Buffer) =>
-  createHash('sha1').update(`blob ${content.length}\0`).update(content).digest('hex');
-
-/** A repository as the hub shows it: files in LFS by SHA-256, others by git's SHA-1. */
-type Repository = Readonly<Record<string, Buffer>>;
-const inLfs = (path: string) => path.endsWith('.safetensors') || path.endsWith('.bin');
-
-const MODEL: Repository = {
+const MODEL: Files = {
   '.gitattributes': Buffer.from('*.safetensors lfs'),
   'README.md': Buffer.from('# Model'),
   'config.json': Buffer.from('{"model_type":"blip"}'),
@@ -28,54 +19,6 @@ const MODEL: Repository = {
   'training_args.json': Buffer.from('{}'),
   'vocab.txt': Buffer.from('[PAD]\nä\n'),
 };
-
-interface Behaviour {
-  readonly token?: string;
-  readonly pageSize?: number;
-  readonly content?: (path: string, content: Buffer) => Buffer;
-  readonly cutAfter?: () => number | undefined;
-}
-
-/** What the hub's HTTP API answers to the requests that a pull makes. */
-async function hub(files: Repository, behaviour: Behaviour = {}): Promise<LocalServer> {
-  const server: LocalServer = await serve((request, response) => {
-    const { pathname, searchParams } = new URL(request.url as string, 'http://hub');
-    const json = (value: unknown, status = 200) =>
-      response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(value));
-    if (behaviour.token && request.headers.authorization !== `Bearer ${behaviour.token}`) {
-      json({ error: 'Invalid username or password.' }, 401);
-    } else if (/^\/api\/models\/org\/tiny\/revision\/(main|v1|a{40})$/.test(pathname)) {
-      json({ _id: '1', id: 'org/tiny', sha: COMMIT, lastModified: '2024-01-01T00:00:00.000Z' });
-    } else if (pathname === `/api/models/org/tiny/tree/${COMMIT}`) {
-      const entries = Object.entries(files).map(([path, content]) => ({
-        type: 'file',
-        path,
-        size: content.length,
-        oid: gitSha1(content),
-        ...(inLfs(path) && { lfs: { oid: sha256(content), size: content.length, pointerSize: 130 } }),
-      }));
-      const from = Number(searchParams.get('cursor') ?? 0);
-      const to = from + (behaviour.pageSize ?? 1000);
-      if (to < entries.length) {
-        response.setHeader('Link', `<${server.url}${pathname}?cursor=${to}>; rel="next"`);
-      }
-      json([{ type: 'directory', path: 'onnx', size: 0, oid: 'x' }, ...entries].slice(from, to));
-    } else if (pathname.startsWith(`/org/tiny/resolve/${COMMIT}/`)) {
-      const path = pathname.slice(`/org/tiny/resolve/${COMMIT}/`.length);
-      const content = files[path] as Buffer;
-      const cutAfter = inLfs(path) ? behaviour.cutAfter?.() : undefined;
-      sendFile(
-        request,
-        response,
-        behaviour.content?.(path, content) ?? content,
-        cutAfter ? { cutAfter } : {},
-      );
-    } else {
-      json({ error: 'Repository not found' }, 404);
-    }
-  });
-  return server;
-}
 
 const downloads = ({ requests }: LocalServer) =>
   requests.filter(({ line }) => line.includes('/resolve/')).map(({ line }) => line.split('/').at(-1));

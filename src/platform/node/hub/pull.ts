@@ -44,6 +44,8 @@ export interface PullOptions extends HubSettings, Omit<HttpOptions, 'maxBytes'> 
   readonly maxSettingsBytes?: number;
   /** A longer answer about the model's files is refused. Default 32 MiB. */
   readonly maxAnswerBytes?: number;
+  /** Pages of the list of files. Default 1000. */
+  readonly maxPages?: number;
   readonly onProgress?: (progress: PullProgress) => void;
   /** Called if another process pulls the same model: this one waits. */
   readonly onWait?: (owner: string) => void;
