@@ -3,7 +3,7 @@
 import { NoticeError } from '../errors.ts';
 import type { Corruption } from './cell.ts';
 import type { HeadEffects, ModuleEffects } from './effects.ts';
-import { type ResamplingOptions, type Summary, summarize } from './inference.ts';
+import { type ResamplingOptions, type SampleValues, type Summary, summarizeAll } from './inference.ts';
 import { spearman } from './statistics.ts';
 import { type HeadStatistic, headScore } from './universal-heads.ts';
 
@@ -58,5 +58,11 @@ export function layerProfile(
     const roles = effects.roles.join(', ');
     throw new NoticeError('data', `layerProfile: no token has the role "${role}"; there are ${roles}.`);
   }
-  return layers.map((values) => (values.length > 0 ? summarize(values, options) : undefined));
+  const known = layers.filter(hasValue);
+  const summaries = summarizeAll(known, options);
+  return layers.map((values) => summaries[known.indexOf(values)]);
+}
+
+function hasValue(values: SampleValues): boolean {
+  return values.some((value) => value !== undefined);
 }

@@ -1,26 +1,21 @@
 // Effects with everything a table says of them.
 
-import type { EffectGroup, HeadEffects, ModuleEffects } from './effects.ts';
+import type { EffectPlace, HeadEffects, ModuleEffects } from './effects.ts';
 import {
-  benjaminiHochberg,
+  defined,
   type ResamplingOptions,
+  type SampleValues,
+  type SignFlipTest,
   type Summary,
-  signFlipPValue,
-  summarize,
+  signFlipTests,
+  summarizeAll,
 } from './inference.ts';
 import { mean } from './statistics.ts';
 
-export interface EffectSummary extends EffectGroup, Summary {
-  readonly layer: number;
-  /** Null: the whole module. */
-  readonly head: number | null;
-  /** Null: the role is not part of the comparison, as for heads. */
-  readonly role: string | null;
+/** The p-values test against no effect, adjusted over the rows of the same task, category, corruption and site. */
+export interface EffectSummary extends EffectPlace, Summary, SignFlipTest {
   /** Mean of the absolute effect, by which heads are ranked. */
   readonly meanAbsolute: number;
-  /** Sign-flip permutation test against no effect; adjusted (Benjamini–Hochberg) over the cells of the group. */
-  readonly p: number;
-  readonly pAdjusted: number;
 }
 
 /** One row per role and layer, or per layer and head; places without a sample are left out. */
@@ -28,27 +23,28 @@ export function summarizeEffects(
   effects: ModuleEffects | HeadEffects,
   options: ResamplingOptions = {},
 ): EffectSummary[] {
-  const { task, modality, corruption, site } = effects;
+  const { task, category, modality, corruption, site } = effects;
   const rows = effects.values
-    .flatMap((columns, row) =>
+    .flatMap((columns: readonly SampleValues[], row) =>
       columns.map((values, column) =>
         'roles' in effects
           ? { role: effects.roles[row]!, layer: column, head: null, values }
           : { role: null, layer: row, head: column, values },
       ),
     )
-    .filter(({ values }) => values.length > 0);
-  const p = rows.map(({ values }) => signFlipPValue(values, options));
-  const pAdjusted = benjaminiHochberg(p);
+    .filter(({ values }) => values.some((value) => value !== undefined));
+  const tests = rows.map(({ values }) => values);
+  const summaries = summarizeAll(tests, options);
+  const significance = signFlipTests(tests, options);
   return rows.map(({ values, ...place }, i) => ({
     task,
+    category,
     modality,
     corruption,
     site,
     ...place,
-    ...summarize(values, options),
-    meanAbsolute: mean(values.map(Math.abs)),
-    p: p[i]!,
-    pAdjusted: pAdjusted[i]!,
+    ...summaries[i]!,
+    ...significance[i]!,
+    meanAbsolute: mean(defined(values).map(Math.abs)),
   }));
 }

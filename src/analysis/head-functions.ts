@@ -1,4 +1,4 @@
-// What heads look at, as numbers. The paper names three functions of cross-attention heads (section 5.3) and judges them
+// What heads look at, as numbers. The paper names three functions of cross-attention heads (section 4.3) and judges them
 // by eye from overlays; here each is a score over samples with boxes, tested against the average head and against chance.
 //
 // a[p] is a head's attention at the chosen token to patch p, scaled so that it sums to 1 over the image's patches, and
@@ -15,14 +15,15 @@
 //   entropy            −Σ a ln a / ln patches: 0 is one patch, 1 the whole image evenly
 
 import { checkShape, NoticeError } from '../errors.ts';
-import { HeadTally, tallySample } from './head-measures.ts';
+import { type HeadMeasures, measureSample, type SampleMeasures } from './head-measures.ts';
 import type { ImageAttention } from './image-attention.ts';
 import {
-  benjaminiHochberg,
+  defined,
   type ResamplingOptions,
+  type SampleValues,
   type Summary,
-  signFlipPValue,
-  summarize,
+  signFlipTests,
+  summarizeAll,
 } from './inference.ts';
 import { mean } from './statistics.ts';
 import { type Head, headLabel } from './universal-heads.ts';
@@ -39,7 +40,7 @@ export type HeadFunction = (typeof HEAD_FUNCTIONS)[number];
 
 /** A score with what speaks for it. */
 export interface FunctionScore extends Summary {
-  /** Sign-flip permutation test of the samples' scores; then adjusted for the number of heads (Benjamini–Hochberg). */
+  /** Sign-flip permutation test of the samples' scores; then adjusted for the number of heads (max-T). */
   readonly p: number;
   readonly pAdjusted: number;
   /** The head's mean mass or share over that of the reference it is held against. */
@@ -96,16 +97,13 @@ export async function headFunctions(
   samples: Iterable<BoxedAttention> | AsyncIterable<BoxedAttention>,
   options: ResamplingOptions = {},
 ): Promise<HeadFunctionReport> {
-  let tallies: HeadTally[] = [];
   let size: Pick<ImageAttention, 'layers' | 'heads' | 'patches'> | undefined;
-  const counts = { samples: 0, withOutliers: 0, withoutBox: 0 };
+  const measured: SampleMeasures[] = [];
+  let withoutBox = 0;
 
   for await (const { attention, coverage } of samples) {
     const { layers, heads, patches } = attention;
-    if (!size) {
-      size = { layers, heads, patches };
-      tallies = Array.from({ length: layers * heads }, () => new HeadTally());
-    }
+    size ??= { layers, heads, patches };
     checkShape(
       layers === size.layers &&
         heads === size.heads &&
@@ -115,114 +113,141 @@ export async function headFunctions(
         `headFunctions: a sample has ${layers} × ${heads} × ${patches} (layer, head, patch) and a box on ${coverage.length} patches, ` +
         `the first one ${size?.layers} × ${size?.heads} × ${size?.patches}.`,
     );
-    if (!coverage.some((share) => share > 0)) {
-      counts.withoutBox++;
-      continue;
-    }
-    counts.samples++;
-    if (tallySample(tallies, attention, coverage)) counts.withOutliers++;
+    if (coverage.some((share) => share > 0)) measured.push(measureSample(attention, coverage));
+    else withoutBox++;
   }
-  if (!size || counts.samples === 0) {
+  if (!size || measured.length === 0) {
     throw new NoticeError(
       'data',
-      `headFunctions: no sample has an object's box on the image (${counts.withoutBox} were given).`,
+      `headFunctions: no sample has an object's box on the image (${withoutBox} were given).`,
     );
   }
-  const { heads } = size;
-  const blind = tallies.findIndex(({ inside }) => inside.length === 0);
-  if (blind >= 0) {
-    const name = headLabel({ layer: Math.floor(blind / heads), head: blind % heads });
-    throw new NoticeError(
-      'data',
-      `headFunctions: ${name} gives the image's patches no attention in any sample. Are they the right keys?`,
-    );
-  }
-  return { heads: judge(tallies, heads, options), ...counts };
+  return {
+    heads: judge(measured, size, options),
+    samples: measured.length,
+    withOutliers: measured.filter(({ hasOutliers }) => hasOutliers).length,
+    withoutBox,
+  };
 }
+
+/** A head's measure against its reference, in one sample; undefined where there is none. */
+type Compared = (
+  sample: SampleMeasures,
+  head: HeadMeasures,
+) => { readonly value: number; readonly reference: number } | undefined;
+
+interface FunctionDefinition {
+  readonly compared: Compared;
+  /** What the score is positive for: more than the reference, or less. */
+  readonly sign: 1 | -1;
+  /** Whether a ratio of value to reference is large enough to be seen. */
+  readonly large: (ratio: number) => boolean;
+}
+
+const DEFINITIONS: Readonly<Record<HeadFunction, FunctionDefinition>> = {
+  'object detection': {
+    compared: ({ averageInside, chance }, { inside }) => ({
+      value: inside,
+      reference: Math.max(averageInside, chance),
+    }),
+    sign: 1,
+    large: (ratio) => ratio >= FUNCTION_RULES.detectionRatio,
+  },
+  'object suppression': {
+    compared: ({ averageInside, chance }, { inside }) => ({
+      value: inside,
+      reference: Math.min(averageInside, chance),
+    }),
+    sign: -1,
+    large: (ratio) => ratio <= FUNCTION_RULES.suppressionRatio,
+  },
+  'outlier suppression': {
+    compared: ({ averageOutlierShare: reference }, { outlierShare: value }) =>
+      value === undefined || reference === undefined ? undefined : { value, reference },
+    sign: -1,
+    large: (ratio) => ratio <= FUNCTION_RULES.suppressionRatio,
+  },
+};
 
 /** Scores, tests and classes of all heads. */
 function judge(
-  tallies: readonly HeadTally[],
-  headsPerLayer: number,
+  samples: readonly SampleMeasures[],
+  { layers, heads }: Pick<ImageAttention, 'layers' | 'heads'>,
   options: ResamplingOptions,
 ): HeadFunctionScores[] {
-  const { detectionRatio, suppressionRatio } = FUNCTION_RULES;
-  const pairwise = (pick: (a: number, b: number) => number, a: readonly number[], b: readonly number[]) =>
-    a.map((value, i) => pick(value, b[i]!));
-  const difference = (a: readonly number[], b: readonly number[]) => pairwise((x, y) => x - y, a, b);
-
-  const scored = {
-    'object detection': scoreHeads(
-      tallies.map(({ inside, averageInside, chance }) => {
-        const reference = pairwise(Math.max, averageInside, chance);
-        const ratio = mean(inside) / mean(reference);
-        return { values: difference(inside, reference), ratio, large: ratio >= detectionRatio };
-      }),
-      options,
-    ),
-    'object suppression': scoreHeads(
-      tallies.map(({ inside, averageInside, chance }) => {
-        const reference = pairwise(Math.min, averageInside, chance);
-        const ratio = mean(inside) / mean(reference);
-        return { values: difference(reference, inside), ratio, large: ratio <= suppressionRatio };
-      }),
-      options,
-    ),
-    'outlier suppression': scoreHeads(
-      tallies.map(({ outlierShare: share, averageOutlierShare: reference }) => {
-        const ratio = mean(share) / mean(reference);
-        return { values: difference(reference, share), ratio, large: ratio <= suppressionRatio };
-      }),
-      options,
-    ),
-  } satisfies Record<HeadFunction, (FunctionScore | undefined)[]>;
-
-  return tallies.map((tally, i) => {
-    const scores = Object.fromEntries(
-      HEAD_FUNCTIONS.flatMap((name) => {
-        const score = scored[name][i];
-        return score ? [[name, score]] : [];
-      }),
-    ) as Partial<Record<HeadFunction, FunctionScore>>;
+  const all = Array.from({ length: layers * heads }, (_, i) => ({
+    layer: Math.floor(i / heads),
+    head: i % heads,
+  }));
+  const scored = HEAD_FUNCTIONS.map((name) => scoreHeads(samples, all.length, DEFINITIONS[name], options));
+  return all.map((head, i) => {
+    const scores: Partial<Record<HeadFunction, FunctionScore>> = {};
+    HEAD_FUNCTIONS.forEach((name, f) => {
+      const score = scored[f]?.get(i);
+      if (score) scores[name] = score;
+    });
     return {
-      layer: Math.floor(i / headsPerLayer),
-      head: i % headsPerLayer,
+      ...head,
       class: HEAD_FUNCTIONS.find((name) => scores[name]?.holds) ?? 'none',
       scores,
-      evidence: evidenceOf(tally),
+      evidence: evidenceOf(samples, i, headLabel(head)),
     };
   });
 }
 
-/** Undefined for a head without a value. */
+/** By head; without those that have no value in any sample. */
 function scoreHeads(
-  heads: readonly { values: readonly number[]; ratio: number; large: boolean }[],
+  samples: readonly SampleMeasures[],
+  heads: number,
+  { compared, sign, large }: FunctionDefinition,
   options: ResamplingOptions,
-): (FunctionScore | undefined)[] {
-  const tested = heads.filter(({ values }) => values.length > 0);
-  const p = tested.map(({ values }) => signFlipPValue(values, options));
-  const adjusted = benjaminiHochberg(p);
-  let next = 0;
-  return heads.map(({ values, ratio, large }) => {
-    if (values.length === 0) return undefined;
-    const summary = summarize(values, options);
-    const i = next++;
-    const pAdjusted = adjusted[i]!;
-    const holds = large && summary.mean > 0 && pAdjusted <= FUNCTION_RULES.pAdjusted;
-    return { ...summary, p: p[i]!, pAdjusted, ratio, holds };
-  });
+): Map<number, FunctionScore> {
+  const tests: { i: number; values: SampleValues; ratio: number }[] = [];
+  for (let i = 0; i < heads; i++) {
+    const pairs = samples.map((sample) => {
+      const head = sample.heads[i];
+      return head && compared(sample, head);
+    });
+    const values = pairs.map((pair) => pair && sign * (pair.value - pair.reference));
+    const present = pairs.filter((pair) => pair !== undefined);
+    if (present.length === 0) continue;
+    const ratio = mean(present.map(({ value }) => value)) / mean(present.map(({ reference }) => reference));
+    tests.push({ i, values, ratio });
+  }
+  const rows = tests.map(({ values }) => values);
+  const summaries = summarizeAll(rows, options);
+  const significance = signFlipTests(rows, options);
+  return new Map(
+    tests.map(({ i, ratio }, t) => {
+      const score = { ...summaries[t]!, ...significance[t]! };
+      const holds = large(ratio) && score.mean > 0 && score.pAdjusted <= FUNCTION_RULES.pAdjusted;
+      return [i, { ...score, ratio, holds }];
+    }),
+  );
 }
 
-function evidenceOf(tally: HeadTally): HeadEvidence {
-  const hasOutliers = tally.outlierShare.length > 0;
+/** @throws NoticeError('data') for a head that looks at no sample's image */
+function evidenceOf(samples: readonly SampleMeasures[], i: number, label: string): HeadEvidence {
+  const seen = samples.flatMap((sample) => {
+    const head = sample.heads[i];
+    return head ? [{ ...sample, ...head }] : [];
+  });
+  if (seen.length === 0) {
+    throw new NoticeError(
+      'data',
+      `headFunctions: ${label} gives the image's patches no attention in any sample. Are they the right keys?`,
+    );
+  }
+  const outliers = seen.filter(({ outlierShare }) => outlierShare !== undefined);
+  const meanOf = (values: SampleValues) => (values.length > 0 ? mean(defined(values)) : undefined);
   return {
-    inside: mean(tally.inside),
-    averageInside: mean(tally.averageInside),
-    chance: mean(tally.chance),
-    lift: mean(tally.inside.map((inside, i) => inside / tally.chance[i]!)),
-    outlierShare: hasOutliers ? mean(tally.outlierShare) : undefined,
-    averageOutlierShare: hasOutliers ? mean(tally.averageOutlierShare) : undefined,
-    entropy: mean(tally.entropy),
-    imageMass: mean(tally.imageMass),
+    inside: mean(seen.map(({ inside }) => inside)),
+    averageInside: mean(seen.map(({ averageInside }) => averageInside)),
+    chance: mean(seen.map(({ chance }) => chance)),
+    lift: mean(seen.map(({ inside, chance }) => inside / chance)),
+    outlierShare: meanOf(outliers.map(({ outlierShare }) => outlierShare)),
+    averageOutlierShare: meanOf(outliers.map(({ averageOutlierShare }) => averageOutlierShare)),
+    entropy: mean(seen.map(({ entropy }) => entropy)),
+    imageMass: mean(seen.map(({ imageMass }) => imageMass)),
   };
 }

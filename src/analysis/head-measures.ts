@@ -3,54 +3,53 @@
 import { averageHead, type ImageAttention } from './image-attention.ts';
 import { mean, standardDeviation } from './statistics.ts';
 
-/** The measures of one head, one number per sample in which it looks at the image at all. */
-export class HeadTally {
-  /** Share of the attention on the image that lies inside the box; of this head, of the average head, by chance. */
-  readonly inside: number[] = [];
-  readonly averageInside: number[] = [];
-  readonly chance: number[] = [];
-  /** Only of samples with outlier patches. */
-  readonly outlierShare: number[] = [];
-  readonly averageOutlierShare: number[] = [];
-  readonly entropy: number[] = [];
-  /** Attention on the image before scaling. */
-  readonly imageMass: number[] = [];
+/** The measures of one sample. */
+export interface SampleMeasures {
+  /** By head, [layer · head]; undefined for a head that does not look at the image at all. */
+  readonly heads: readonly (HeadMeasures | undefined)[];
+  /** Share of the average head's attention on the image that lies inside the box, and the box's share of the image. */
+  readonly averageInside: number;
+  readonly chance: number;
+  /** Undefined without outlier patches. */
+  readonly averageOutlierShare: number | undefined;
+  readonly hasOutliers: boolean;
 }
 
-/**
- * Adds a sample to the tallies of its heads, [layer · head].
- * @returns whether the sample has outlier patches
- */
-export function tallySample(
-  tallies: readonly HeadTally[],
-  attention: ImageAttention,
-  coverage: Float32Array,
-): boolean {
-  const { patches, data } = attention;
-  const masses = tallies.map((_, i) => sum(data.subarray(i * patches, (i + 1) * patches)));
-  // A head that does not look at the image at all stays 0, and out of its own tally.
+export interface HeadMeasures {
+  /** Share of the attention on the image that lies inside the box. */
+  readonly inside: number;
+  /** Undefined without outlier patches. */
+  readonly outlierShare: number | undefined;
+  readonly entropy: number;
+  /** Attention on the image before scaling. */
+  readonly imageMass: number;
+}
+
+export function measureSample(attention: ImageAttention, coverage: Float32Array): SampleMeasures {
+  const { layers, heads, patches, data } = attention;
+  const head = (of: Float32Array, i: number) => of.subarray(i * patches, (i + 1) * patches);
+  const masses = Array.from({ length: layers * heads }, (_, i) => sum(head(data, i)));
+  // A head that does not look at the image at all stays 0.
   const scaled = data.map((value, i) => value / (masses[Math.floor(i / patches)] || 1));
   const average = toUnitSum(averageHead({ ...attention, data: scaled }));
   const outliers = outlierPatches(average, coverage);
-  const averageInside = dot(average, coverage);
-  const averageShare = outlierShare(average, coverage, outliers);
-  const chance = mean(coverage);
-
-  tallies.forEach((tally, i) => {
-    if (masses[i] === 0) return;
-    const a = scaled.subarray(i * patches, (i + 1) * patches);
-    tally.inside.push(dot(a, coverage));
-    tally.averageInside.push(averageInside);
-    tally.chance.push(chance);
-    tally.entropy.push(entropy(a));
-    tally.imageMass.push(masses[i]!);
-    const share = outlierShare(a, coverage, outliers);
-    if (share !== undefined && averageShare !== undefined) {
-      tally.outlierShare.push(share);
-      tally.averageOutlierShare.push(averageShare);
-    }
-  });
-  return outliers.length > 0;
+  const averageOutlierShare = outlierShare(average, coverage, outliers);
+  return {
+    averageInside: dot(average, coverage),
+    chance: mean(coverage),
+    averageOutlierShare,
+    hasOutliers: outliers.length > 0,
+    heads: masses.map((imageMass, i) => {
+      if (imageMass === 0) return undefined;
+      const a = head(scaled, i);
+      return {
+        inside: dot(a, coverage),
+        outlierShare: averageOutlierShare === undefined ? undefined : outlierShare(a, coverage, outliers),
+        entropy: entropy(a),
+        imageMass,
+      };
+    }),
+  };
 }
 
 /**

@@ -1,4 +1,4 @@
-// Universal heads (paper, section 5.2; Tables 1 and 3): heads that stand out in every task.
+// Universal heads (paper, section 4.2; Tables 1 and 3): heads that stand out in every task.
 //
 // Per task and modality each head gets one score over the samples, and passes if its score is at or above the mean
 // plus two standard deviations (ddof 0) of all heads' scores. A head is universal in a modality if it passes in all of

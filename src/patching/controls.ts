@@ -16,6 +16,8 @@ export interface Controls {
    * scaled by 1 + 2⁻²³, one unit in the last place: smaller effects cannot be told from rounding.
    */
   readonly noiseFloor: number;
+  /** The same change of the correct answer's probability. */
+  readonly noiseFloorP: number;
 }
 
 /** A run of a control. */
@@ -93,9 +95,13 @@ export function checkControls(
 ): Controls {
   let nullPatches = 0;
   let noiseFloor = 0;
+  let noiseFloorP = 0;
   for (const { kind, effect, logits, interventions, pair } of checks) {
     const [, pEffect = 0, ldEffect = 0] = effect;
-    if (kind === 'rounding') noiseFloor = Math.abs(ldEffect);
+    if (kind === 'rounding') {
+      noiseFloor = Math.abs(ldEffect);
+      noiseFloorP = Math.abs(pEffect);
+    }
     if (kind === 'null') {
       nullPatches++;
       if (pEffect !== 0 || ldEffect !== 0)
@@ -113,7 +119,7 @@ export function checkControls(
         );
     }
   }
-  return { nullPatches, fullRestoration: true, noiseFloor };
+  return { nullPatches, fullRestoration: true, noiseFloor, noiseFloorP };
 }
 
 /** What several walks over the cells of a pair found. */
@@ -123,5 +129,6 @@ export function mergeControls(a: Controls | undefined, b: Controls | undefined):
     nullPatches: a.nullPatches + b.nullPatches,
     fullRestoration: true,
     noiseFloor: Math.max(a.noiseFloor, b.noiseFloor),
+    noiseFloorP: Math.max(a.noiseFloorP, b.noiseFloorP),
   };
 }

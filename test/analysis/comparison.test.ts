@@ -4,7 +4,7 @@ import { headCorrelations, layerProfile } from '../../src/analysis/comparison.ts
 import { summarizeEffects } from '../../src/analysis/effect-summary.ts';
 import type { HeadEffects, ModuleEffects } from '../../src/analysis/effects.ts';
 
-const group = { task: 'scenes', modality: 'image', site: 'site', undefinedCells: 0 } as const;
+const group = { task: 'scenes', modality: 'image', category: 'all', site: 'site' } as const;
 
 const heads = (corruption: Corruption, values: HeadEffects['values']): HeadEffects => ({
   ...group,
@@ -19,7 +19,10 @@ const modules: ModuleEffects = {
   samples: ['a', 'b', 'c'],
   roles: ['noun', 'correct'],
   values: [
-    [[], [1, 2]],
+    [
+      [undefined, undefined, undefined],
+      [1, undefined, 2],
+    ],
     [
       [1, 2, 6],
       [-1, 0, 1],
@@ -78,7 +81,9 @@ describe('effect summaries', () => {
       ['correct', 0, null, 3, 3, 0.25],
       ['correct', 1, null, 3, 0, 1],
     ]);
-    expect(rows.map(({ pAdjusted }) => pAdjusted)).toEqual([0.75, 0.75, 1]);
+    // Of the 8 sign patterns the 4 in which a and c differ give the third row √2, more than the second's 9 / √41, which
+    // 2 others reach; the other 4 give the first row its own 3 / √5.
+    expect(rows.map(({ pAdjusted }) => pAdjusted)).toEqual([1, 0.75, 1]);
     expect(rows[1]).toMatchObject({ task: 'scenes', corruption: 'sip', site: 'site', low: 1, high: 6 });
   });
 

@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import type { CellRow } from '../../src/analysis/cell.ts';
-import { headEffects, moduleEffects } from '../../src/analysis/effects.ts';
+import type { CellMetric, CellRow } from '../../src/analysis/cell.ts';
+import { CellEffects, type Cells, ofCategory } from '../../src/analysis/effects.ts';
 import { cell } from './support.ts';
+
+const moduleEffects = async (cells: Cells, metric: CellMetric) =>
+  (await CellEffects.collect(cells)).modules(metric);
+const headEffects = async (cells: Cells, metric: CellMetric) =>
+  (await CellEffects.collect(cells)).heads(metric, 'answer');
 
 const at = (sample: string, role: string, layer: number, ld_effect: number, rest: Partial<CellRow> = {}) =>
   cell({ sample, role, layer, ld_effect, ...rest });
@@ -29,15 +34,20 @@ describe('module effects', () => {
       corruption: 'sip',
       samples: ['b', 'a'],
       roles: ['start', 'correct', 'end'],
-      undefinedCells: 0,
     });
     expect(group!.values).toEqual([
-      [[], [8]],
+      [
+        [undefined, undefined],
+        [8, undefined],
+      ],
       [
         [10, 2],
         [20, 7],
       ],
-      [[7], []],
+      [
+        [7, undefined],
+        [undefined, undefined],
+      ],
     ]);
   });
 
@@ -53,11 +63,40 @@ describe('module effects', () => {
   });
 
   it('leave undefined normalised effects out and count them', async () => {
-    const [group] = await moduleEffects(
-      [at('a', 'end', 0, 0, { normalized: null }), at('b', 'end', 0, 0, { normalized: 0.5 })],
-      'normalized',
-    );
-    expect(group).toMatchObject({ values: [[[0.5]]], undefinedCells: 1 });
+    const effects = await CellEffects.collect([
+      at('a', 'end', 0, 0, { normalized: null }),
+      at('b', 'end', 0, 0, { normalized: 0.5 }),
+      at('b', 'end', 0, 0, { normalized: null, position: 9 }),
+    ]);
+    const [group] = effects.modules('normalized');
+    expect(group!.values).toEqual([[[undefined, 0.5]]]);
+    expect(effects.undefinedCells).toBe(2);
+    const place = { ...group!, layer: 0, head: null, role: 'end' };
+    expect(effects.mean(place, 'normalized')).toEqual({ mean: 0.5, leftOut: 2 });
+    expect(effects.mean(place, 'ld_effect')).toEqual({ mean: 0, leftOut: 0 });
+    expect(effects.mean({ ...place, layer: 3 }, 'ld_effect')).toEqual({ mean: undefined, leftOut: 0 });
+  });
+
+  it('stand for the samples of all categories, then for each by itself', async () => {
+    const of = (sample: string, category: string, effect: number) =>
+      at(sample, 'end', 0, effect, { category, p_effect: effect / 10 });
+    const effects = await CellEffects.collect([
+      of('a', 'verb', 1),
+      of('b', 'object', 2),
+      of('c', 'verb', 6),
+      of('d', 'object', 4),
+      at('e', 'end', 0, 7, { task: 'faces', category: 'happy' }),
+    ]);
+    const groups = effects.modules('ld_effect');
+    expect(groups.map(({ task, category, samples, values }) => [task, category, samples, values])).toEqual([
+      ['scenes', 'all', ['a', 'b', 'c', 'd'], [[[1, 2, 6, 4]]]],
+      ['scenes', 'object', ['b', 'd'], [[[2, 4]]]],
+      ['scenes', 'verb', ['a', 'c'], [[[1, 6]]]],
+      ['faces', 'all', ['e'], [[[7]]]], // one category is the task itself
+    ]);
+    expect(ofCategory(groups)).toHaveLength(2);
+    const place = { ...groups[1]!, layer: 0, head: null, role: 'end' };
+    expect(effects.mean(place, 'p_effect').mean).toBeCloseTo(0.3, 12);
   });
 });
 
@@ -81,6 +120,11 @@ describe('head effects', () => {
         [12, 112],
       ],
     ]);
+    const all = await CellEffects.collect([...cells, at('a', 'last', 0, 7, { head: 0 })]);
+    expect(all.heads('ld_effect', 'answer')).toEqual([group]);
+    expect(all.heads('ld_effect', 'last').map(({ values }) => values)).toEqual([[[[7]]]]);
+    const place = { ...group!, layer: 1, head: 2, role: null };
+    expect(all.mean(place, 'ld_effect').mean).toBe(62);
     await expect(headEffects(cells.slice(1), 'ld_effect')).rejects.toThrow(
       /head 0 of layer 0 has an effect in 1 of 2 samples/,
     );

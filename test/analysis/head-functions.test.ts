@@ -50,6 +50,23 @@ describe('head functions', () => {
     expect(report.heads.map(({ layer, head }) => [layer, head])).toEqual([0, 1, 2, 3, 4].map((h) => [0, h]));
   });
 
+  it('finds one perfect detector among 1024 heads', async () => {
+    const report = await headFunctions(
+      Array.from({ length: 24 }, (_, i) => {
+        const random = seeded(`many/${i}`);
+        const coverage = Float32Array.from({ length: 16 }, (_, p) => (p === i % 16 ? 1 : 0));
+        const data = Float32Array.from({ length: 1024 * 16 }, () => (0.5 + random.next()) / 32);
+        data.set(coverage, 700 * 16);
+        return { attention: { layers: 32, heads: 32, patches: 16, data }, coverage };
+      }),
+    );
+    const found = report.heads.filter((head) => head.class !== 'none');
+    expect(found.map(({ layer, head, class: own }) => [layer, head, own])).toEqual([
+      [21, 28, 'object detection'],
+    ]);
+    expect(found[0]!.scores['object detection']!.pAdjusted).toBeLessThan(0.01);
+  });
+
   it('computes the written definitions', async () => {
     const { heads } = await headFunctions([sample(1, 0)]);
     const totals = WEIGHTS.map(({ object, outlier }) => 4 * object + outlier + 59);

@@ -1,13 +1,25 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  benjaminiHochberg,
-  bootstrapInterval,
-  signFlipPValue,
-  summarize,
+  type ResamplingOptions,
+  type SampleValues,
+  signFlipTests,
+  summarizeAll,
   wilsonInterval,
 } from '../../src/analysis/inference.ts';
 import { seeded } from '../../src/random.ts';
+
+/** One test alone. */
+const summarize = (values: readonly number[], options?: ResamplingOptions) => {
+  const [summary] = summarizeAll([values], options);
+  return summary!;
+};
+const bootstrapInterval = (values: readonly number[], options?: ResamplingOptions) => {
+  const { low, high } = summarize(values, options);
+  return { low, high };
+};
+const signFlipPValue = (values: readonly number[], options?: ResamplingOptions) =>
+  signFlipTests([values], options)[0]!.p;
 
 describe('bootstrap interval', () => {
   it('has the quantiles of the binomial distribution for zeros and ones', () => {
@@ -40,9 +52,23 @@ describe('bootstrap interval', () => {
   });
 
   it('refuses no values and values that are not finite', () => {
-    expect(() => bootstrapInterval([])).toThrow(/there are no values/);
-    expect(() => bootstrapInterval([1, Number.NaN])).toThrow(/value 1 is NaN/);
-    expect(() => bootstrapInterval([1], { resamples: 0 })).toThrow(/positive integer, found 0/);
+    expect(() => bootstrapInterval([])).toThrow(/test 0 has no values/);
+    expect(() => bootstrapInterval([1, Number.NaN])).toThrow(/value 1 of test 0 is NaN/);
+    expect(() => bootstrapInterval([1], { resamples: 0 })).toThrow(
+      /resamples must be a positive integer, found 0/,
+    );
+  });
+
+  it('tests with as many values draw the same samples; a missing sample is none of them', () => {
+    const values = [1, 5, 2, 8, 3];
+    const [a, b, c] = summarizeAll([
+      values,
+      values.map((x) => 10 * x),
+      [1, undefined, 5, 2, 8, undefined, 3],
+    ]);
+    expect(b!.low).toBeCloseTo(10 * a!.low, 12);
+    expect(b!.high).toBeCloseTo(10 * a!.high, 12);
+    expect(c).toEqual(a);
   });
 });
 
@@ -82,11 +108,126 @@ describe('sign-flip test', () => {
     const p = Array.from({ length: 300 }, (_, run) =>
       signFlipPValue(
         Array.from({ length: 40 }, () => random.normal()),
-        { seed: run, resamples: 199 },
+        { seed: run, permutations: 199 },
       ),
     );
     const share = p.filter((value) => value <= 0.2).length / p.length;
     expect(Math.abs(share - 0.2)).toBeLessThan(4 * Math.sqrt((0.2 * 0.8) / p.length));
+  });
+});
+
+/** Every pattern, every statistic and every maximum written out; Student's t where all tests have all samples. */
+function naiveMaxT(tests: readonly SampleValues[], statistic: (values: readonly number[]) => number) {
+  const samples = tests[0]!.length;
+  const patterns = Array.from({ length: 2 ** samples }, (_, bits) =>
+    Array.from({ length: samples }, (_, i) => ((bits >> i) & 1 ? 1 : -1)),
+  );
+  const value = (test: SampleValues, signs: readonly number[]) =>
+    statistic(test.flatMap((x, i) => (x === undefined ? [] : [x * signs[i]!])));
+  const observed = tests.map((test) => value(test, new Array<number>(samples).fill(1)));
+  const share = (holds: (signs: number[]) => boolean) => patterns.filter(holds).length / patterns.length;
+  const atLeast = (a: number, b: number) => a >= b - 1e-9 * Math.max(1, Math.abs(b));
+  const order = tests.map((_, j) => j).sort((a, b) => observed[b]! - observed[a]!);
+  const raw = order.map((j, place) =>
+    share((signs) => order.slice(place).some((k) => atLeast(value(tests[k]!, signs), observed[j]!))),
+  );
+  return tests.map((test, j) => ({
+    p: share((signs) => atLeast(value(test, signs), observed[j]!)),
+    pAdjusted: Math.max(...raw.slice(0, order.indexOf(j) + 1)),
+  }));
+}
+
+const sizeOf = (values: readonly number[]) => Math.abs(values.reduce((a, b) => a + b, 0));
+const student = (values: readonly number[]) => {
+  const mean = values.reduce((a, b) => a + b, 0) / values.length;
+  const variance = values.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (values.length - 1);
+  return Math.abs(mean) / Math.sqrt(variance / values.length);
+};
+const standardized = (values: readonly number[]) =>
+  sizeOf(values) / (Math.sqrt(values.reduce((sum, x) => sum + x * x, 0)) || 1);
+
+describe('max-T over many tests', () => {
+  it("equals the written-out permutation of Student's t", () => {
+    const random = seeded('max-T');
+    for (const samples of [1, 2, 5, 7]) {
+      const tests = Array.from({ length: 6 }, (_, j) =>
+        Array.from({ length: samples }, () => 10 ** (j - 3) * (random.normal() + (j % 3))),
+      );
+      // Of one sample there is no standard deviation; both of its patterns have the same size.
+      const expected = naiveMaxT(tests, samples === 1 ? sizeOf : student);
+      expect(signFlipTests(tests)).toEqual(expected);
+    }
+  });
+
+  it('equals it for tests that lack samples, with zeros and ties', () => {
+    const value = fc.option(fc.integer({ min: -3, max: 3 }), { nil: undefined });
+    const tests = fc
+      .integer({ min: 1, max: 6 })
+      .chain((n) => fc.array(fc.array(value, { minLength: n, maxLength: n }), { minLength: 1, maxLength: 5 }))
+      .filter((rows) => rows.every((row) => row.some((x) => x !== undefined)));
+    fc.assert(
+      fc.property(tests, (rows) => {
+        const found = signFlipTests(rows);
+        naiveMaxT(rows, standardized).forEach(({ p, pAdjusted }, j) => {
+          expect(found[j]!.p).toBeCloseTo(p, 12);
+          expect(found[j]!.pAdjusted).toBeCloseTo(pAdjusted, 12);
+        });
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('random patterns come close to all of them', () => {
+    const random = seeded('random patterns');
+    const tests = Array.from({ length: 5 }, (_, j) =>
+      Array.from({ length: 12 }, () => random.normal() + 0.2 * j),
+    );
+    const exact = signFlipTests(tests); // 2^12 are no more than 10 000
+    const drawn = signFlipTests(tests, { permutations: 4000 });
+    exact.forEach(({ p, pAdjusted }, j) => {
+      expect(Math.abs(drawn[j]!.p - p)).toBeLessThan(4 * Math.sqrt(0.25 / 4000));
+      expect(Math.abs(drawn[j]!.pAdjusted - pAdjusted)).toBeLessThan(4 * Math.sqrt(0.25 / 4000));
+    });
+  });
+
+  it('finds the one real effect among 1024 tests, and calls nothing else', () => {
+    const random = seeded('one of many');
+    const tests = Array.from({ length: 1024 }, (_, j) =>
+      Array.from({ length: 40 }, () => random.normal() + (j === 700 ? 2 : 0)),
+    );
+    const found = signFlipTests(tests, { permutations: 999 });
+    expect(found.flatMap(({ pAdjusted }, j) => (pAdjusted <= 0.05 ? [j] : []))).toEqual([700]);
+    expect(found[700]!.pAdjusted).toBe(1 / 1000);
+  });
+
+  it('is wrong about anything in 5 of 100 runs without an effect, however the tests hang together', () => {
+    const random = seeded('family-wise error');
+    const runs = 400;
+    let wrong = 0;
+    for (let run = 0; run < runs; run++) {
+      const common = Array.from({ length: 15 }, () => random.normal());
+      const tests = Array.from({ length: 30 }, (_, j) =>
+        common.map((shared) => (j % 2 ? shared : 0) + 10 ** (j % 4) * random.normal()),
+      );
+      const found = signFlipTests(tests, { seed: run, permutations: 199 });
+      if (found.some(({ pAdjusted }) => pAdjusted <= 0.05)) wrong++;
+    }
+    // Four standard errors.
+    expect(Math.abs(wrong / runs - 0.05)).toBeLessThan(4 * Math.sqrt((0.05 * 0.95) / runs));
+  });
+
+  it('is the same for the same seed, and refuses what cannot be tested', () => {
+    const tests = [
+      Array.from({ length: 20 }, (_, i) => Math.sin(i)),
+      Array.from({ length: 20 }, (_, i) => i - 5),
+    ];
+    expect(signFlipTests(tests, { seed: 4 })).toEqual(signFlipTests(tests, { seed: 4 }));
+    expect(signFlipTests(tests, { seed: 4 })).not.toEqual(signFlipTests(tests, { seed: 5 }));
+    expect(signFlipTests([])).toEqual([]);
+    expect(() => signFlipTests([[1, 2], [1]])).toThrow(/test 1 has 1 samples, not 2/);
+    expect(() => signFlipTests([[1], [undefined]])).toThrow(/test 1 has no values/);
+    expect(() => signFlipTests([[Number.POSITIVE_INFINITY]])).toThrow(/value 0 of test 0 is Infinity/);
+    expect(() => signFlipTests([[1]], { permutations: 1.5 })).toThrow(/permutations must be .* found 1.5/);
   });
 });
 
@@ -114,30 +255,5 @@ describe('Wilson interval', () => {
     ] as const) {
       expect(() => wilsonInterval(successes, n)).toThrow(/is not a proportion/);
     }
-  });
-});
-
-describe('Benjamini–Hochberg', () => {
-  it('equals scipy.stats.false_discovery_control', () => {
-    const adjusted = benjaminiHochberg([0.01, 0.04, 0.03, 0.005, 0.55, 0.04]);
-    [0.03, 0.048, 0.048, 0.03, 0.55, 0.048].forEach((p, i) => {
-      expect(adjusted[i]).toBeCloseTo(p, 14);
-    });
-  });
-
-  it('never lowers a value, keeps the order, and leaves a single one alone', () => {
-    fc.assert(
-      fc.property(fc.array(fc.double({ min: 0, max: 1, noNaN: true })), (p) => {
-        const adjusted = benjaminiHochberg(p);
-        const order = p.map((_, i) => i).sort((a, b) => p[a]! - p[b]!);
-        order.forEach((index, place) => {
-          expect(adjusted[index]).toBeGreaterThanOrEqual(p[index]! * (1 - 1e-12));
-          expect(adjusted[index]).toBeLessThanOrEqual(1);
-          if (place > 0) expect(adjusted[index]).toBeGreaterThanOrEqual(adjusted[order[place - 1]!]!);
-        });
-      }),
-    );
-    expect(benjaminiHochberg([0.2])).toEqual([0.2]);
-    expect(() => benjaminiHochberg([0.2, Number.NaN])).toThrow(/p-value 1 is NaN/);
   });
 });

@@ -32,7 +32,7 @@ function effects(task: string, modality: Modality, ...samples: number[][][]): He
     site: 'text_encoder.cross_attn.hook_z',
     samples: samples.map((_, i) => `${task}-${i}`),
     values: samples[0]!.map((heads, l) => heads.map((_, h) => samples.map((sample) => sample[l]![h]!))),
-    undefinedCells: 0,
+    category: 'all',
   };
 }
 

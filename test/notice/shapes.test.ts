@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { CellRow } from '../../src/analysis/cell.ts';
-import { headEffects } from '../../src/analysis/effects.ts';
+import { CellEffects } from '../../src/analysis/effects.ts';
 import { universalHeads } from '../../src/analysis/universal-heads.ts';
 import { loadModel, Processor, type VisionLanguageModel } from '../../src/models/index.ts';
 import { type Pair, readManifest } from '../../src/notice/datasets/index.ts';
@@ -78,7 +78,10 @@ describe.each(TASKS)('%s', (task) => {
       const list = prepared.flatMap((one) => measurements(model, settings, task, one, 0));
       rows.push(...(await measure(model, settings, list, 0)).rows);
     }
-    const { selections } = universalHeads(await headEffects(rows, 'ld_effect'), 'signed');
+    const { selections } = universalHeads(
+      (await CellEffects.collect(rows)).heads('ld_effect', 'answer'),
+      'signed',
+    );
     for (const { modality, scores, passing, n } of selections) {
       const golden = ANALYSIS[task]?.[modality];
       expect(n).toBe(60);

@@ -31,8 +31,8 @@ export function evaluateCommand(program: Command): void {
     .addHelpText(
       'after',
       `
-An answer is right if it is the correct option, but for letter case, surrounding space and a full stop. "flipped" is the
-share of counterpart images that turned the answer into the other option. Intervals are Wilson's, 95 %.`,
+An answer is right if it equals the correct option, capitalisation included, but for surrounding space; "but for first
+letter" is the share of answers that do but for the case of their first letter. "flipped" is the share of counterpart images that turned the answer into the other option. Intervals are Wilson's, 95 %.`,
     )
     .action((options: EvaluateOptions) => evaluate(options));
 }
@@ -66,6 +66,7 @@ async function evaluate(options: EvaluateOptions): Promise<void> {
       { name: 'right', value: ({ correct }) => correct },
       { name: 'exact match', value: ({ accuracy }) => accuracy },
       { name: '95 % interval', value: ({ low, high }) => `${formatNumber(low)} to ${formatNumber(high)}` },
+      { name: 'but for first letter', value: ({ firstLetter }) => firstLetter.accuracy },
       { name: 'flipped', value: ({ flipped }) => flipped },
     ]),
   );

@@ -1,16 +1,20 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import type { ModuleMeasure } from '../../notice/experiment/settings.ts';
+import { measureOption } from './run.ts';
 
 export function reportCommand(program: Command): void {
   program
     .command('report')
     .description('One self-contained HTML page for a results folder, with its figures and tables.')
     .argument('[folder]', 'results folder', 'results')
-    .action(async (path: string) => {
+    .addOption(measureOption())
+    .action(async (path: string, { measure }: { measure?: ModuleMeasure }) => {
       const { ResultsFolder } = await import('../../notice/experiment/results.ts');
       const { writeResults } = await import('../../notice/report/write.ts');
       const { folder, record } = await ResultsFolder.existing(path);
-      await writeResults(folder, record);
+      const settings = measure ? { ...record.settings, measure } : record.settings;
+      await writeResults(folder, { ...record, settings });
       console.log(resolve(folder.file('report.html')));
     });
 }

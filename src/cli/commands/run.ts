@@ -3,7 +3,12 @@ import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Corruption } from '../../analysis/cell.ts';
 import { NoticeError } from '../../errors.ts';
-import { defaultSites, type ExperimentSettings, modelTitle } from '../../notice/experiment/settings.ts';
+import {
+  defaultSites,
+  type ExperimentSettings,
+  type ModuleMeasure,
+  modelTitle,
+} from '../../notice/experiment/settings.ts';
 import { parseCompat } from '../../patching/index.ts';
 import { addConfigOption } from '../config.ts';
 import { PACKAGE } from '../embedded.ts';
@@ -21,6 +26,7 @@ interface RunCommandOptions extends ModelOptions {
   readonly sites?: string[];
   readonly headSite?: string;
   readonly statistic: 'absolute' | 'signed';
+  readonly measure: ModuleMeasure;
   readonly compat: string[];
   readonly seed: number;
   readonly noiseDraws: number;
@@ -61,6 +67,7 @@ export function runCommand(program: Command): void {
         .choices(['absolute', 'signed'])
         .default('absolute'),
     )
+    .addOption(measureOption().default('probability'))
     .option('--compat <list>', "do as the paper's released code (switches, or all)", list, [])
     .option('--template <name>', 'prompt template: a name, or a text with {question}')
     .option('--seed <n>', 'seed of selection, noise and resampling', integer, 0)
@@ -86,6 +93,7 @@ async function run(options: RunCommandOptions): Promise<void> {
       moduleSites: options.sites ?? sites.moduleSites,
       headSite: options.headSite ?? sites.headSite,
       statistic: options.statistic,
+      measure: options.measure,
       compat: parseCompat(options.compat),
       seed: options.seed,
       noiseDraws: options.noiseDraws,
@@ -142,6 +150,14 @@ class StepBars {
   stop(): void {
     this.#bar.stop();
   }
+}
+
+/** What modules are measured by in tables and figures. */
+export function measureOption(): Option {
+  return new Option(
+    '--measure <kind>',
+    'what tables and figures of modules show: P′ − P* or LD′ − LD*',
+  ).choices(['probability', 'logit-difference']);
 }
 
 function corruptions(text: string): Corruption[] {

@@ -1,7 +1,15 @@
 // From measurements to statistics: everything the figures, tables and the report show.
 
 import type { CellMetric, CellRow } from '../../analysis/cell.ts';
-import { type HeadEffects, headEffects, type ModuleEffects, moduleEffects } from '../../analysis/effects.ts';
+import {
+  ALL_CATEGORIES,
+  CellEffects,
+  type Cells,
+  type HeadEffects,
+  type HeadPosition,
+  type ModuleEffects,
+  ofCategory,
+} from '../../analysis/effects.ts';
 import {
   type BoxedAttention,
   type HeadFunctionReport,
@@ -9,7 +17,6 @@ import {
 } from '../../analysis/head-functions.ts';
 import type { ImageAttention } from '../../analysis/image-attention.ts';
 import { type Interval, wilsonInterval } from '../../analysis/inference.ts';
-import { type CellPlace, type NormalizedEffect, normalizedEffects } from '../../analysis/normalized.ts';
 import { boxCoverage, type ImageFit } from '../../analysis/patch-grid.ts';
 import { type HeadStatistic, type UniversalHeads, universalHeads } from '../../analysis/universal-heads.ts';
 import { readImage } from '../../platform/node/images.ts';
@@ -18,47 +25,59 @@ import { readCells } from '../tables/parquet.ts';
 import { readAttention } from './attention.ts';
 import { questionBox } from './boxes.ts';
 import type { Evaluation } from './evaluate.ts';
+import { type ExactMatch, isExactMatch } from './exact-match.ts';
 import type { MeasuredControls } from './measure.ts';
 import type { ResultsFolder, RunRecord } from './results.ts';
 import { readEvaluations } from './run.ts';
-import { taskName } from './settings.ts';
+import { type ExperimentSettings, taskName } from './settings.ts';
 
-/** Exact match of one category of a task; `all` is the whole task. */
-export interface Accuracy extends Interval {
+/** A share of answers with its Wilson interval. */
+export interface Share extends Interval {
+  readonly correct: number;
+  readonly accuracy: number;
+}
+
+/** Exact match in the paper's definition (Table 2), of one category of a task; `all` is the whole task. */
+export interface Accuracy extends Share {
   readonly task: string;
   readonly category: string;
   readonly n: number;
-  readonly correct: number;
-  readonly accuracy: number;
+  /** Exact but for the first letter's case. */
+  readonly firstLetter: Share;
   /** Share of counterpart images that turned the answer into the other option. */
   readonly flipped: number;
 }
 
-export interface Analysis {
-  readonly record: RunRecord;
-  readonly accuracy: readonly Accuracy[];
-  readonly metric: CellMetric;
+export interface CellAnalysis {
+  readonly effects: CellEffects;
+  /** What modules and heads are measured by. */
+  readonly moduleMetric: CellMetric;
+  readonly headMetric: CellMetric;
+  /** Of all categories together, then of each. */
   readonly modules: readonly ModuleEffects[];
+  /** Of all categories together. */
   readonly heads: readonly HeadEffects[];
   /** Heads at the last position of a causal decoder, apart from those at the answer. */
   readonly lastHeads: readonly HeadEffects[];
-  /** Means of the normalised effect. */
-  readonly normalized: (place: CellPlace) => NormalizedEffect;
   /** Of the semantic corruptions (images by SIP, text by STR), at the answer. */
   readonly universal: UniversalHeads | undefined;
   /** The same at the last position of a causal decoder. */
   readonly lastUniversal: UniversalHeads | undefined;
+  readonly controls: readonly MeasuredControls[];
+  /** The largest change that rounding alone made, in a metric's unit; undefined if it was not measured. */
+  readonly noiseFloor: (metric: CellMetric) => number | undefined;
+}
+
+export interface Analysis extends CellAnalysis {
+  readonly record: RunRecord;
+  readonly accuracy: readonly Accuracy[];
+  /** Where heads look from, and what they look at in the few samples that figures show. */
+  readonly attentionPosition: HeadPosition;
   readonly attention: ReadonlyMap<string, ReadonlyMap<string, ImageAttention>>;
   /** Per task with boxes. */
   readonly functions: ReadonlyMap<string, HeadFunctionReport>;
   readonly pairs: ReadonlyMap<string, readonly Pair[]>;
-  readonly controls: readonly MeasuredControls[];
-  /** The largest change of a logit difference that rounding alone made. */
-  readonly noiseFloor: number;
 }
-
-/** Where single heads were patched: at the correct option's tokens in the prompt, or at the prompt's last. */
-export type HeadPosition = 'answer' | 'last';
 
 export interface HeadResults {
   readonly position: HeadPosition;
@@ -80,55 +99,66 @@ export function headResults({
   return results.filter((result) => result.heads.length > 0);
 }
 
+/** Samples of a task whose attention is shown: one takes megabytes. */
+const SHOWN_SAMPLES = 3;
+
 /** Reads a results folder. */
 export async function analyse(folder: ResultsFolder, record: RunRecord): Promise<Analysis> {
   const { settings, tasks } = record;
-  const { compat, statistic, data } = settings;
-  const metric: CellMetric = compat.includes('score-p') ? 'p_patched' : 'ld_effect';
-  const parts = await folder.parts();
-  const nanToZero = compat.includes('nan-to-zero');
-  const cells = (keep: (cell: CellRow) => boolean) => stream(parts, keep, nanToZero);
-  const heads = await headEffects(
-    cells(({ head, role }) => head !== null && role !== 'last'),
-    metric,
-  );
-  const lastHeads = await headEffects(
-    cells(({ head, role }) => head !== null && role === 'last'),
-    metric,
-  );
+  const controls = await folder.controls();
+  const cells = stream(await folder.parts(), settings.compat.includes('nan-to-zero'));
   const attention = new Map<string, Map<string, ImageAttention>>();
   const functions = new Map<string, HeadFunctionReport>();
   const pairs = new Map<string, Pair[]>();
   for (const { task, selected } of tasks) {
-    const file = data.find((path) => taskName(path) === task) ?? '';
+    const file = settings.data.find((path) => taskName(path) === task) ?? '';
     const chosen = new Set(selected);
     const own = (await readManifest(file)).pairs.filter(({ id }) => chosen.has(id));
     pairs.set(task, own);
     if (!(await folder.has('attention', `${task}.safetensors`))) continue;
     const found = await readAttention(folder.file('attention', `${task}.safetensors`));
-    attention.set(task, found);
+    const shown = own.slice(0, SHOWN_SAMPLES).flatMap(({ id }): [string, ImageAttention][] => {
+      const of = found.get(id);
+      return of ? [[id, of]] : [];
+    });
+    attention.set(task, new Map(shown));
     const report = await functionsOf(own, found, record);
     if (report) functions.set(task, report);
   }
-  const controls = await folder.controls();
   return {
     record,
-    metric,
     accuracy: await accuracies(folder, record),
-    modules: await moduleEffects(
-      cells(({ head }) => head === null),
-      metric,
-    ),
-    heads,
-    lastHeads,
-    normalized: await normalizedEffects(cells(() => true)),
-    universal: semanticHeads(heads, statistic),
-    lastUniversal: semanticHeads(lastHeads, statistic),
+    ...(await analyseCells(cells, controls, settings)),
+    attentionPosition: (record as { look?: HeadPosition }).look ?? 'answer',
     attention,
     functions,
     pairs,
+  };
+}
+
+/** What is made of measurements alone. */
+export async function analyseCells(
+  cells: Cells,
+  controls: readonly MeasuredControls[],
+  { compat, measure, statistic }: Pick<ExperimentSettings, 'compat' | 'measure' | 'statistic'>,
+): Promise<CellAnalysis> {
+  const asReleased = compat.includes('score-p') ? 'p_patched' : undefined;
+  const moduleMetric = asReleased ?? (measure === 'logit-difference' ? 'ld_effect' : 'p_effect');
+  const headMetric = asReleased ?? 'ld_effect';
+  const effects = await CellEffects.collect(cells);
+  const heads = ofCategory(effects.heads(headMetric, 'answer'));
+  const lastHeads = ofCategory(effects.heads(headMetric, 'last'));
+  return {
+    effects,
+    moduleMetric,
+    headMetric,
+    modules: effects.modules(moduleMetric),
+    heads,
+    lastHeads,
+    universal: semanticHeads(heads, statistic),
+    lastUniversal: semanticHeads(lastHeads, statistic),
     controls,
-    noiseFloor: Math.max(0, ...controls.map(({ noiseFloor }) => noiseFloor)),
+    noiseFloor: noiseFloorOf(controls),
   };
 }
 
@@ -140,15 +170,20 @@ function semanticHeads(
   return semantic.length > 0 ? universalHeads(semantic, statistic) : undefined;
 }
 
+/** Controls of an older version do not know the probability's. */
+function noiseFloorOf(controls: readonly MeasuredControls[]): Analysis['noiseFloor'] {
+  const largest = (floors: readonly (number | undefined)[]) =>
+    floors.length === 0 || floors.includes(undefined) ? undefined : Math.max(0, ...(floors as number[]));
+  const logitDifference = largest(controls.map(({ noiseFloor }) => noiseFloor));
+  const probability = largest(controls.map(({ noiseFloorP }) => noiseFloorP));
+  return (metric) =>
+    metric === 'ld_effect' ? logitDifference : metric === 'normalized' ? undefined : probability;
+}
+
 /** Under `nan-to-zero` undefined normalised effects count as 0. */
-async function* stream(
-  parts: readonly string[],
-  keep: (cell: CellRow) => boolean,
-  nanToZero: boolean,
-): AsyncGenerator<CellRow> {
+async function* stream(parts: readonly string[], nanToZero: boolean): AsyncGenerator<CellRow> {
   for (const part of parts) {
     for await (const cell of readCells(part)) {
-      if (!keep(cell)) continue;
       yield nanToZero && cell.normalized === null ? { ...cell, normalized: 0 } : cell;
     }
   }
@@ -165,9 +200,10 @@ async function accuracies(folder: ResultsFolder, { tasks }: RunRecord): Promise<
 
 /** Of the whole task, then of each category in alphabetical order. */
 export function taskAccuracies(task: string, evaluations: readonly Evaluation[]): Accuracy[] {
+  if (evaluations.length === 0) return [];
   const categories = [...new Set(evaluations.map(({ category }) => category))].sort();
   return [
-    accuracyOf(task, 'all', evaluations),
+    accuracyOf(task, ALL_CATEGORIES, evaluations),
     ...categories.map((category) =>
       accuracyOf(
         task,
@@ -180,9 +216,14 @@ export function taskAccuracies(task: string, evaluations: readonly Evaluation[])
 
 function accuracyOf(task: string, category: string, evaluations: readonly Evaluation[]): Accuracy {
   const n = evaluations.length;
-  const correct = evaluations.filter(({ cleanCorrect }) => cleanCorrect).length;
   const flipped = evaluations.filter(({ corruptIncorrect }) => corruptIncorrect).length / n;
-  return { task, category, n, correct, accuracy: correct / n, flipped, ...wilsonInterval(correct, n) };
+  const share = (definition: ExactMatch): Share => {
+    const right = evaluations.filter(({ answer, correct }) =>
+      isExactMatch(answer, correct, definition),
+    ).length;
+    return { correct: right, accuracy: right / n, ...wilsonInterval(right, n) };
+  };
+  return { task, category, n, flipped, ...share('exact'), firstLetter: share('first-letter') };
 }
 
 async function functionsOf(

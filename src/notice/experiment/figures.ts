@@ -1,7 +1,9 @@
 // The figures of an analysis, as SVG and PNG files.
 
-import { METRIC_LABELS } from '../../analysis/cell.ts';
+import { type CellMetric, METRIC_LABELS } from '../../analysis/cell.ts';
 import { layerProfile } from '../../analysis/comparison.ts';
+import { ALL_CATEGORIES, type HeadPosition, type ModuleEffects, ofCategory } from '../../analysis/effects.ts';
+import { defined } from '../../analysis/inference.ts';
 import { attentionOverlay } from '../../analysis/overlay.ts';
 import type { Box } from '../../analysis/patch-grid.ts';
 import { mean } from '../../analysis/statistics.ts';
@@ -15,8 +17,9 @@ import { layerProfiles } from '../plots/layer-profiles.ts';
 import { moduleHeatmap } from '../plots/module-heatmap.ts';
 import { overlayFigure } from '../plots/overlay.ts';
 import { renderPng } from '../plots/png.ts';
-import { type Analysis, type HeadPosition, headResults } from './analyse.ts';
+import { type Analysis, headResults, type Share } from './analyse.ts';
 import { questionBox } from './boxes.ts';
+import { EXACT_MATCH_NAMES } from './exact-match.ts';
 import { rankedHeads } from './ranking.ts';
 import type { ResultsFolder } from './results.ts';
 import { modelTitle } from './settings.ts';
@@ -53,12 +56,11 @@ function siteName(site: string): string {
   return SITE_NAMES[site] ?? site;
 }
 
-/** Samples and heads of an overlay figure. */
-const OVERLAY_SAMPLES = 3;
+/** Heads of an overlay figure. */
 const OVERLAY_HEADS = 4;
 
-/** Resamples of the intervals in figures. */
-const RESAMPLES = 1999;
+/** A figure of more categories would say nothing; tables have all of them. */
+const MOST_CATEGORIES = 12;
 
 export interface Figure {
   /** File name without extension. */
@@ -81,9 +83,9 @@ export async function drawFigures(analysis: Analysis): Promise<Figure[]> {
         title: `Heads at ${POSITION_NAMES[position]}`,
         subtitle: `${modelName(analysis)}, ${analysis.record.settings.headSite}`,
         result: universal,
-        metric: analysis.metric === 'p_patched' ? 'p_patched' : 'ld_effect',
+        metric: analysis.headMetric,
         labelled: (universal.selections[0]?.scores[0]?.length ?? 0) <= 8,
-        noiseFloor: analysis.noiseFloor,
+        ...noiseFloorText(analysis, analysis.headMetric),
       }),
     });
   }
@@ -105,76 +107,118 @@ export async function writeFigures(folder: ResultsFolder, figures: readonly Figu
 
 function accuracyFigure(analysis: Analysis): string {
   const { accuracy } = analysis;
-  const overall = accuracy.filter(({ category }) => category === 'all');
+  const overall = accuracy.filter(({ category }) => category === ALL_CATEGORIES);
+  // Where no answer differs in its first letter alone the two are the same bars.
+  const differ = accuracy.some(({ correct, firstLetter }) => firstLetter.correct !== correct);
+  const point = ({ accuracy: mean, low, high }: Share) => ({ mean, low, high });
   return barChart({
     title: 'Exact match by task and category',
     subtitle: modelName(analysis),
     n: overall.reduce((sum, { n }) => sum + n, 0),
     groups: accuracy.map((row) => ({
-      name: row.category === 'all' ? `all ${row.task}` : row.category,
-      series: { 'exact match': { mean: row.accuracy, low: row.low, high: row.high } },
+      name: row.category === ALL_CATEGORIES ? `all ${row.task}` : row.category,
+      series: {
+        [EXACT_MATCH_NAMES.exact]: point(row),
+        ...(differ ? { [EXACT_MATCH_NAMES['first-letter']]: point(row.firstLetter) } : {}),
+      },
     })),
     label: 'answers equal to the correct option',
     percent: true,
   });
 }
 
-function moduleFigures({ modules, metric, noiseFloor, record }: Analysis): Figure[] {
-  return record.settings.corruptions.flatMap((corruption) => {
-    const own = modules.filter((entry) => entry.corruption === corruption);
-    if (own.length === 0) return [];
+function moduleFigures(analysis: Analysis): Figure[] {
+  return analysis.record.settings.corruptions.flatMap((corruption) => {
+    const own = analysis.modules.filter((entry) => entry.corruption === corruption);
+    const overall = ofCategory(own);
+    if (overall.length === 0) return [];
+    const byTask = [...new Set(own.map(({ task }) => task))].flatMap((task) => {
+      const panels = own.filter((entry) => entry.task === task);
+      const categories = new Set(panels.map(({ category }) => category)).size - 1;
+      if (categories < 2 || categories > MOST_CATEGORIES) return [];
+      const title = `${task} by category, ${CORRUPTION_NAMES[corruption]}`;
+      return [
+        { name: `modules-${corruption}-${task}`, svg: moduleFigure(analysis, title, panels, categoryName) },
+      ];
+    });
+    const title = `Patching whole modules, ${CORRUPTION_NAMES[corruption]}`;
     return [
-      {
-        name: `modules-${corruption}`,
-        svg: moduleHeatmap({
-          title: `Patching whole modules, ${CORRUPTION_NAMES[corruption]}`,
-          subtitle: modelTitle(record.settings.model),
-          caption:
-            'Mean over samples of what one clean activation restores in the corrupt run, by token and layer.',
-          n: Math.max(...own.map(({ samples }) => samples.length)),
-          panels: own.map(({ task, site, roles, values }) => ({
-            row: task,
-            column: siteName(site),
-            roles,
-            values: values.map((layers) =>
-              layers.map((effects) => (effects.length > 0 ? mean(effects) : undefined)),
-            ),
-          })),
-          label: METRIC_LABELS[metric],
-          signed: metric !== 'p_patched',
-          labelled: (own[0]?.values[0]?.length ?? 0) <= 8,
-          noiseFloor,
-        }),
-      },
+      { name: `modules-${corruption}`, svg: moduleFigure(analysis, title, overall, ({ task }) => task) },
+      ...byTask,
     ];
   });
 }
 
+function categoryName({ category, samples }: ModuleEffects): string {
+  return `${category} (n = ${samples.length})`;
+}
+
+function moduleFigure(
+  analysis: Analysis,
+  title: string,
+  effects: readonly ModuleEffects[],
+  rowName: (effects: ModuleEffects) => string,
+): string {
+  const { moduleMetric } = analysis;
+  return moduleHeatmap({
+    title,
+    subtitle: modelName(analysis),
+    caption:
+      'Mean over samples of what one clean activation restores in the corrupt run, by token and layer.',
+    n: sampleCounts(effects),
+    panels: effects.map((entry) => ({
+      row: rowName(entry),
+      column: siteName(entry.site),
+      roles: entry.roles,
+      values: entry.values.map((layers) =>
+        layers.map((values) => {
+          const found = defined(values);
+          return found.length > 0 ? mean(found) : undefined;
+        }),
+      ),
+    })),
+    label: METRIC_LABELS[moduleMetric],
+    signed: moduleMetric !== 'p_patched',
+    labelled: (effects[0]?.values[0]?.length ?? 0) <= 8,
+    ...noiseFloorText(analysis, moduleMetric),
+  });
+}
+
+/** One number where all panels have as many. */
+function sampleCounts(effects: readonly ModuleEffects[]): number | string {
+  const counts = effects.map(({ samples }) => samples.length);
+  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  return least === most ? most : `${least} to ${most} samples`;
+}
+
+function noiseFloorText({ noiseFloor }: Analysis, metric: CellMetric): { noiseFloor?: number } {
+  const found = noiseFloor(metric);
+  return found === undefined ? {} : { noiseFloor: found };
+}
+
 /** Corruptions beside each other at the correct option's tokens, layer by layer (Figures 4 and 10). */
-function profileFigures({ modules, metric, noiseFloor, record }: Analysis): Figure[] {
-  return record.tasks.flatMap(({ task, selected }) => {
-    const own = modules.filter((entry) => entry.task === task && entry.roles.includes('correct'));
+function profileFigures(analysis: Analysis): Figure[] {
+  const { modules, moduleMetric, record } = analysis;
+  return record.tasks.flatMap(({ task }) => {
+    const own = ofCategory(modules).filter((entry) => entry.task === task && entry.roles.includes('correct'));
     const sites = [...new Set(own.map(({ site }) => site))];
     if (sites.length === 0) return [];
+    const profile = (entry: ModuleEffects) => [
+      CORRUPTION_NAMES[entry.corruption],
+      layerProfile(entry, 'correct', { seed: record.settings.seed }),
+    ];
     return [
       {
         name: `corruptions-${task}`,
         svg: layerProfiles({
           title: `${task}: corruptions compared at the correct option`,
-          subtitle: modelTitle(record.settings.model),
-          n: selected.length,
-          noiseFloor,
-          label: METRIC_LABELS[metric],
+          subtitle: modelName(analysis),
+          n: sampleCounts(own),
+          ...noiseFloorText(analysis, moduleMetric),
+          label: METRIC_LABELS[moduleMetric],
           panels: sites.map((site) => ({
             title: siteName(site),
-            series: Object.fromEntries(
-              own
-                .filter((entry) => entry.site === site)
-                .map((entry) => [
-                  CORRUPTION_NAMES[entry.corruption],
-                  layerProfile(entry, 'correct', { seed: record.settings.seed, resamples: RESAMPLES }),
-                ]),
-            ),
+            series: Object.fromEntries(own.filter((entry) => entry.site === site).map(profile)),
           })),
         }),
       },
@@ -183,23 +227,25 @@ function profileFigures({ modules, metric, noiseFloor, record }: Analysis): Figu
 }
 
 async function overlays(analysis: Analysis, task: string): Promise<string | undefined> {
-  const { attention, pairs, heads, record } = analysis;
-  const source =
-    heads.find((entry) => entry.task === task && entry.corruption === 'sip') ??
-    heads.find((entry) => entry.task === task);
+  const { attention, attentionPosition, pairs, record } = analysis;
+  // The heads that are strongest where the attention was taken.
+  const patched = attentionPosition === 'last' ? analysis.lastHeads : analysis.heads;
+  const own = patched.filter((entry) => entry.task === task);
+  const source = own.find(({ corruption }) => corruption === 'sip') ?? own[0];
   const found = attention.get(task);
   if (!source || !found) return undefined;
   const chosen = rankedHeads(source, record.settings.statistic).slice(0, OVERLAY_HEADS);
-  const rows = (pairs.get(task) ?? []).slice(0, OVERLAY_SAMPLES).flatMap((pair) => {
+  const rows = (pairs.get(task) ?? []).flatMap((pair) => {
     const of = found.get(pair.id);
     return of ? [{ pair, of }] : [];
   });
   if (rows.length === 0) return undefined;
   return overlayFigure({
     title: `${task}: where the strongest heads look`,
-    subtitle: `${modelTitle(record.settings.model)}, attention from the correct option to the image`,
+    subtitle: `${modelName(analysis)}, attention from ${POSITION_NAMES[attentionPosition]} to the image`,
     caption:
-      'Attention at the correct option in the prompt minus the mean over all heads of all layers; the image class token is left out.',
+      `Attention at ${POSITION_NAMES[attentionPosition]} minus the mean over all heads of all layers; ` +
+      'the image class token is left out.',
     n: rows.length,
     rows: await Promise.all(
       rows.map(async ({ pair, of }) => {

@@ -26,7 +26,9 @@ export interface Measurement {
 export interface MeasuredControls {
   readonly sample: string;
   readonly corruption: Corruption;
+  /** Of the logit difference, and of the probability. */
   readonly noiseFloor: number;
+  readonly noiseFloorP: number;
   readonly nullPatches: number;
 }
 
@@ -85,8 +87,8 @@ export async function measure(
   const controls = list.flatMap(({ prepared, corruption }, i) => {
     const found = results[i]?.controls;
     if (!found) return [];
-    const { noiseFloor, nullPatches } = found;
-    return [{ sample: prepared.pair.id, corruption, noiseFloor, nullPatches }];
+    const { noiseFloor, noiseFloorP, nullPatches } = found;
+    return [{ sample: prepared.pair.id, corruption, noiseFloor, noiseFloorP, nullPatches }];
   });
   return { rows, controls };
 }

@@ -6,6 +6,12 @@ import { NoticeError } from '../../errors.ts';
 import type { VisionLanguageModel, WeightDtype } from '../../models/index.ts';
 import type { CompatSwitch } from '../../patching/index.ts';
 
+/**
+ * What patching a module is measured by in tables and figures: the restoration probability P′ − P* (Figure 3), or the
+ * logit difference LD′ − LD*. Heads are always ranked by the logit difference (section 4.2).
+ */
+export type ModuleMeasure = 'probability' | 'logit-difference';
+
 export interface ExperimentSettings {
   /** Model folder as the user named it. */
   readonly model: string;
@@ -27,6 +33,8 @@ export interface ExperimentSettings {
   /** Hook name without the block whose heads are patched one by one at the answer's tokens. */
   readonly headSite: string;
   readonly statistic: HeadStatistic;
+  /** Default `probability`. */
+  readonly measure?: ModuleMeasure;
   readonly compat: readonly CompatSwitch[];
   readonly seed: number;
   /** Draws of noise per sample. */

@@ -1,6 +1,7 @@
 // An analysis in a few lines of text.
 
 import { METRIC_LABELS } from '../../analysis/cell.ts';
+import { ALL_CATEGORIES } from '../../analysis/effects.ts';
 import { describeUniversalHeads, headLabel } from '../../analysis/universal-heads.ts';
 import { formatNumber } from '../tables/format.ts';
 import { markdownTable } from '../tables/table.ts';
@@ -11,13 +12,14 @@ import { rankedHeads } from './ranking.ts';
 /** Accuracy, the strongest heads of every task, universal heads, self-checks. */
 export function printSummary(analysis: Analysis): string {
   const { accuracy, controls, noiseFloor, record } = analysis;
-  const overall = accuracy.filter(({ category }) => category === 'all');
+  const overall = accuracy.filter(({ category }) => category === ALL_CATEGORIES);
   const lines = [
     '',
     markdownTable(overall, [
       { name: 'task', value: ({ task }) => task },
       { name: 'pairs', value: ({ n }) => n },
       { name: 'exact match', value: (row) => row.accuracy },
+      { name: 'but for first letter', value: ({ firstLetter }) => firstLetter.accuracy },
       { name: '95 % interval', value: ({ low, high }) => `${formatNumber(low)} to ${formatNumber(high)}` },
       { name: 'flipped by the counterpart image', value: ({ flipped }) => flipped },
       {
@@ -26,7 +28,7 @@ export function printSummary(analysis: Analysis): string {
       },
     ]),
     ...headResults(analysis).flatMap(({ position, heads, universal }) => [
-      `Strongest heads at ${POSITION_NAMES[position]}, mean ${METRIC_LABELS[analysis.metric]}:`,
+      `Strongest heads at ${POSITION_NAMES[position]}, mean ${METRIC_LABELS[analysis.headMetric]}:`,
       ...heads.map((effects) => {
         const { task, corruption, samples } = effects;
         const ranked = rankedHeads(effects, record.settings.statistic)
@@ -43,7 +45,7 @@ export function printSummary(analysis: Analysis): string {
   const nulls = controls.reduce((sum, { nullPatches }) => sum + nullPatches, 0);
   lines.push(
     `Self-checks: ${nulls} null patches exactly 0, ${controls.length} full restorations exact; ` +
-      `rounding moves a logit difference by at most ${noiseFloor.toExponential(1)}.`,
+      `rounding moves a logit difference by at most ${noiseFloor('ld_effect')?.toExponential(1) ?? '–'}.`,
   );
   return lines.join('\n');
 }

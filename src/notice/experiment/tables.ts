@@ -1,45 +1,73 @@
 // The tables of an analysis, as CSV files and as rows for the report.
 
-import type { Modality } from '../../analysis/cell.ts';
+import type { CellMetric, Modality } from '../../analysis/cell.ts';
 import { type HeadCorrelation, headCorrelations } from '../../analysis/comparison.ts';
 import { type EffectSummary, summarizeEffects } from '../../analysis/effect-summary.ts';
+import {
+  HEAD_POSITIONS,
+  type HeadEffects,
+  type HeadPosition,
+  type ModuleEffects,
+  type PlaceMean,
+} from '../../analysis/effects.ts';
 import { HEAD_FUNCTIONS } from '../../analysis/head-functions.ts';
-import type { NormalizedEffect } from '../../analysis/normalized.ts';
 import { headLabel, passCounts, type UniversalHeads } from '../../analysis/universal-heads.ts';
 import { type Column, csvTable } from '../tables/table.ts';
-import { type Accuracy, type Analysis, type HeadPosition, headResults } from './analyse.ts';
+import { type Accuracy, type Analysis, headResults } from './analyse.ts';
 import type { ResultsFolder } from './results.ts';
 
-/** Resamples of each interval and p-value: a table has hundreds. */
-const RESAMPLES = 1999;
-
 export interface EffectRow extends EffectSummary {
-  readonly normalized: NormalizedEffect;
+  /** What `mean` and the columns behind it are of. */
+  readonly measure: CellMetric;
+  /** The means of all measures. */
+  readonly probability: PlaceMean;
+  readonly logitDifference: PlaceMean;
+  readonly normalized: PlaceMean;
 }
+
+/** Names of the measures in tables. */
+export const MEASURE_NAMES: Readonly<Record<CellMetric, string>> = {
+  p_patched: 'patched_probability',
+  p_effect: 'restoration_probability',
+  ld_effect: 'logit_difference',
+  normalized: 'normalized',
+};
 
 export interface HeadRow extends EffectRow {
   readonly position: HeadPosition;
 }
 
-/** One row per task, corruption, site, role and layer. */
-export function moduleRows({ modules, normalized, record }: Analysis): EffectRow[] {
-  return modules
-    .flatMap((effects) => summarizeEffects(effects, { seed: record.settings.seed, resamples: RESAMPLES }))
-    .map((row) => ({ ...row, normalized: normalized({ ...row, role: row.role ?? '' }) }));
+/** One row per task, category, corruption, site, role and layer. */
+export function moduleRows(analysis: Analysis): EffectRow[] {
+  return effectRows(analysis, analysis.modules, analysis.moduleMetric);
 }
 
-/** One row per position, task, corruption, layer and head. */
+/** One row per position, task, category, corruption, layer and head. */
 export function headRows(analysis: Analysis): HeadRow[] {
-  const { normalized, record } = analysis;
-  return headResults(analysis).flatMap(({ position, heads }) =>
-    heads
-      .flatMap((effects) => summarizeEffects(effects, { seed: record.settings.seed, resamples: RESAMPLES }))
-      .map((row) => ({
-        ...row,
-        position,
-        normalized: normalized({ ...row, role: position === 'last' ? 'last' : '' }),
-      })),
+  const { effects, headMetric } = analysis;
+  return HEAD_POSITIONS.flatMap((position) =>
+    effectRows(analysis, effects.heads(headMetric, position), headMetric, position).map((row) => ({
+      ...row,
+      position,
+    })),
   );
+}
+
+function effectRows(
+  { effects, record }: Analysis,
+  groups: readonly (ModuleEffects | HeadEffects)[],
+  measure: CellMetric,
+  position?: HeadPosition,
+): EffectRow[] {
+  return groups
+    .flatMap((group) => summarizeEffects(group, { seed: record.settings.seed }))
+    .map((row) => ({
+      ...row,
+      measure,
+      probability: effects.mean(row, 'p_effect', position),
+      logitDifference: effects.mean(row, 'ld_effect', position),
+      normalized: effects.mean(row, 'normalized', position),
+    }));
 }
 
 export interface CorrelationRow extends HeadCorrelation {
@@ -54,6 +82,7 @@ export function correlationRows(analysis: Analysis): CorrelationRow[] {
 }
 
 const EFFECT_COLUMNS: Column<EffectRow>[] = [
+  { name: 'measure', value: ({ measure }) => MEASURE_NAMES[measure] },
   { name: 'n', value: ({ n }) => n },
   { name: 'mean', value: (row) => row.mean },
   { name: 'mean_absolute', value: (row) => row.meanAbsolute },
@@ -62,12 +91,15 @@ const EFFECT_COLUMNS: Column<EffectRow>[] = [
   { name: 'ci95_high', value: ({ high }) => high },
   { name: 'p', value: ({ p }) => p },
   { name: 'p_adjusted', value: ({ pAdjusted }) => pAdjusted },
+  { name: 'restoration_probability_mean', value: (row) => row.probability.mean },
+  { name: 'logit_difference_mean', value: (row) => row.logitDifference.mean },
   { name: 'normalized_mean', value: (row) => row.normalized.mean },
   { name: 'normalized_undefined', value: (row) => row.normalized.leftOut },
 ];
 
 const GROUP_COLUMNS: Column<EffectRow>[] = [
   { name: 'task', value: ({ task }) => task },
+  { name: 'category', value: ({ category }) => category },
   { name: 'modality', value: ({ modality }) => modality },
   { name: 'corruption', value: ({ corruption }) => corruption },
   { name: 'site', value: ({ site }) => site },
@@ -82,6 +114,10 @@ export const ACCURACY_COLUMNS: Column<Accuracy>[] = [
   { name: 'accuracy', value: ({ accuracy }) => accuracy },
   { name: 'ci95_low', value: ({ low }) => low },
   { name: 'ci95_high', value: ({ high }) => high },
+  { name: 'first_letter_correct', value: ({ firstLetter }) => firstLetter.correct },
+  { name: 'first_letter_accuracy', value: ({ firstLetter }) => firstLetter.accuracy },
+  { name: 'first_letter_ci95_low', value: ({ firstLetter }) => firstLetter.low },
+  { name: 'first_letter_ci95_high', value: ({ firstLetter }) => firstLetter.high },
   { name: 'flipped_by_counterpart', value: ({ flipped }) => flipped },
 ];
 

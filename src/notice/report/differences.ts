@@ -28,8 +28,6 @@ export function differencesFromPaper({ record, accuracy }: Analysis): Markup {
       "No compat switch is on: modules, positions and answer tokens are those of the paper's text; the released code differs (see docs/compat.md).",
     );
   if (model.family === 'blip' && accuracy.length > 0)
-    notes.push(
-      'Generation is greedy with the answer decoder; exact match ignores letter case and a final full stop.',
-    );
+    notes.push('Generation is greedy with the answer decoder.');
   return html`<ul>${notes.map((note) => html`<li>${note}</li>`)}</ul>`;
 }

@@ -121,7 +121,7 @@ ${
 }
 
 export function headsSection(analysis: Analysis): Markup {
-  const { record, metric } = analysis;
+  const { record, headMetric } = analysis;
   const rows = headResults(analysis).flatMap(({ position, heads }) =>
     heads.flatMap((effects) =>
       rankedHeads(effects, record.settings.statistic)
@@ -134,7 +134,7 @@ export function headsSection(analysis: Analysis): Markup {
     { name: 'corruption', value: ({ corruption }) => CORRUPTION_NAMES[corruption] },
     { name: 'patched at', value: ({ position }) => POSITION_NAMES[position] },
     { name: 'head', value: ({ head }) => headLabel(head) },
-    { name: `mean of ${METRIC_LABELS[metric]}`, value: ({ head }) => head.mean },
+    { name: `mean of ${METRIC_LABELS[headMetric]}`, value: ({ head }) => head.mean },
     { name: 'mean of its size', value: ({ head }) => head.meanAbsolute },
     { name: 'n', value: ({ samples }) => samples.length },
   ]);
@@ -170,9 +170,16 @@ ${
 }`;
 }
 
-export function controlsSection({ controls, noiseFloor, record, modules, heads }: Analysis): Markup {
+export function controlsSection({ controls, noiseFloor, record, effects }: Analysis): Markup {
   const nulls = controls.reduce((sum, { nullPatches }) => sum + nullPatches, 0);
-  const undefinedCells = [...modules, ...heads].reduce((sum, entry) => sum + entry.undefinedCells, 0);
+  const floors = (
+    [
+      ['probability', 'p_effect'],
+      ['logit difference', 'ld_effect'],
+    ] as const
+  ).map(
+    ([name, metric]) => `the ${name} by at most ${noiseFloor(metric)?.toExponential(2) ?? '(not measured)'}`,
+  );
   const without = record.tasks.flatMap(({ task, withoutText }) =>
     Object.entries(withoutText).map(([id, reason]) => ({ task, id, reason })),
   );
@@ -180,9 +187,9 @@ export function controlsSection({ controls, noiseFloor, record, modules, heads }
 <li>${nulls} null patches (the corrupt run patched with its own value) had an effect of exactly 0.</li>
 <li>${controls.length} full restorations gave the clean logits, bit for bit.</li>
 <li>Every patch wrote exactly as many elements as it was asked to; a sweep that does not is an error.</li>
-<li>Rounding noise (embeddings changed in the last place) moves a logit difference by at most ${noiseFloor.toExponential(2)}:
+<li>Rounding noise (embeddings changed in the last place) moves ${floors.join(', ')}:
 smaller effects are shown as nothing.</li>
-<li>${undefinedCells} cells have no normalised effect, because clean and corrupt run agree.</li>
+<li>${effects.undefinedCells} cells have no normalised effect, because clean and corrupt run agree.</li>
 ${record.tasks.map(({ task, withoutGenerated = [] }) =>
   withoutGenerated.length > 0
     ? html`<li>${task}: no generated counterpart of ${withoutGenerated.join(', ')}.</li>`

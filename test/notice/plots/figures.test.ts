@@ -114,7 +114,7 @@ describe('head map', () => {
         site: 'text_encoder.cross_attn.hook_z',
         samples: ['one'],
         values: golden[task]![modality].mean_logit_difference.map((heads) => heads.map((value) => [value])),
-        undefinedCells: 0,
+        category: 'all',
       })),
     ),
     'signed',

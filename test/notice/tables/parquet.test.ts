@@ -5,7 +5,7 @@ import { parquetMetadata, parquetReadObjects, parquetSchema } from 'hyparquet';
 import { parquetWriteFile } from 'hyparquet-writer';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { CellRow } from '../../../src/analysis/cell.ts';
-import { headEffects } from '../../../src/analysis/effects.ts';
+import { CellEffects } from '../../../src/analysis/effects.ts';
 import {
   listParts,
   mergeCells,
@@ -86,7 +86,9 @@ describe('files of cells', () => {
     const path = join(await freshFolder(), 'cells.parquet');
     const cells = [0, 1, 2].flatMap(sampleCells);
     await writeCells(path, cells);
-    expect(await headEffects(readCells(path), 'ld_effect')).toEqual(await headEffects(cells, 'ld_effect'));
+    expect((await CellEffects.collect(readCells(path))).heads('ld_effect', 'answer')).toEqual(
+      (await CellEffects.collect(cells)).heads('ld_effect', 'answer'),
+    );
   });
 
   it('never hold what the schema cannot', async () => {
