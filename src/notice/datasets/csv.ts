@@ -30,7 +30,13 @@ interface RawRecord {
 }
 
 // Cell counts are checked here, row by row, so the parser must not stop at the first wrong one.
-const options = { bom: true, info: true, relax_column_count: true, skip_empty_lines: true } satisfies Options;
+const options = {
+  bom: true,
+  info: true,
+  record_delimiter: ['\r\n', '\n', '\r'], // also mixed in one file, as editors leave them
+  relax_column_count: true,
+  skip_empty_lines: true,
+} satisfies Options;
 
 /**
  * Parses a CSV text with a header line (BOM, quoted cells, CRLF allowed).
@@ -52,7 +58,7 @@ export function parseTable(text: string, name: string, required: readonly string
 
 /**
  * The same, row by row from a file of any size. Broken rows are added to `drops`.
- * @throws DataError as `parseTable`, and for a file that cannot be read
+ * @throws DataError as `parseTable`, and for a file that cannot be read or is not UTF-8
  */
 export async function* streamTable(
   file: string,
@@ -61,7 +67,7 @@ export async function* streamTable(
 ): AsyncGenerator<TableRow> {
   const decoder = new TableDecoder(file, required, drops);
   // `pipeline` carries a read error over to the parser, which the loop then throws.
-  const parser = pipeline(createReadStream(file), parseStream(options), () => {});
+  const parser = pipeline(createReadStream(file), checkUtf8, parseStream(options), () => {});
   try {
     for await (const raw of parser as AsyncIterable<RawRecord>) {
       const row = decoder.decode(raw);
@@ -71,6 +77,16 @@ export async function* streamTable(
   } catch (error) {
     throw asDataError(file, error);
   }
+}
+
+/** Passes bytes on. Without this, what is not UTF-8 would be read as U+FFFD. */
+async function* checkUtf8(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  for await (const chunk of chunks) {
+    decoder.decode(chunk, { stream: true });
+    yield chunk;
+  }
+  decoder.decode();
 }
 
 class TableDecoder {
@@ -124,6 +140,9 @@ class TableDecoder {
 function asDataError(name: string, error: unknown): unknown {
   if (error instanceof CsvError) {
     return new DataError(`${name} is not sound CSV: ${error.message}.`, { cause: error });
+  }
+  if (error instanceof TypeError && 'code' in error && error.code === 'ERR_ENCODING_INVALID_ENCODED_DATA') {
+    return new DataError(`${name} is not UTF-8 text. Save it as UTF-8.`, { cause: error });
   }
   if (error instanceof Error && 'syscall' in error) {
     return new DataError(`${name} cannot be read: ${error.message}`, { cause: error });

@@ -3,6 +3,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { writeWhole } from '../../platform/node/whole-file.ts';
+import { decodeUtf8 } from '../../weights/utf8.ts';
 import { DataError } from './errors.ts';
 import { formatManifest, formatMetadata, parseManifest, parseMetadata } from './manifest.ts';
 import type { Pair, PairMetadata } from './pair.ts';
@@ -107,10 +108,13 @@ async function findMetadata(
 }
 
 async function readText(file: string): Promise<string> {
+  const bytes = await readFile(file).catch((cause: Error) => {
+    throw new DataError(`${file} cannot be read: ${cause.message}`, { cause });
+  });
   try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    throw new DataError(`${file} cannot be read: ${(error as Error).message}`, { cause: error });
+    return decodeUtf8(bytes);
+  } catch (cause) {
+    throw new DataError(`${file} ${(cause as Error).message}. Save it as UTF-8.`, { cause });
   }
 }
 

@@ -111,7 +111,11 @@ export function formatManifest(pairs: readonly Pair[]): string {
     pair.category,
     pair.id,
   ]);
-  return stringify(records, { header: true, columns: [...MANIFEST_COLUMNS, 'id'] });
+  return stringify(records, {
+    header: true,
+    columns: [...MANIFEST_COLUMNS, 'id'],
+    quote_record_delimiter: true,
+  });
 }
 
 /** The metadata's JSON lines, one for each pair, in the pairs' order. */

@@ -24,6 +24,7 @@ export function csvTable<Row>(rows: readonly Row[], columns: readonly Column<Row
   const records = rows.map((row) => columns.map((column) => column.value(row)));
   return stringify([columns.map(({ name }) => name), ...records], {
     record_delimiter: 'windows',
+    quote_record_delimiter: true, // a lone CR or LF, too
     escape_formulas: true,
   });
 }

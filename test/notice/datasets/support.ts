@@ -21,7 +21,7 @@ export async function writeImage(file: string, color = '#c04020'): Promise<strin
   return file;
 }
 
-export async function writeText(file: string, text: string): Promise<string> {
+export async function writeText(file: string, text: string | Uint8Array): Promise<string> {
   await mkdir(dirname(file), { recursive: true });
   await writeFile(file, text);
   return file;
