@@ -1,23 +1,55 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { bundledChromium, launchOptions } from './test/support/browser.ts';
+// Writes src/kernels/generated, which tests import and git does not hold.
+import './tools/embed-shaders.mjs';
 
-export default defineConfig({
+const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.test.ts') && !file.startsWith('browser'))
+  .map((file) => join('test', file));
+/** Files that put other modules in the place of ours, or measure their process. */
+const alone = files.filter((file) =>
+  /vi\.mock\(|Needs a process of its own/.test(readFileSync(file, 'utf8')),
+);
+
+/** What takes longest starts first, so that no worker ends long after the others. */
+const LONGEST = /test\/(notice\/(shapes|experiment)|cli\/(killed|experiment|models))\.test/;
+
+class LongestFirst extends BaseSequencer {
+  override async sort(specifications: TestSpecification[]): Promise<TestSpecification[]> {
+    // Files alone come last: a process that files share ends where one of those follows.
+    const rank = ({ moduleId, project }: TestSpecification) =>
+      LONGEST.test(moduleId) ? 0 : project.name === 'node-alone' ? 2 : 1;
+    return (await super.sort(specifications)).sort((a, b) => rank(a) - rank(b));
+  }
+}
+
+export default defineConfig(({ mode }) => ({
   test: {
+    env: mode === 'long' ? { NOTICE_TEST_LONG: '1' } : {},
     // Kernels are compiled and run on the CPU where there is no GPU: slow, and slower still beside other work.
     testTimeout: 120_000,
     hookTimeout: 120_000,
     pool: 'forks',
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,
         test: {
           name: 'node',
-          include: ['test/**/*.test.ts'],
-          exclude: ['test/browser/**'],
+          include: files.filter((file) => !alone.includes(file)),
+          // Files share a process, and in it a device with its compiled kernels: compiling takes most of their time.
+          isolate: false,
           environment: 'node',
         },
+      },
+      {
+        extends: true,
+        test: { name: 'node-alone', include: alone, environment: 'node' },
       },
       {
         extends: true,
@@ -40,4 +72,4 @@ export default defineConfig({
       },
     ],
   },
-});
+}));

@@ -5,10 +5,11 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { long } from '../support/long.ts';
 import { Random } from '../support/random.ts';
 import { notice, run, SHAPES, smallManifest, useBuilt } from './support.ts';
 
-const KILLS = 20;
+const KILLS = long(3, 20);
 
 useBuilt();
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { NoticeError } from '../../src/errors.ts';
 import type { Gpu } from '../../src/gpu/index.ts';
 import { customHook, type Edit, type InterveneOp, intervene } from '../../src/kernels/index.ts';
+import { openGpu } from '../../src/platform/node/index.ts';
 import * as reference from '../reference/index.ts';
 import { flatten } from '../reference/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
@@ -134,11 +135,12 @@ describe('edits beside their tensors', () => {
   });
 
   it('WGSL that does not compile is an error with the compiler’s message', async () => {
-    const gpu = await testGpu();
+    const gpu = await openGpu(); // its own: a kernel that cannot run may be told about more than once
     const x = gpu.upload(Float32Array.of(1, 2), 1, 2, 'x');
     customHook(gpu, x, 2, [{ row: 0, batch: 0, position: 0 }], 'return valeu;');
     const failure = await gpu.finish().catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(NoticeError);
     expect(String(failure)).toMatch(/unresolved value 'valeu'/);
+    gpu.destroy();
   });
 });

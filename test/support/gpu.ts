@@ -1,4 +1,3 @@
-import { afterAll } from 'vitest';
 import type { Gpu } from '../../src/gpu/index.ts';
 import { type NodeGpuOptions, openGpu } from '../../src/platform/node/adapter.ts';
 
@@ -7,7 +6,10 @@ const open = new Map<string, Promise<Gpu>>();
 /** With this in the environment, tests multiply on matrix units where the adapter has them. Their tolerances stay. */
 const subgroupMatrices = process.env.NOTICE_TEST_MATRICES === '1';
 
-/** The test file's device; the same options give the same device. Closed after the file's last test. */
+/**
+ * A device that all test files of a process share, with the kernels that they compiled; the same options give the same
+ * device. A test that breaks or measures a device opens one of its own.
+ */
 export function testGpu(given: NodeGpuOptions = {}): Promise<Gpu> {
   const options = subgroupMatrices ? { subgroupMatrices, ...given } : given;
   const key = JSON.stringify(options);
@@ -15,10 +17,6 @@ export function testGpu(given: NodeGpuOptions = {}): Promise<Gpu> {
   if (!gpu) {
     gpu = openGpu(options);
     open.set(key, gpu);
-    afterAll(async () => {
-      open.delete(key);
-      (await gpu)?.destroy();
-    });
   }
   return gpu;
 }

@@ -1,4 +1,4 @@
-// A file of its own, since vitest gives each file a process of its own: memory is measured for the whole process.
+// Needs a process of its own (vitest.config.ts): memory is measured for the whole process.
 
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
