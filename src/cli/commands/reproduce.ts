@@ -1,14 +1,13 @@
 import { Command } from 'commander';
 import { NoticeError } from '../../errors.ts';
 import {
-  compareHeads,
   missingPrerequisites,
   PAPER,
   PAPER_SAMPLES,
   PAPER_TASKS,
+  paperTables,
   publishedResults,
   runArguments,
-  SECOND_HAND,
 } from '../../notice/reproduce/index.ts';
 import { addModelOptions, type ModelOptions, positiveInteger } from '../options.ts';
 import { terminalTable } from '../table.ts';
@@ -103,21 +102,11 @@ async function printComparison(out: string): Promise<void> {
     console.log(`the paper has no results for ${model}.`);
     return;
   }
-  const heads = compareHeads(published, await analyse(folder, record));
-  console.log(`\nUniversal heads: ${published.source}`);
-  console.log(
-    terminalTable(heads, [
-      { name: 'head', value: ({ head }) => head },
-      { name: 'paper', value: (row) => row.published?.class ?? 'not universal' },
-      { name: 'function in the paper', value: (row) => row.published?.function ?? '–' },
-      { name: 'here', value: (row) => row.class },
-      { name: 'passes here, image', value: ({ image }) => image.join(', ') || 'in no task' },
-      { name: 'passes here, text', value: ({ text }) => text.join(', ') || 'in no task' },
-    ]),
-  );
+  for (const { caption, rows, columns } of paperTables(published, await analyse(folder, record))) {
+    console.log(`\n${caption}`);
+    console.log(terminalTable(rows, columns));
+  }
   for (const note of published.notes) console.log(`- ${note}`);
-  console.log(`- Not known here: ${published.missing.join('; ')}.`);
-  console.log(`- ${SECOND_HAND}`);
 }
 
 function quoted(text: string): string {

@@ -1,11 +1,12 @@
-export { type ComparedHead, compareHeads } from './compare.ts';
+export { type ComparedHead, compareHeads, type PaperTable, paperTables } from './compare.ts';
 export {
   PAPER,
+  type PaperTaskName,
   PUBLISHED,
+  type PublishedFunction,
   type PublishedHead,
   type PublishedResults,
   publishedResults,
-  SECOND_HAND,
 } from './published.ts';
 export {
   type Missing,

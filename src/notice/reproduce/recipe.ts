@@ -6,7 +6,7 @@ import { NoticeError } from '../../errors.ts';
 import { resolveModel } from '../../platform/node/hub/index.ts';
 import { readManifest } from '../datasets/index.ts';
 
-/** A data set of the paper (section 3.1). */
+/** A data set of the paper (section 3, Appendix B). */
 export interface PaperTask {
   /** Of the manifest: `{name}.csv`. */
   readonly name: string;
