@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'network' // a server that cannot be reached or answers wrongly
   | 'data' // a data set or manifest row
   | 'hook' // unknown hook point, or an intervention that cannot apply there
+  | 'not-finite' // a model that computes NaN or infinity
   | 'unfired' // an intervention that did not fire as often as asked
   | 'control' // a self-check of a sweep that failed
   | 'usage'; // wrong options on the command line or in a call

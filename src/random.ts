@@ -1,7 +1,7 @@
 // Random numbers that a seed fixes for ever: the generator is part of what makes a run repeatable, so it is
 // written out here and no dependency's update can change a published result.
 
-import { NoticeError } from './errors.ts';
+import { checkFinite, checkWhole } from './check.ts';
 
 /** A stream of random numbers. */
 export interface Random {
@@ -24,6 +24,7 @@ export interface Random {
  * happens to one pair independent of all others; a number counts as its decimal text.
  */
 export function seeded(seed: number | string): Random {
+  if (typeof seed !== 'string') checkFinite(seed, 'seed');
   const next = splitMix64(fnv1a64(String(seed)));
   const [a, b] = [next(), next()];
   return fromState([a, a >> 32n, b, b >> 32n].map((word) => Number(word & 0xffffffffn)));
@@ -51,9 +52,7 @@ export function fromState(state: readonly number[]): Random {
   const next = (): number => ((uint32() >>> 5) * 2 ** 26 + (uint32() >>> 6)) * 2 ** -53;
 
   const integer = (count: number): number => {
-    if (!(Number.isInteger(count) && count >= 1 && count <= 2 ** 32)) {
-      throw new NoticeError('usage', `integer: expected a count from 1 to 2^32, found ${count}.`);
-    }
+    checkWhole(count, 'count', { from: 1, to: 2 ** 32 });
     const limit = 2 ** 32 - (2 ** 32 % count);
     let bits = uint32();
     while (bits >= limit) bits = uint32();
@@ -61,12 +60,7 @@ export function fromState(state: readonly number[]): Random {
   };
 
   const sample = <T>(items: readonly T[], count: number): T[] => {
-    if (!(Number.isInteger(count) && count >= 0 && count <= items.length)) {
-      throw new NoticeError(
-        'usage',
-        `sample: ${count} items asked for, without replacement, of ${items.length}.`,
-      );
-    }
+    checkWhole(count, 'the number of items of a sample without replacement', { to: items.length });
     // Fisher–Yates, stopped when enough places are filled.
     const pool = [...items];
     for (let i = 0; i < count; i++) {

@@ -89,9 +89,13 @@ describe('what is drawn', () => {
   });
 
   it('refuses what cannot be drawn', () => {
-    expect(() => seeded(1).sample([1, 2], 3)).toThrow(/3 items asked for, without replacement, of 2/);
+    expect(() => seeded(Number.NaN)).toThrow(/seed is NaN, expected a finite number/);
+    expect(() => seeded(1).integer(1.5)).toThrow(/count is 1.5, expected a whole number/);
+    expect(() => seeded(1).sample([1, 2], 3)).toThrow(
+      /without replacement is 3, expected a whole number from 0 to 2/,
+    );
     for (const count of [0, -1, 1.5, 2 ** 32 + 1, Number.NaN]) {
-      expect(() => seeded(1).integer(count)).toThrow(/expected a count from 1 to 2\^32/);
+      expect(() => seeded(1).integer(count)).toThrow(/expected a whole number from 1 to 4294967296/);
     }
   });
 });

@@ -72,11 +72,13 @@ async function readEntries(file: string): Promise<Entry[]> {
     throw new NoticeError('usage', `${file}: expected lines of "option: value", as in "samples: 100"`);
   return contents.items.map(({ key, value }) => {
     const line = isScalar(key) && key.range ? lineCounter.linePos(key.range[0]).line : 1;
-    return {
-      key: String(key),
-      value: value?.toJS(document),
-      where: `${file} line ${line}`,
-    };
+    const where = `${file} line ${line}`;
+    try {
+      return { key: String(key), value: value?.toJS(document), where };
+    } catch (cause) {
+      // An alias without its anchor, or one of too many others.
+      throw new NoticeError('usage', `${where}: ${(cause as Error).message}`, { cause });
+    }
   });
 }
 

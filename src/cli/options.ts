@@ -102,7 +102,7 @@ export function positions(text: string): number[] | 'all' {
   if (text === 'all') return 'all';
   return list(text).map((item) => {
     const position = Number(item);
-    if (!Number.isInteger(position) || position < 0)
+    if (!Number.isSafeInteger(position) || position < 0)
       throw new InvalidArgumentError(`"${item}" is not a position; expected "all" or numbers from 0.`);
     return position;
   });
@@ -111,11 +111,15 @@ export function positions(text: string): number[] | 'all' {
 export function integer(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isInteger(value)) throw new InvalidArgumentError('expected an integer.');
+  // Beyond, a number is not what was written: 9007199254740993 would be the seed 9007199254740992.
+  if (!Number.isSafeInteger(value))
+    throw new InvalidArgumentError('expected an integer of at most 2^53 − 1.');
   return value;
 }
 
 export function positiveInteger(text: string): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value <= 0) throw new InvalidArgumentError('expected a positive integer.');
+  if (!Number.isSafeInteger(value) || value <= 0)
+    throw new InvalidArgumentError('expected a positive integer.');
   return value;
 }

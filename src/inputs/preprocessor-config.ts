@@ -67,7 +67,7 @@ export function parsePreprocessorConfig(json: unknown): Preprocessing {
     normalization: flag(json, 'do_normalize')
       ? {
           mean: channels(json.image_mean ?? OPENAI_CLIP_MEAN, 'image_mean'),
-          std: channels(json.image_std ?? OPENAI_CLIP_STD, 'image_std'),
+          std: channels(json.image_std ?? OPENAI_CLIP_STD, 'image_std').map(positive),
         }
       : undefined,
   };
@@ -118,6 +118,11 @@ function pixels(value: unknown, name: string): number {
   return Number.isSafeInteger(value) && (value as number) > 0
     ? (value as number)
     : fail(`${name} is ${show(value)}; expected a number of pixels.`);
+}
+
+/** Values are divided by it. */
+function positive(value: number, channel: number): number {
+  return value > 0 ? value : fail(`image_std[${channel}] is ${value}; expected a positive number.`);
 }
 
 /** Three numbers, or one for all channels. */

@@ -1,6 +1,7 @@
 // From logits to the next token where it is drawn and not simply the largest. The steps and their order are those of
 // transformers' logits processors: temperature, top-k, top-p.
 
+import { checkPositive, checkWhole } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import { type Random, seeded } from '../random.ts';
 
@@ -23,12 +24,19 @@ export interface Candidate {
  * What can be drawn, the likeliest first, equal ones by token; probabilities add up to 1. In f64.
  *
  * @param logits [vocabulary]
- * @throws NoticeError('usage') for an option out of range
+ * @throws NoticeError('usage') for an option out of range, ('not-finite') for logits that give no probabilities; −∞ is a
+ *   probability of 0
  */
 export function candidates(logits: Float32Array, options: SamplingOptions = {}): Candidate[] {
   const { temperature, topK, topP } = checked(options);
+  // With a NaN among them numbers have no order.
+  const odd = logits.findIndex((value) => !(value < Number.POSITIVE_INFINITY));
+  if (odd >= 0)
+    throw new NoticeError('not-finite', `the logit of token ${odd} is ${logits[odd]}: nothing can be drawn`);
   const order = Array.from(logits.keys()).sort((a, b) => logit(b) - logit(a) || a - b);
   const largest = logit(order[0] as number);
+  if (!(largest > Number.NEGATIVE_INFINITY))
+    throw new NoticeError('not-finite', `no logit is above −∞: nothing can be drawn`);
   const threshold = logit(order[Math.min(topK, order.length) - 1] as number);
   const kept = order
     .filter((token) => logit(token) >= threshold)
@@ -88,13 +96,8 @@ function checked({
   topK = Number.POSITIVE_INFINITY,
   topP = 1,
 }: SamplingOptions): Required<SamplingOptions> {
-  if (!(temperature > 0 && temperature < Number.POSITIVE_INFINITY))
-    throw new NoticeError(
-      'usage',
-      `temperature is ${temperature}, expected a positive number. Without sampling the largest logit is taken.`,
-    );
-  if (!(topK === Number.POSITIVE_INFINITY || (Number.isInteger(topK) && topK >= 1)))
-    throw new NoticeError('usage', `top-k is ${topK}, expected a whole number from 1`);
+  checkPositive(temperature, 'temperature (without sampling the largest logit is taken)');
+  if (topK !== Number.POSITIVE_INFINITY) checkWhole(topK, 'top-k', { from: 1 });
   if (!(topP > 0 && topP <= 1)) throw new NoticeError('usage', `top-p is ${topP}, expected 0 < p ≤ 1`);
   return { temperature, topK, topP };
 }

@@ -90,6 +90,9 @@ test('an empty file, comments, and an empty list change nothing', async () => {
   expect(await optionsFrom('compat: []\n')).toMatchObject(unchanged);
 });
 
+/** A short text that stands for very many values. */
+const lists = (alias: string) => `[${new Array(30).fill(alias).join()}]`;
+
 describe('mistakes name file, line, key, and what was expected', () => {
   test.each([
     ['sampels: 4', /line 1: there is no option "sampels"; the nearest is "samples" \(all: model, dtype, /],
@@ -98,6 +101,9 @@ describe('mistakes name file, line, key, and what was expected', () => {
     ['__proto__: 1', /line 1: there is no option "__proto__"/],
     ['samples: many', /line 1: samples: expected a number, found "many"/],
     ['samples: "4"', /line 1: samples: expected a number, found "4"/],
+    ['samples: 1e23', /line 1: samples: expected a positive integer/],
+    ['plan: true\nout: *elsewhere', /line 2: Unresolved alias/],
+    [`data: [&a [x], &b ${lists('*a')}, &c ${lists('*b')}, ${lists('*c')}]`, /line 1: Excessive alias count/],
     ['samples: -1', /line 1: samples: expected a positive integer/],
     ['memory:', /line 1: memory: expected a number, found nothing/],
     ['data: {a: b.csv}', /line 1: data: expected a list of texts without commas, found \{"a":"b\.csv"\}/],

@@ -154,6 +154,14 @@ describe('settings', () => {
     [{ image_processor_type: 'BlipImageProcessor', do_resize: 'yes' }, /do_resize is "yes"/],
     [{ image_processor_type: 'BlipImageProcessor', rescale_factor: '1/255' }, /rescale_factor is "1\/255"/],
     [
+      { image_processor_type: 'BlipImageProcessor', image_std: [1, 0, 2] },
+      /image_std\[1\] is 0; expected a positive/,
+    ],
+    [
+      { image_processor_type: 'BlipImageProcessor', image_std: { 0: 1 } },
+      /image_std is \{"0":1\}; expected three/,
+    ],
+    [
       { image_processor_type: 'BlipImageProcessor', image_std: [1, 2] },
       /image_std is \[1,2\]; expected three/,
     ],

@@ -58,12 +58,29 @@ describe('what can be drawn', () => {
     { temperature: Number.NaN },
     { topK: 0 },
     { topK: 1.5 },
+    { topK: Number.NaN },
+    { temperature: Number.NaN },
     { topP: 0 },
     { topP: 1.1 },
   ])('%o is refused', (options) => {
     expect(() => candidates(LOGITS, options)).toThrow(expect.objectContaining({ code: 'usage' }));
     expect(() => sampler({ ...options, seed: 1 })).toThrow(expect.objectContaining({ code: 'usage' }));
   });
+});
+
+test.each([
+  [[0, Number.NaN, 2], /the logit of token 1 is NaN/],
+  [[0, 1, Number.POSITIVE_INFINITY], /the logit of token 2 is Infinity/],
+  [[Number.NEGATIVE_INFINITY], /no logit is above −∞/],
+  [[], /no logit is above −∞/],
+])('logits %o are refused', (logits, message) => {
+  expect(() => tokenAt(Float32Array.from(logits), 0)).toThrow(
+    expect.objectContaining({ code: 'not-finite', message: expect.stringMatching(message) }),
+  );
+});
+
+test('a logit of −∞ is never drawn', () => {
+  expect(candidates(Float32Array.of(Number.NEGATIVE_INFINITY, 1))).toEqual([{ token: 1, probability: 1 }]);
 });
 
 test.each([

@@ -9,7 +9,7 @@ import { stringify } from 'csv-stringify/sync';
 import type { Box } from '../../analysis/patch-grid.ts';
 import { parseTable, type TableRow } from './csv.ts';
 import { DataError } from './errors.ts';
-import type { ImageMetadata, Pair, PairMetadata } from './pair.ts';
+import type { Pair, PairMetadata } from './pair.ts';
 import type { Drop } from './report.ts';
 
 /** The columns of NOTICE's own files, in its order. */
@@ -93,7 +93,7 @@ export function parseMetadata(text: string, name: string): Map<string, PairMetad
     const { id, ...fields } = parseObject(line, where);
     if (typeof id !== 'string' || id === '') throw new DataError(`${where} has no "id" of type string.`);
     if (metadata.has(id)) throw new DataError(`${where} repeats the id "${id}".`);
-    for (const side of ['clean', 'corrupt'] as const) checkBoxes(fields[side], `${where}, ${side}`);
+    checkMetadata(fields, where);
     metadata.set(id, fields as PairMetadata);
   }
   return metadata;
@@ -195,16 +195,33 @@ function parseObject(line: string, where: string): Record<string, unknown> {
   } catch (error) {
     throw new DataError(`${where} is not JSON: ${(error as Error).message}`, { cause: error });
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new DataError(`${where} is not a JSON object.`);
-  }
-  return value as Record<string, unknown>;
+  if (!isObject(value)) throw new DataError(`${where} is not a JSON object.`);
+  return value;
 }
 
-function checkBoxes(image: unknown, where: string): void {
+/** What is read of a metadata line has the form that the types say; any further field may be anything. */
+function checkMetadata({ str_options, clean, corrupt }: Record<string, unknown>, where: string): void {
+  const texts = Array.isArray(str_options) && str_options.every((option) => typeof option === 'string');
+  if (str_options !== undefined && !(texts && str_options.length === 2))
+    throw new DataError(`${where}: str_options must be two texts, found ${JSON.stringify(str_options)}.`);
+  checkImage(clean, `${where}, clean`);
+  checkImage(corrupt, `${where}, corrupt`);
+}
+
+function checkImage(image: unknown, where: string): void {
   if (image === undefined) return;
-  const { objects = [], face } = image as ImageMetadata;
-  const boxes = [...objects.map(({ box }) => box), ...Object.values(face?.boxes ?? {})];
+  const object = (value: unknown, what: string): Record<string, unknown> => {
+    if (isObject(value)) return value;
+    throw new DataError(`${where}: ${what} must be an object, found ${JSON.stringify(value)}.`);
+  };
+  const { objects = [], face = {} } = object(image, 'an image');
+  if (!Array.isArray(objects))
+    throw new DataError(`${where}: "objects" must be a list, found ${JSON.stringify(objects)}.`);
+  const { boxes: parts = {} } = object(face, '"face"');
+  const boxes = [
+    ...objects.map((value) => object(value, 'each of "objects"').box),
+    ...Object.values(object(parts, '"boxes"')),
+  ];
   for (const box of boxes) {
     if (box !== undefined && !isBox(box)) {
       throw new DataError(
@@ -212,6 +229,10 @@ function checkBoxes(image: unknown, where: string): void {
       );
     }
   }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isBox(box: unknown): box is Box {

@@ -150,6 +150,13 @@ describe('metadata', () => {
       /line 1, clean: a box must be .* found \[1,2,0,4\]/,
     ],
     ['{"id":"x","corrupt":{"face":{"boxes":{"mouth":[1,2,3]}}}}', /line 1, corrupt: a box must be/],
+    ['{"id":"x","clean":5}', /line 1, clean: an image must be an object, found 5/],
+    ['{"id":"x","clean":null}', /line 1, clean: an image must be an object, found null/],
+    ['{"id":"x","clean":{"objects":5}}', /line 1, clean: "objects" must be a list, found 5/],
+    ['{"id":"x","clean":{"objects":[null]}}', /each of "objects" must be an object, found null/],
+    ['{"id":"x","clean":{"face":null}}', /"face" must be an object, found null/],
+    ['{"id":"x","clean":{"face":{"boxes":[]}}}', /"boxes" must be an object, found \[\]/],
+    ['{"id":"x","str_options":"ab"}', /line 1: str_options must be two texts, found "ab"/],
   ])('%s is an error', (text, message) => {
     expect(() => parseMetadata(text, 'm.jsonl')).toThrow(message);
   });
