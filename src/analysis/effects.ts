@@ -165,14 +165,22 @@ const WIDTH = METRICS.length + 2;
 const COUNT = METRICS.length;
 const UNDEFINED = COUNT + 1;
 
+/** Sums of a sample by row. */
+interface SampleSums {
+  readonly category: string;
+  readonly rows: Map<Row, number[]>;
+}
+
 /** Sums per sample, row and column; the column is a small number. */
 class SampleTable {
   readonly kind: Kind;
   readonly group: TableGroup;
   undefinedCells = 0;
   /** By row: [column · WIDTH]. */
-  readonly #samples = new Map<string, { category: string; rows: Map<Row, number[]> }>();
+  readonly #samples = new Map<string, SampleSums>();
   readonly #rows = new Set<Row>();
+  /** The samples of a category, made when they are asked for. */
+  readonly #categories = new Map<string, (readonly [string, SampleSums])[]>();
   #columns = 0;
 
   constructor(kind: Kind, { task, modality, corruption, site }: TableGroup) {
@@ -181,6 +189,7 @@ class SampleTable {
   }
 
   add(cell: CellRow, row: Row, column: number): void {
+    this.#categories.clear();
     const { rows } = getOrAdd(this.#samples, cell.sample, () => ({
       category: cell.category,
       rows: new Map<Row, number[]>(),
@@ -201,7 +210,8 @@ class SampleTable {
 
   /** All, then each of them if there are several, in alphabetical order. */
   get categories(): string[] {
-    const names = [...new Set([...this.#samples.values()].map(({ category }) => category))].sort();
+    const found = new Set([...this.#samples.values()].map(({ category }) => category));
+    const names = [...found].filter((name) => name !== ALL_CATEGORIES).sort();
     return names.length > 1 ? [ALL_CATEGORIES, ...names] : [ALL_CATEGORIES];
   }
 
@@ -232,9 +242,9 @@ class SampleTable {
     return { mean: values.length > 0 ? mean(values) : undefined, leftOut };
   }
 
-  #of(category: string) {
-    return [...this.#samples].filter(
-      ([, sample]) => category === ALL_CATEGORIES || sample.category === category,
+  #of(category: string): (readonly [string, SampleSums])[] {
+    return getOrAdd(this.#categories, category, () =>
+      [...this.#samples].filter(([, sample]) => category === ALL_CATEGORIES || sample.category === category),
     );
   }
 }
