@@ -119,6 +119,28 @@ test('tables and figures of modules and heads by category, all beside them', asy
   expect(found.universal!.selections).toHaveLength(1);
 });
 
+test('overlays show the heads that are strongest where the attention was taken', async () => {
+  const strong = cells.map((entry) =>
+    entry.role === 'correct' && entry.head === 0 ? { ...entry, ld_effect: 90 } : entry,
+  );
+  const found = await analysis();
+  const pair = {
+    ...{ id: 's0', cleanImage: 'data/scenes/000_clean.png', corruptImage: '', category: 'subject' },
+    ...{ cleanPrompt: 'is it a or b?', corruptPrompt: '', correct: 'a', incorrect: 'b' },
+  };
+  const of = { layers: 2, heads: 3, patches: 16, data: new Float32Array(96).fill(1 / 16) };
+  const shown = async (attentionPosition: 'answer' | 'last') => {
+    const figures = await drawFigures({
+      ...{ ...found, ...(await analyseCells(strong, controls, defaults)), attentionPosition },
+      ...{ pairs: new Map([['scenes', [pair]]]), attention: new Map([['scenes', new Map([['s0', of]])]]) },
+    });
+    const svg = figures.find(({ name }) => name === 'overlays-scenes')!.svg;
+    return { first: /L\d\.H\d/.exec(svg)?.[0], from: /attention from (.*?) to the image/.exec(svg)?.[1] };
+  };
+  expect(await shown('answer')).toEqual({ first: 'L0.H0', from: 'the correct option' });
+  expect(await shown('last')).toEqual({ first: 'L0.H2', from: "the prompt's last token" });
+});
+
 test('exact match in both definitions', () => {
   const answers = ['happy', 'Happy', 'HAPPY', 'happily', ' happy\n', 'happy.'];
   const evaluations = answers.map((answer, i) => ({

@@ -76,6 +76,9 @@ test('without a fault all pass', async () => {
   // One unit in the last place of the embeddings moves the answer a little, and by rounding only.
   expect(result?.controls?.noiseFloor).toBeGreaterThan(0);
   expect(result?.controls?.noiseFloor).toBeLessThan(1e-5);
+  // Each has its own unit: dP = P · (1 − P) · dLD between two answers, at most a quarter.
+  expect(result?.controls?.noiseFloorP).toBeGreaterThan(0);
+  expect(result?.controls?.noiseFloorP).toBeLessThan(1e-6);
   const [none] = await sweep(model, [job(Z, MLP)], { controls: false });
   expect(none?.controls).toBeUndefined();
 });
