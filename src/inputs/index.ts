@@ -9,7 +9,6 @@ export {
 export { browserDecoder } from './browser-decoder.ts';
 export { checkImageSize, type ImageDecoder, MAX_IMAGE_PIXELS, type RgbImage } from './image.ts';
 export { ImageProcessor, type PixelValues, type ProcessedImage } from './image-processor.ts';
-export type { CharRange } from './offsets.ts';
 export type { Preprocessing } from './preprocessor-config.ts';
 export {
   type ExpandedPrompt,
@@ -34,3 +33,4 @@ export {
 export { type ResampleFilter, resize } from './resample.ts';
 export { type Candidate, candidates, type SamplingOptions, sampler, tokenAt } from './sampling.ts';
 export { type EncodedText, Tokenizer, type TokenizerFiles } from './tokenizer.ts';
+export type { CharRange } from './units.ts';

@@ -1,133 +1,164 @@
-// Where in the text a token comes from. The tokenizer library does not say, so its steps are repeated here one by
-// one on text of which every normalised character knows its place.
+// A text's tokens, each with its place. The library's model cuts words into tokens; the steps before it are taken here, on
+// text of which every character knows its place.
+
 import { NoticeError } from '../errors.ts';
-import { type BertNormalization, normalizeBertCharacter } from './bert-normalizer.ts';
-import { escapeRegExp } from './regexp.ts';
+import { type AddedToken, splitAtTokens } from './added-tokens.ts';
+import { type Normalize, parseNormalizer } from './normalizer.ts';
+import { type PreTokenize, parsePreTokenizer } from './pre-tokenizer.ts';
 import type { LibraryTokenizer } from './tokenizer-library.ts';
+import { type CharRange, rangeOf, spread, textOf, type Unit, unitsOf } from './units.ts';
 
-/** Characters from `start` up to, not including, `end`, counted as `String.slice` does (UTF-16 units). */
-export interface CharRange {
-  readonly start: number;
-  readonly end: number;
-}
-
-interface Piece extends CharRange {
+export interface Piece {
   readonly token: string;
+  readonly id: number;
+  /** Undefined where it is not known how the text became the token. */
+  readonly range: CharRange | undefined;
 }
 
-/** A stretch of the text, and the characters in it, as they are or normalised. */
-interface Unit extends CharRange {
-  readonly content: string;
-}
+/** Cuts texts into tokens, without those that a template adds. */
+export class TextCutter {
+  readonly #library: LibraryTokenizer;
+  readonly #normalize: Normalize | undefined;
+  readonly #preTokenize: PreTokenize;
+  /** By how they stand in the text. */
+  readonly #rawTokens: ReadonlyMap<string, AddedToken>;
+  /** By how they stand in the normalised text. */
+  readonly #normalizedTokens: ReadonlyMap<string, AddedToken>;
+  readonly #unknown: string | undefined;
 
-/**
- * The tokens of a text, without those that a template adds, each with its place. The space before a word belongs
- * to a SentencePiece token's range (`▁word`), as in Hugging Face; the `▁` that is only prepended has an empty range.
- *
- * @param bert the settings if the tokenizer is BERT's; otherwise it must be of the SentencePiece kind
- * @throws NoticeError('config') for a tokenizer of another kind
- */
-export function locateTokens(
-  library: LibraryTokenizer,
-  bert: BertNormalization | undefined,
-  text: string,
-): Piece[] {
-  const added = [...library.get_added_tokens_decoder().values()].map(({ content }) => content);
-  const pieces: Piece[] = [];
-  for (const section of splitAt(added, text)) {
-    if (added.includes(section.content)) {
-      pieces.push({ token: section.content, start: section.start, end: section.end });
-    } else {
-      const normalized = library.normalizer ? library.normalizer(section.content) : section.content;
-      const units = bert ? bertUnits(section, bert) : sentencePieceUnits(section, normalized);
-      pieces.push(...locateInSection(library, normalized, units));
+  /**
+   * @param json tokenizer.json
+   * @param library made of the same file
+   */
+  constructor(
+    json: Record<string, unknown>,
+    library: LibraryTokenizer,
+    added: readonly AddedToken[],
+    unknown: string | undefined,
+  ) {
+    this.#library = library;
+    this.#normalize = parseNormalizer(json.normalizer);
+    this.#preTokenize = parsePreTokenizer(json.pre_tokenizer, library.pre_tokenizer);
+    this.#unknown = unknown;
+    const found = added.map((token) => ({ ...token, content: this.#contentOf(token) }));
+    this.#rawTokens = byContent(found.filter(({ normalized }) => !normalized));
+    this.#normalizedTokens = byContent(found.filter(({ normalized }) => normalized));
+  }
+
+  /** As the crate keeps it, and gives it back when it decodes: normalised if it is to be found in normalised text. */
+  #contentOf({ content, normalized }: AddedToken): string {
+    return normalized && content !== '' ? textOf(this.#normalized(unitsOf(content))) : content;
+  }
+
+  /** Their text by their ids. */
+  get addedTokens(): ReadonlyMap<number, string> {
+    return new Map(
+      [...this.#rawTokens.values(), ...this.#normalizedTokens.values()].map((t) => [t.id, t.content]),
+    );
+  }
+
+  pieces(text: string): Piece[] {
+    return splitAtTokens(unitsOf(text), this.#rawTokens).flatMap(({ units, token }) => {
+      if (token) return [this.#added(token, units)];
+      return splitAtTokens(this.#normalized(units), this.#normalizedTokens).flatMap((section) =>
+        section.token
+          ? [this.#added(section.token, section.units)]
+          : this.#preTokenize(section.units).flatMap((word) => this.#wordPieces(word)),
+      );
+    });
+  }
+
+  #added({ content, id }: AddedToken, units: readonly Unit[]): Piece {
+    return { token: content, id, range: this.#placed(rangeOf(units)) };
+  }
+
+  #normalized(units: readonly Unit[]): readonly Unit[] {
+    if (this.#normalize) return this.#normalize(units);
+    return spread(this.#library.normalizer!(textOf(units)), rangeOf(units));
+  }
+
+  /** Nothing has a place of its own once the library has normalised the text. */
+  #placed(range: CharRange | undefined): CharRange | undefined {
+    return this.#normalize && range;
+  }
+
+  #wordPieces(word: readonly Unit[]): Piece[] {
+    const { model } = this.#library;
+    // Without a token for unknown text such text is as if it were not there: what is around it may become one token.
+    const known = this.#unknown === undefined ? word.filter((unit) => !this.#isUnknown(unit)) : word;
+    const tokens = model([textOf(known)]);
+    const ranges = this.#tokenRanges(tokens, known);
+    return tokens.map((token, index) => ({
+      token,
+      id: model.tokens_to_ids.get(token) ?? model.unk_token_id!,
+      range: this.#placed(ranges?.[index]),
+    }));
+  }
+
+  /** Walks the tokens of a word along its characters. A token for one byte of a character has the character's place. */
+  #tokenRanges(tokens: readonly string[], word: readonly Unit[]): CharRange[] | undefined {
+    const { type } = this.#library.model.config;
+    if (tokens.length === 1 && (tokens[0] === textOf(word) || type === 'WordPiece')) return [rangeOf(word)];
+    let at = 0;
+    let bytesLeft = 0;
+    const ranges: CharRange[] = [];
+    for (const [index, token] of tokens.entries()) {
+      const first = word[at];
+      if (!first) return undefined;
+      if (BYTE_TOKEN.test(token)) {
+        bytesLeft ||= new TextEncoder().encode(first.content).length;
+        ranges.push(rangeOf([first]));
+        if (--bytesLeft === 0) at++;
+        continue;
+      }
+      const length =
+        token === this.#unknown ? this.#unknownLength(word, at) : this.#lengthOf(token, index, tokens.length);
+      if (length < 1 || at + length > word.length) return undefined;
+      ranges.push(rangeOf(word.slice(at, at + length)));
+      at += length;
     }
+    return at === word.length ? ranges : undefined;
   }
-  const expected = library.tokenize(text);
-  if (pieces.length !== expected.length || pieces.some(({ token }, index) => token !== expected[index]))
-    unsupported();
-  return pieces;
-}
 
-/** Cuts the text at every added token; of several that begin at one place the longest wins. */
-function splitAt(added: readonly string[], text: string): Unit[] {
-  const alternatives = [...added].sort((a, b) => b.length - a.length).map(escapeRegExp);
-  const sections = added.length > 0 ? text.split(new RegExp(`(${alternatives.join('|')})`)) : [text];
-  let end = 0;
-  return sections
-    .map((content) => {
-      const start = end;
-      end += content.length;
-      return { content, start, end };
-    })
-    .filter(({ start, end }) => end > start);
-}
-
-function bertUnits(section: Unit, settings: BertNormalization): Unit[] {
-  return characters(section).flatMap(({ content, start, end }) =>
-    [...normalizeBertCharacter(content, settings)].map((normal) => ({ content: normal, start, end })),
-  );
-}
-
-/** SentencePiece writes a space as `▁` and may put one `▁` before the text; anything else is not known here. */
-function sentencePieceUnits(section: Unit, normalized: string): Unit[] {
-  const units = characters(section).map((unit) => (unit.content === ' ' ? { ...unit, content: '▁' } : unit));
-  const joined = units.map(({ content }) => content).join('');
-  if (normalized === joined) return units;
-  if (normalized !== `▁${joined}`) unsupported();
-  return [{ content: '▁', start: section.start, end: section.start }, ...units];
-}
-
-function characters(section: Unit): Unit[] {
-  let end = section.start;
-  return [...section.content].map((content) => {
-    const start = end;
-    end += content.length;
-    return { content, start, end };
-  });
-}
-
-/** Walks the words of a section along its units. */
-function locateInSection(library: LibraryTokenizer, normalized: string, units: readonly Unit[]): Piece[] {
-  const words = library.pre_tokenizer ? library.pre_tokenizer(normalized) : [normalized];
-  const pieces: Piece[] = [];
-  let at = 0;
-  for (const word of words) {
-    const [first] = word;
-    while (at < units.length && units[at]!.content !== first) at++; // white space between words
-    const wordUnits = units.slice(at, at + [...word].length);
-    at += wordUnits.length;
-    pieces.push(...locateInWord(library.model, word, wordUnits));
+  /** Characters of a word that one token for unknown text stands for. */
+  #unknownLength(word: readonly Unit[], at: number): number {
+    if (this.#library.model.config.fuse_unk !== true) return 1;
+    const known = word.findIndex((unit, place) => place > at && !this.#isUnknown(unit));
+    return (known < 0 ? word.length : known) - at;
   }
-  return pieces;
+
+  /** Characters of a word that its token `index` of `count` stands for. */
+  #lengthOf(token: string, index: number, count: number): number {
+    const { continuing_subword_prefix, end_of_word_suffix } = this.#library.model.config;
+    const prefix = index > 0 ? (continuing_subword_prefix ?? '') : '';
+    const suffix = index === count - 1 ? (end_of_word_suffix ?? '') : '';
+    return Array.from(token).length - prefix.length - suffix.length;
+  }
+
+  /** Whether the model has neither a token for the character nor for each of its bytes. */
+  #isUnknown({ content }: Unit): boolean {
+    const { tokens_to_ids, config } = this.#library.model;
+    if (tokens_to_ids.has(content)) return false;
+    const bytes = Array.from(new TextEncoder().encode(content), (byte) => {
+      return `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
+    });
+    return !(config.byte_fallback === true && bytes.every((byte) => tokens_to_ids.has(byte)));
+  }
+}
+
+function byContent(tokens: readonly AddedToken[]): ReadonlyMap<string, AddedToken> {
+  return new Map(tokens.filter(({ content }) => content !== '').map((token) => [token.content, token]));
 }
 
 const BYTE_TOKEN = /^<0x[0-9A-F]{2}>$/;
 
-/** Walks the tokens of a word along its units. A token for one byte of a character has the character's range. */
-function locateInWord(model: LibraryTokenizer['model'], word: string, units: readonly Unit[]): Piece[] {
-  const tokens = model([word]);
-  const whole = { start: units[0]!.start, end: units.at(-1)!.end };
-  if (tokens.length === 1) return [{ token: tokens[0]!, ...whole }];
-  const { continuing_subword_prefix: prefix } = model.config;
-  let at = 0;
-  let bytesLeft = 0;
-  const pieces = tokens.map((token, index) => {
-    const { start, end, content } = units[at] ?? unsupported();
-    if (BYTE_TOKEN.test(token)) {
-      bytesLeft ||= new TextEncoder().encode(content).length;
-      if (--bytesLeft === 0) at++;
-      return { token, start, end };
-    }
-    at += [...token].length - (index > 0 && prefix ? prefix.length : 0);
-    return { token, start, end: units[at - 1]?.end ?? unsupported() };
+/** @throws NoticeError('config') where the place of a token is not known */
+export function requireRanges(pieces: readonly Piece[]): CharRange[] {
+  return pieces.map(({ range }) => {
+    if (range) return range;
+    throw new NoticeError(
+      'config',
+      'tokenizer.json: with this kind of normalizer or model the places of tokens in the text are not known.',
+    );
   });
-  return at === units.length ? pieces : unsupported(); // as with an unknown token in the middle of a word
-}
-
-function unsupported(): never {
-  throw new NoticeError(
-    'config',
-    'tokenizer.json: the places of tokens in the text are known for BERT and SentencePiece tokenizers only.',
-  );
 }

@@ -1,8 +1,8 @@
 // Which tokens of a prompt belong to a word, and what part each token plays.
 import { NoticeError } from '../errors.ts';
-import type { CharRange } from './offsets.ts';
 import { escapeRegExp } from './regexp.ts';
 import type { EncodedText } from './tokenizer.ts';
+import type { CharRange } from './units.ts';
 
 /** Tokens from `start` up to, not including, `end`, counted in the prompt as it was encoded. */
 export interface TokenSpan {

@@ -5,34 +5,51 @@ import { Tokenizer } from '@huggingface/tokenizers';
 
 /** One step of a decoder. */
 export interface LibraryDecoder {
-  readonly config: { readonly type: string };
+  readonly config: {
+    readonly type: string;
+    /** Of a Metaspace decoder. */
+    readonly replacement?: string;
+    readonly prepend_scheme?: string;
+  };
   /** Of a Sequence. */
   readonly decoders?: readonly LibraryDecoder[];
   decode_chain(tokens: string[]): string[];
 }
 
+export interface LibraryPreTokenizer {
+  (text: string): string[];
+  /** Of a Sequence. */
+  readonly tokenizers?: readonly (LibraryPreTokenizer | null)[];
+}
+
 export interface LibraryTokenizer {
-  readonly normalizer: { (text: string): string; normalize(text: string): string } | null;
-  readonly pre_tokenizer: ((text: string) => string[]) | null;
+  readonly normalizer: ((text: string) => string) | null;
+  readonly pre_tokenizer: LibraryPreTokenizer | null;
   readonly model: {
     (words: string[]): string[];
-    readonly config: { readonly continuing_subword_prefix?: string | null };
+    /** The model of tokenizer.json. */
+    readonly config: {
+      readonly type?: string;
+      readonly continuing_subword_prefix?: string | null;
+      readonly end_of_word_suffix?: string | null;
+      readonly byte_fallback?: boolean;
+      readonly fuse_unk?: boolean;
+    };
+    readonly tokens_to_ids: Map<string, number>;
+    /** By id, added tokens among them. */
+    readonly vocab: string[];
+    readonly unk_token?: string | null;
     readonly unk_token_id?: number;
   };
   readonly post_processor: {
     post_process(tokens: string[], pair: null, addSpecialTokens: boolean): { tokens: string[] };
   } | null;
   readonly decoder: LibraryDecoder | null;
-  encode(text: string, options?: { add_special_tokens?: boolean }): { ids: number[]; tokens: string[] };
   decode(
     ids: number[],
     options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean },
   ): string;
-  /** Tokens without those of the template. */
-  tokenize(text: string): string[];
-  token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
-  get_added_tokens_decoder(): Map<number, { readonly content: string }>;
 }
 
 /** From parsed tokenizer.json and tokenizer_config.json. Throws an Error for what it does not know. */

@@ -1,9 +1,10 @@
 // Text to token ids and back, equal to Hugging Face's Rust `tokenizers`. The work is done by @huggingface/tokenizers;
 // where it departs from the Rust crate it is put right here, each time with the reason.
 import { NoticeError } from '../errors.ts';
-import { type BertNormalization, normalizeBertCharacter, parseBertNormalizer } from './bert-normalizer.ts';
-import { type CharRange, locateTokens } from './offsets.ts';
+import { type AddedToken, parseAddedTokens } from './added-tokens.ts';
+import { requireRanges, TextCutter } from './offsets.ts';
 import { createLibraryTokenizer, type LibraryDecoder, type LibraryTokenizer } from './tokenizer-library.ts';
+import type { CharRange } from './units.ts';
 
 /** Texts of the files of a model folder; undefined if the folder has no such file. */
 export interface TokenizerFiles {
@@ -24,11 +25,32 @@ export interface EncodedText {
 
 export class Tokenizer {
   readonly #library: LibraryTokenizer;
-  readonly #bert: BertNormalization | undefined;
+  readonly #cutter: TextCutter;
+  /** Ids of the tokens beside the vocabulary. */
+  readonly #added: ReadonlyMap<string, number>;
+  readonly #special: ReadonlySet<number>;
+  /** What the template puts before and after a text. */
+  readonly #frame: readonly [before: readonly string[], after: readonly string[]];
+  /** Whether white space around a token's text is no part of its place, as ByteLevel wants it. */
+  readonly #trimsRanges: boolean;
 
-  private constructor(library: LibraryTokenizer, bert: BertNormalization | undefined) {
+  private constructor(
+    json: Record<string, unknown>,
+    library: LibraryTokenizer,
+    added: readonly AddedToken[],
+  ) {
+    const { tokens_to_ids: ids, unk_token_id, unk_token } = library.model;
+    // The library takes added tokens into the vocabulary, where they would be found inside words.
+    const vocabulary = vocabularyOf(json.model);
+    for (const { content } of added) if (!vocabulary.has(content)) ids.delete(content);
+    const placed = added.map((token) => ({ ...token, id: ids.get(token.content) ?? token.id }));
     this.#library = library;
-    this.#bert = bert;
+    this.#added = new Map(placed.map(({ content, id }) => [content, id]));
+    this.#cutter = new TextCutter(json, library, placed, unk_token_id === undefined ? undefined : unk_token!);
+    this.#special = new Set(placed.filter(({ special }) => special).map(({ id }) => id));
+    for (const [id, content] of this.#cutter.addedTokens) library.model.vocab[id] = content;
+    this.#frame = frameOf(library);
+    this.#trimsRanges = trimsRanges(json.post_processor);
   }
 
   /**
@@ -44,45 +66,40 @@ export class Tokenizer {
     }
     const json = parse(tokenizer, 'tokenizer.json');
     const settings = config === undefined ? {} : parse(config, 'tokenizer_config.json');
-    let library: LibraryTokenizer;
+    const added = parseAddedTokens(json.added_tokens, settings.added_tokens_decoder);
     try {
-      addMissingTokens(json, settings);
       // The library lets tokenizer_config.json change how text is split, which the crate does not.
-      library = createLibraryTokenizer(json, {});
+      const library = createLibraryTokenizer({ ...json, added_tokens: added }, {});
+      if (library.decoder) repairDecoder(library.decoder);
+      return new Tokenizer(json, library, added);
     } catch (cause) {
       throw new NoticeError('config', `tokenizer.json: ${(cause as Error).message}`, { cause });
     }
-    if (library.model.unk_token_id === undefined) {
-      throw new NoticeError('config', 'tokenizer.json: the model has no token for unknown text (unk_token).');
-    }
-    const bert = parseBertNormalizer(json.normalizer);
-    if (bert && library.normalizer) {
-      library.normalizer.normalize = (text) =>
-        Array.from(text, (character) => normalizeBertCharacter(character, bert)).join('');
-    }
-    if (library.decoder) repairByteFallback(library.decoder);
-    return new Tokenizer(library, bert);
   }
 
   /** Token ids of a text, with what the model's template adds unless `specialTokens` is false. */
   encode(text: string, { specialTokens = true }: { specialTokens?: boolean } = {}): number[] {
-    return this.#library.encode(text, { add_special_tokens: specialTokens }).ids;
+    const ids = this.#cutter.pieces(text).map(({ id }) => id);
+    if (!specialTokens) return ids;
+    const [before, after] = this.#frame.map((tokens) => tokens.map((token) => this.#frameId(token)));
+    return [...before!, ...ids, ...after!];
   }
 
   /**
    * Token ids with the place of each token in the text.
    *
-   * @throws NoticeError('config') if the tokenizer is neither BERT's nor of the SentencePiece kind
+   * @throws NoticeError('config') for a kind of tokenizer that loses the places
    */
   encodeWithRanges(text: string): EncodedText {
-    const { ids, tokens } = this.#library.encode(text);
-    const pieces = locateTokens(this.#library, this.#bert, text);
-    const before = this.#templatePrefix();
-    const ranges = ids.map((_, index) => {
-      const piece = pieces[index - before];
-      return piece && { start: piece.start, end: piece.end };
-    });
-    return { text, ids, tokens, ranges };
+    const pieces = this.#cutter.pieces(text);
+    const [before, after] = this.#frame;
+    const ranges = requireRanges(pieces).map((range) => (this.#trimsRanges ? trimmed(text, range) : range));
+    return {
+      text,
+      ids: this.encode(text),
+      tokens: [...before, ...pieces.map(({ token }) => token), ...after],
+      ranges: [...before.map(() => undefined), ...ranges, ...after.map(() => undefined)],
+    };
   }
 
   /**
@@ -90,32 +107,65 @@ export class Tokenizer {
    * out, as in the crate.
    */
   decode(ids: Iterable<number>, { skipSpecialTokens = true }: { skipSpecialTokens?: boolean } = {}): string {
-    const known = Array.from(ids).filter((id) => this.idToToken(id) !== undefined);
+    const known = Array.from(ids).filter(
+      (id) => this.idToToken(id) !== undefined && !(skipSpecialTokens && this.#special.has(id)),
+    );
     if (known.length === 0) return '';
     return this.#library.decode(known, {
-      skip_special_tokens: skipSpecialTokens,
+      skip_special_tokens: false,
       clean_up_tokenization_spaces: false, // the decoder in tokenizer.json says what is to be tidied up
     });
   }
 
   tokenToId(token: string): number | undefined {
-    return this.#library.token_to_id(token);
+    return this.#added.get(token) ?? this.#library.model.tokens_to_ids.get(token);
   }
 
   idToToken(id: number): string | undefined {
     return this.#library.id_to_token(id);
   }
 
-  /** The id that stands for text outside the vocabulary. */
-  get unknownId(): number {
-    return this.#library.model.unk_token_id!;
+  /** The id that stands for text outside the vocabulary; undefined where there is no such text, or it leaves no token. */
+  get unknownId(): number | undefined {
+    return this.#library.model.unk_token_id;
   }
 
-  /** How many tokens the template puts before a text. */
-  #templatePrefix(): number {
-    const processor = this.#library.post_processor;
-    return processor ? processor.post_process(['text'], null, true).tokens.indexOf('text') : 0;
+  #frameId(token: string): number {
+    const id = this.tokenToId(token);
+    if (id !== undefined) return id;
+    throw new NoticeError(
+      'config',
+      `tokenizer.json: the template adds ${JSON.stringify(token)}, which has no id.`,
+    );
   }
+}
+
+/** The tokens of tokenizer.json's model: an object of ids, or Unigram's list of tokens with their scores. */
+function vocabularyOf(model: unknown): ReadonlySet<string> {
+  const { vocab } = model as {
+    vocab: Readonly<Record<string, number>> | readonly (readonly [string, number])[];
+  };
+  return new Set(Array.isArray(vocab) ? vocab.map(([token]) => token) : Object.keys(vocab));
+}
+
+function frameOf({ post_processor: processor }: LibraryTokenizer): [string[], string[]] {
+  if (!processor) return [[], []];
+  const { tokens } = processor.post_process(['text'], null, true);
+  const at = tokens.indexOf('text');
+  return [tokens.slice(0, at), tokens.slice(at + 1)];
+}
+
+function trimsRanges(processor: unknown): boolean {
+  const { type, trim_offsets, processors } = (processor ?? {}) as Record<string, unknown>;
+  if (type === 'Sequence') return (processors as readonly unknown[]).some(trimsRanges);
+  return type === 'ByteLevel' && trim_offsets !== false;
+}
+
+function trimmed(text: string, { start, end }: CharRange): CharRange {
+  const content = text.slice(start, end);
+  const before = /^\p{White_Space}*/u.exec(content)![0].length;
+  const after = /\p{White_Space}*$/u.exec(content.slice(before))![0].length;
+  return { start: start + before, end: end - after };
 }
 
 function parse(text: string, file: string): Record<string, unknown> {
@@ -131,26 +181,24 @@ function parse(text: string, file: string): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
-/** Adds the tokens of tokenizer_config.json's added_tokens_decoder that tokenizer.json does not have. */
-function addMissingTokens(tokenizer: Record<string, unknown>, config: Record<string, unknown>): void {
-  const added = (tokenizer.added_tokens ?? []) as { id: number; content: string }[];
-  const known = new Set(added.map(({ content }) => content));
-  const configured = Object.entries(
-    (config.added_tokens_decoder ?? {}) as Record<string, { content: string }>,
-  );
-  const missing = configured.filter(([, { content }]) => !known.has(content));
-  tokenizer.added_tokens = [...added, ...missing.map(([id, token]) => ({ ...token, id: Number(id) }))];
+/** Decoding steps in which the library departs from the crate. */
+function repairDecoder(decoder: LibraryDecoder): void {
+  decoder.decoders?.forEach(repairDecoder);
+  const { type, replacement = '▁', prepend_scheme: scheme = 'always' } = decoder.config;
+  if (type === 'ByteFallback') decoder.decode_chain = fuseByteTokens;
+  if (type === 'Metaspace') {
+    // Of the first token the crate drops every ▁, or none where none is put before a text.
+    decoder.decode_chain = (tokens) =>
+      tokens.map((token, index) =>
+        token.replaceAll(replacement, index === 0 && scheme !== 'never' ? '' : ' '),
+      );
+  }
 }
 
 /**
  * The crate turns a run of byte tokens that is not valid UTF-8 into one U+FFFD per byte; the library's TextDecoder
  * keeps the valid part of the run, makes fewer marks of the rest, and drops a byte order mark.
  */
-function repairByteFallback(decoder: LibraryDecoder): void {
-  decoder.decoders?.forEach(repairByteFallback);
-  if (decoder.config.type === 'ByteFallback') decoder.decode_chain = fuseByteTokens;
-}
-
 function fuseByteTokens(tokens: string[]): string[] {
   const result: string[] = [];
   let run: number[] = [];

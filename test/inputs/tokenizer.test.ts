@@ -140,10 +140,29 @@ describe('files', () => {
     expect(load({ ...json, decoder: { type: 'Morse' } })).toThrow(
       noticeError('config', /^tokenizer\.json: .*Morse/),
     );
-    const withoutUnknown = { ...(json.model as object), unk_token: null };
-    expect(load({ ...json, model: withoutUnknown })).toThrow(
-      noticeError('config', /no token for unknown text/),
+  });
+
+  it.each<[unknown, RegExp]>([
+    [{}, /^tokenizer\.json: added_tokens is no list/],
+    [[null], /^tokenizer\.json: added_tokens\[0\] has no text for its content/],
+    [[{ id: 1.5, content: 'a' }], /added_tokens\[0\] has no whole number for its id/],
+    [[{ id: 1, content: 'a', lstrip: 'yes' }], /added_tokens\[0\]: lstrip should be true or false/],
+  ])('refuses added tokens %j', (added_tokens, message) => {
+    expect(load({ ...json, added_tokens })).toThrow(noticeError('config', message));
+  });
+
+  it('refuses added tokens of tokenizer_config.json that are no objects', () => {
+    const config = JSON.stringify({ added_tokens_decoder: { 3: 'x' } });
+    expect(() => Tokenizer.load({ tokenizer: JSON.stringify(json), config })).toThrow(
+      noticeError('config', /^tokenizer_config\.json: added_tokens_decoder "3" has no text/),
     );
+  });
+
+  it('needs no token for unknown text', () => {
+    const model = { ...(json.model as object), unk_token: null };
+    const tokenizer = load({ ...json, model })();
+    expect(tokenizer.unknownId).toBeUndefined();
+    expect(tokenizer.decode(tokenizer.encode('happy 日本'))).toBe('happy 日本');
   });
 
   it('takes tokens that only tokenizer_config.json has', () => {
@@ -157,9 +176,11 @@ describe('files', () => {
   });
 
   it('refuses places for tokenizers of another kind', () => {
-    const lower = load({ ...json, normalizer: { type: 'Lowercase' } })();
-    expect(() => lower.encodeWithRanges('Happy')).toThrow(
-      noticeError('config', /BERT and SentencePiece tokenizers only/),
+    const pattern = { Regex: '[A-Z]' };
+    const other = load({ ...json, normalizer: { type: 'Replace', pattern, content: 'x' } })();
+    expect(other.encode('Happy', { specialTokens: false })).not.toHaveLength(0);
+    expect(() => other.encodeWithRanges('Happy')).toThrow(
+      noticeError('config', /the places of tokens in the text are not known/),
     );
   });
 
