@@ -3,10 +3,11 @@
 import { basename } from 'node:path';
 import { METRIC_LABELS } from '../../analysis/cell.ts';
 import { describeUniversalHeads, headLabel } from '../../analysis/universal-heads.ts';
-import { type Analysis, headResults } from '../experiment/analyse.ts';
+import { type Analysis, headResults, type Share } from '../experiment/analyse.ts';
+import { EXACT_MATCH_NAMES } from '../experiment/exact-match.ts';
 import { CORRUPTION_NAMES, type Figure, headFigureName, POSITION_NAMES } from '../experiment/figures.ts';
 import { rankedHeads } from '../experiment/ranking.ts';
-import { ACCURACY_COLUMNS, correlationRows, universalRows } from '../experiment/tables.ts';
+import { correlationRows, universalRows } from '../experiment/tables.ts';
 import { formatNumber } from '../tables/format.ts';
 import type { Column } from '../tables/table.ts';
 import { html, type Markup, svgMarkup } from './html.ts';
@@ -66,7 +67,18 @@ export function settingsSection({ record }: Analysis): Markup {
 
 export function accuracySection({ accuracy }: Analysis, figures: readonly Figure[]): Markup {
   return html`${figuresOf(figures, 'accuracy')}
-${htmlTable('Exact match with 95 % Wilson intervals (Table 2)', accuracy, ACCURACY_COLUMNS)}`;
+${htmlTable('Exact match with 95 % Wilson intervals (Table 2)', accuracy, [
+  { name: 'task', value: ({ task }) => task },
+  { name: 'category', value: ({ category }) => category },
+  { name: 'questions', value: ({ n }) => n },
+  { name: EXACT_MATCH_NAMES.exact, value: (row) => shareText(row) },
+  { name: EXACT_MATCH_NAMES['first-letter'], value: ({ firstLetter }) => shareText(firstLetter) },
+  { name: 'flipped by the counterpart image', value: ({ flipped }) => flipped },
+])}`;
+}
+
+function shareText({ accuracy, low, high }: Share): string {
+  return `${formatNumber(accuracy)} (${formatNumber(low)} to ${formatNumber(high)})`;
 }
 
 export function universalSection(analysis: Analysis, figures: readonly Figure[]): Markup {
