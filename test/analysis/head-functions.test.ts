@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type BoxedAttention, headFunctions } from '../../src/analysis/head-functions.ts';
+import { type BoxedAttention, FUNCTION_RULES, headFunctions } from '../../src/analysis/head-functions.ts';
 import { outlierPatches } from '../../src/analysis/head-measures.ts';
 import { seeded } from '../../src/random.ts';
 
@@ -67,6 +67,23 @@ describe('head functions', () => {
     expect(found[0]!.scores['object detection']!.pAdjusted).toBeLessThan(0.01);
   });
 
+  it('what one of many heads does by chance is no function', async () => {
+    const report = await headFunctions(
+      Array.from({ length: 9 }, (_, i) => {
+        const random = seeded(`chance/${i}`);
+        const coverage = Float32Array.from({ length: 16 }, (_, p) => (p < 4 ? 1 : 0));
+        const data = Float32Array.from({ length: 400 * 16 }, () => random.next() ** 6 / 16);
+        return { attention: { layers: 20, heads: 20, patches: 16, data }, coverage };
+      }),
+    );
+    const lucky = report.heads.filter(({ scores }) => {
+      const { p, ratio } = scores['object detection']!;
+      return p <= 0.05 && ratio >= FUNCTION_RULES.detectionRatio;
+    });
+    expect(lucky.length).toBeGreaterThan(0);
+    expect(lucky.filter((head) => head.class === 'object detection')).toEqual([]);
+  });
+
   it('computes the written definitions', async () => {
     const { heads } = await headFunctions([sample(1, 0)]);
     const totals = WEIGHTS.map(({ object, outlier }) => 4 * object + outlier + 59);
@@ -120,6 +137,10 @@ describe('head functions', () => {
     coverage[3] = 0.01;
     expect(outlierPatches(average, coverage)).toEqual([7]);
     expect(outlierPatches(new Float64Array(20).fill(0.1), coverage)).toEqual([]);
+    // One value above n − 1 equal ones lies √(n − 1) standard deviations above their mean.
+    const one = (n: number) => Float64Array.from({ length: n }, (_, p) => (p === 0 ? 5 : 1));
+    expect(outlierPatches(one(6), new Float32Array(6))).toEqual([0]);
+    expect(outlierPatches(one(4), new Float32Array(4))).toEqual([]);
     expect(outlierPatches(average, new Float32Array(20).fill(1))).toEqual([]);
   });
 
