@@ -106,7 +106,7 @@ export function formulaSamples() {
   const sample = (run) => {
     const name = golden.pixel_values[run];
     if (!images.has(name)) images.set(name, formulaPixels(name));
-    return { image: images.get(name), ids: golden.input_ids[run] };
+    return { images: [images.get(name)], ids: golden.input_ids[run] };
   };
   return {
     clean: sample('clean'),

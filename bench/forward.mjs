@@ -28,7 +28,7 @@ export async function benchForward(model, source, sample, { rounds, onnx, layers
     const weights = await visionWeights(source, depth, vision.layers);
     const shape = { ...vision, layers: depth, ofLayers: vision.layers, imageSize, patchSize, eps: visionEps };
     const session = await onnxSession(visionModel(shape, (name) => weights.get(name)));
-    const inputs = { pixel_values: [sample.image.data, [1, 3, imageSize, imageSize]] };
+    const inputs = { pixel_values: [sample.images[0].data, [1, 3, imageSize, imageSize]] };
     const { wall, result } = await stopwatch(() => session(inputs));
     difference = relativeDifference(await own(), Object.values(result)[0]);
     log(

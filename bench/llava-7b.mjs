@@ -74,7 +74,7 @@ function samplePair() {
   const image = { data: randomValues(3 * 336 * 336, 3).map((value) => 4 * value), height: 336, width: 336 };
   const question = Array.from({ length: 16 }, (_, i) => 1000 + 37 * i);
   const prompt = (words) => ({
-    image,
+    images: [image],
     ids: model.expand([1, 3148, 1001, 29901, 29871, IMAGE, 13, ...words, 319, 1799, 9047, 13566, 29901]).ids,
   });
   return { clean: prompt(question), corrupt: prompt(question.map((id, i) => (i === 8 ? 20000 : id))) };

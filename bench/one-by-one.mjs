@@ -8,7 +8,7 @@ import { PatchProbe } from '../dist/patching/probe.js';
 
 /** Image features of a job, computed when this returns. */
 export async function sharedFeatures(model, { clean, corrupt }) {
-  const features = await model.encodeImages([...new Set([clean.image, corrupt.image])]);
+  const features = await model.encodeImages([...new Set([...clean.images, ...corrupt.images])]);
   await model.gpu.finish();
   return features;
 }

@@ -13,13 +13,17 @@ export type {
 } from './gpu/index.ts';
 export * from './inputs/index.ts';
 export {
+  type FeatureGrid,
   type Generated,
   type GenerateOptions,
   type HookInfo,
+  type ImageInput,
   type LoadOptions,
   loadModel,
+  type PatchGrid,
   type PreparedPrompt,
   Processor,
+  patchGrids,
   planModel,
   type Sample,
   type VisionLanguageModel,

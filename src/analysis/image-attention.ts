@@ -23,20 +23,19 @@ export interface PatternStack {
 /**
  * The mean over the given query positions (the sub-tokens of a word), on the image's patches only.
  * @param queries positions to average over, at least one
- * @param patches which keys are patches, in row-major order: from 1 in BLIP's cross-attention, where key 0 is the image's
- *   class token; in LLaVA's self-attention from the position of the image in the prompt
+ * @param patches which keys are patches
  * @throws ShapeError positions outside the patterns, or a layer of the wrong size
  */
 export function imageAttention(
   pattern: PatternStack,
   queries: readonly number[],
-  patches: { readonly start: number; readonly count: number },
+  patches: readonly number[],
 ): ImageAttention {
   const { layers, heads, queries: rows, keys } = pattern;
-  const { start, count } = patches;
+  const count = patches.length;
   checkShape(
-    start >= 0 && count >= 1 && start + count <= keys,
-    () => `imageAttention: patches ${start} … ${start + count - 1} do not lie within the ${keys} keys.`,
+    count > 0 && patches.every((key) => Number.isInteger(key) && key >= 0 && key < keys),
+    () => `imageAttention: patches [${patches}] do not all lie within the ${keys} keys.`,
   );
   checkShape(
     queries.length > 0 && queries.every((query) => Number.isInteger(query) && query >= 0 && query < rows),
@@ -52,8 +51,8 @@ export function imageAttention(
     for (let h = 0; h < heads; h++) {
       const out = (l * heads + h) * count;
       for (const query of queries) {
-        const from = (h * rows + query) * keys + start;
-        for (let p = 0; p < count; p++) data[out + p]! += layer[from + p]! / queries.length;
+        const from = (h * rows + query) * keys;
+        for (let p = 0; p < count; p++) data[out + p]! += layer[from + patches[p]!]! / queries.length;
       }
     }
   });

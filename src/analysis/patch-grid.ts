@@ -7,21 +7,15 @@ import type { GridSize } from './overlay.ts';
 export type Box = readonly [number, number, number, number];
 
 /**
- * How the image was brought to the model's square: `stretch` (BLIP) scales both sides on their own, `centre-crop` (CLIP)
- * scales the shorter side and cuts off the ends of the longer one.
- */
-export type ImageFit = 'stretch' | 'centre-crop';
-
-/**
- * The share of each patch that the box covers, 0 … 1, [row, column]. All 0 if a centre crop cut the box off.
- * The crop is taken at its exact place; processors round it to a pixel of the scaled image.
+ * The share of each patch that the box covers, 0 … 1, [row, column]. All 0 if the box is not in view.
+ * @param view the part of the image that the grid covers, in the image's pixels
  * @throws NoticeError('data') for a box that is empty or not inside the image
  */
 export function boxCoverage(
   box: Box,
   image: { readonly width: number; readonly height: number },
   { rows, columns }: GridSize,
-  fit: ImageFit = 'stretch',
+  view: Box = [0, 0, image.width, image.height],
 ): Float32Array {
   const { width, height } = image;
   const [left, top, right, bottom] = box;
@@ -31,10 +25,8 @@ export function boxCoverage(
       `The box [${box.join(', ')}] (left, top, right, bottom) is empty or not inside the ${width} × ${height} image.`,
     );
   }
-  const side = Math.min(width, height);
-  const [visibleWidth, visibleHeight] = fit === 'stretch' ? [width, height] : [side, side];
-  const x = (pixel: number) => ((pixel - (width - visibleWidth) / 2) / visibleWidth) * columns;
-  const y = (pixel: number) => ((pixel - (height - visibleHeight) / 2) / visibleHeight) * rows;
+  const x = (pixel: number) => ((pixel - view[0]) / (view[2] - view[0])) * columns;
+  const y = (pixel: number) => ((pixel - view[1]) / (view[3] - view[1])) * rows;
 
   const overlap = (from: number, to: number, cell: number) =>
     Math.max(0, Math.min(to, cell + 1) - Math.max(from, cell));

@@ -12,7 +12,8 @@ function promptAxes(model: VisionLanguageModel, name: string): number[] {
     if (keys) return [];
     return square ? (cross ? [2] : [2, 3]) : [1];
   }
-  if (tower === 'text_decoder' && cross) return square ? [3] : keys ? [1] : [];
+  // A tower that attends to what was made of the prompt.
+  if (cross) return square ? [3] : keys ? [1] : [];
   return [];
 }
 

@@ -3,7 +3,7 @@
 import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { NoticeError } from '../errors.ts';
-import type { Sample } from '../models/index.ts';
+import type { Sample, VisionLanguageModel } from '../models/index.ts';
 import { fileSource } from '../platform/node/files.ts';
 import { writeWhole } from '../platform/node/whole-file.ts';
 import {
@@ -40,10 +40,7 @@ export function samplesFrom(
   tensors: ReadonlyMap<string, HostTensor>,
   path: string,
   prefix: string,
-  expand: (ids: readonly number[]) => {
-    readonly ids: readonly number[];
-    readonly positions: readonly number[];
-  },
+  expand: VisionLanguageModel['expand'],
 ): PaddedSamples {
   const get = (name: string, rank: number) => {
     const tensor = tensors.get(prefix + name);
@@ -81,9 +78,12 @@ export function samplesFrom(
     const image = { data: values.subarray(row * size, (row + 1) * size), height, width };
     const own = integers.slice(row * length, (row + 1) * length);
     const places = own.map((_, p) => p).filter((p) => kept?.[row * length + p] !== 0);
-    const expanded = expand(places.map((p) => own[p] as number));
+    const expanded = expand(
+      places.map((p) => own[p] as number),
+      [image],
+    );
     longest = Math.max(longest, length + expanded.ids.length - places.length);
-    return { image, ids: expanded.ids, ...(kept && { places: expandedPlaces(places, expanded) }) };
+    return { images: [image], ids: expanded.ids, ...(kept && { places: expandedPlaces(places, expanded) }) };
   });
   return { samples, length: longest };
 }

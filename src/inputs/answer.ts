@@ -5,15 +5,6 @@ import type { Tokenizer } from './tokenizer.ts';
 /** Which of the answer's tokens its logit is read for. */
 export type AnswerToken = 'first' | 'last';
 
-/**
- * What NOTICE's released code reads (`--compat answer-token`). The logits are those of the first generated
- * position in both, so only `first`, the default here, asks for a token that the model can give there.
- */
-export const NOTICE_CODE_ANSWER_TOKEN = { blip: 'first', llava: 'last' } as const satisfies Record<
-  string,
-  AnswerToken
->;
-
 export interface AnswerOptions {
   /** `first` (default): the first token that the model would generate for the answer. */
   readonly token?: AnswerToken;

@@ -1,7 +1,7 @@
 // Pictures to pixel values, equal bit for bit to Hugging Face's BlipImageProcessor and CLIPImageProcessor
 // (transformers 4.46, the PIL and numpy versions).
 import { NoticeError } from '../errors.ts';
-import { checkImageSize, type RgbImage } from './image.ts';
+import { type Box, checkImageSize, type RgbImage } from './image.ts';
 import { type Preprocessing, parsePreprocessorConfig } from './preprocessor-config.ts';
 import { resize } from './resample.ts';
 
@@ -16,6 +16,8 @@ export interface PixelValues {
 export interface ProcessedImage {
   /** The picture after resizing and cropping, as the model sees it: for display and overlays. */
   readonly image: RgbImage;
+  /** The part of the picture that is left, in its pixels; what was added around it lies outside. */
+  readonly view: Box;
   readonly pixelValues: PixelValues;
 }
 
@@ -53,7 +55,12 @@ export class ImageProcessor {
     const { crop } = this.settings;
     const resized = this.#resize(image, name);
     const shown = crop ? centerCrop(resized, crop.width, crop.height) : resized;
-    return { image: shown, pixelValues: this.#normalize(shown) };
+    const [left, top] = crop
+      ? [cropStart(resized.width, crop.width), cropStart(resized.height, crop.height)]
+      : [0, 0];
+    const [x, y] = [image.width / resized.width, image.height / resized.height];
+    const view = [left * x, top * y, (left + shown.width) * x, (top + shown.height) * y] as const;
+    return { image: shown, view, pixelValues: this.#normalize(shown) };
   }
 
   #resize(image: RgbImage, name: string): RgbImage {

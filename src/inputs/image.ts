@@ -1,5 +1,8 @@
 import { NoticeError } from '../errors.ts';
 
+/** Pixels, [left, top, right, bottom], right and bottom exclusive. */
+export type Box = readonly [left: number, top: number, right: number, bottom: number];
+
 /** A decoded picture: 8-bit RGB, row by row from the top left, three bytes a pixel. */
 export interface RgbImage {
   readonly width: number;

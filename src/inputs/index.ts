@@ -4,18 +4,15 @@ export {
   answerTokenIds,
   answerTokens,
   inCaseOf,
-  NOTICE_CODE_ANSWER_TOKEN,
 } from './answer.ts';
-export { browserDecoder } from './browser-decoder.ts';
-export { checkImageSize, type ImageDecoder, MAX_IMAGE_PIXELS, type RgbImage } from './image.ts';
+export { type Box, checkImageSize, type ImageDecoder, MAX_IMAGE_PIXELS, type RgbImage } from './image.ts';
 export { ImageProcessor, type PixelValues, type ProcessedImage } from './image-processor.ts';
 export type { Preprocessing } from './preprocessor-config.ts';
 export {
   type ExpandedPrompt,
   expandImageTokens,
   formatPrompt,
-  PROMPT_TEMPLATES,
-  type PromptTemplate,
+  type PromptTemplates,
 } from './prompt.ts';
 export {
   findOptions,

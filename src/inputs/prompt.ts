@@ -1,36 +1,27 @@
 import { NoticeError } from '../errors.ts';
 
-/** Prompts by name; `{question}` is where the question goes. */
-export const PROMPT_TEMPLATES = {
-  /** The question as it is: BLIP. */
-  question: '{question}',
-  /** LLaVA 1.5 as its model card has it. */
-  llava: 'USER: <image>\n{question} ASSISTANT:',
-  /** LLaVA in the paper's text; llava-shapes was trained with it. */
-  'llava-one-word': 'USER: <image>\n{question} Answer with one word. ASSISTANT:',
-  /** LLaVA in the paper's released data preparation. */
-  'llava-notice': 'USER: <image>\n{question}\nASSISTANT:',
-} as const;
-
-export type PromptTemplate = keyof typeof PROMPT_TEMPLATES;
+/** Prompt templates by name; `{question}` is where the question goes. */
+export type PromptTemplates = Readonly<Record<string, string>>;
 
 /**
  * Puts a question into a template. A question that already holds the image token is a whole prompt and is returned
  * as it is.
  *
- * @param template a name of {@link PROMPT_TEMPLATES}, or a text with `{question}` in it
+ * @param template a text with `{question}` in it, or a name among `templates`
  * @throws NoticeError('usage') if `template` is neither
  */
-export function formatPrompt(question: string, template: string, imageToken = '<image>'): string {
+export function formatPrompt(
+  question: string,
+  template: string,
+  templates: PromptTemplates = {},
+  imageToken = '<image>',
+): string {
   if (question.includes(imageToken)) return question;
-  const pattern = Object.hasOwn(PROMPT_TEMPLATES, template)
-    ? PROMPT_TEMPLATES[template as PromptTemplate]
-    : template;
+  const pattern = Object.hasOwn(templates, template) ? (templates[template] as string) : template;
   if (!pattern.includes('{question}')) {
     throw new NoticeError(
       'usage',
-      `Prompt template ${JSON.stringify(template)}: expected one of ${Object.keys(PROMPT_TEMPLATES).join(', ')}, ` +
-        'or a text with {question} in it.',
+      `Prompt template ${JSON.stringify(template)}: expected ${[...Object.keys(templates), 'a text with {question} in it'].join(' or ')}.`,
     );
   }
   return pattern.replaceAll('{question}', () => question);

@@ -1,6 +1,15 @@
 export type { ModelFamily, ModelFiles } from './family.ts';
 export type { HookInfo } from './hook-table.ts';
 export {
+  type FeatureGrid,
+  type ImageInput,
+  type PatchGrid,
+  patchGrids,
+  sameImages,
+  type TileGrid,
+  withOwnImages,
+} from './image-input.ts';
+export {
   type LoadOptions,
   loadModel,
   planModel,
@@ -9,6 +18,7 @@ export {
   withPlannedModel,
 } from './load.ts';
 export {
+  type Conventions,
   type ForwardOptions,
   type Generated,
   type GenerateOptions,

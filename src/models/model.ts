@@ -1,14 +1,15 @@
 // What every vision-language model of this library can do, whatever towers it is made of.
 
 import type { Gpu, Tensor } from '../gpu/index.ts';
-import type { PixelValues } from '../inputs/index.ts';
+import type { PromptTemplates } from '../inputs/index.ts';
 import type { HookInfo } from './hook-table.ts';
+import type { FeatureGrid, ImageInput } from './image-input.ts';
 import type { Probe, Run, TowerConfig } from './tower/index.ts';
 
 /** One prompt, ready for the model. */
 export interface Sample {
-  /** Runs whose samples hold the same object share the image's features. */
-  readonly image: PixelValues;
+  /** In the order in which the prompt names them. Runs whose samples hold the same objects share their features. */
+  readonly images: readonly ImageInput[];
   readonly ids: readonly number[];
   /**
    * Position ids of `ids`. Default 0, 1, 2, …. Padding is left out of `ids`, not masked, so a sequence with padding at
@@ -44,7 +45,7 @@ export interface ForwardOptions {
 
 /** What the vision tower made of some images; kept by whoever runs several walks on them. */
 export interface ImageFeatures {
-  readonly images: readonly PixelValues[];
+  readonly images: readonly ImageInput[];
   /** What has to be kept of a scope that they are made in. */
   readonly tensors: readonly Tensor[];
   release(): void;
@@ -84,28 +85,36 @@ export interface Generated {
   readonly stopped: boolean;
 }
 
-export interface VisionLanguageModel {
-  readonly gpu: Gpu;
-  /**
-   * Which of the paper's two models it is like: `blip` answers from a decoder of its own, `llava` continues the prompt
-   * in a tower named `language`, which hook names without a tower mean. Prompt template, answer tokens and compat
-   * switches go by it.
-   */
-  readonly family: 'blip' | 'llava';
+/** How a model reads and answers: what its family's file says of it. Nothing asks for the family itself. */
+export interface Conventions {
+  /** For records and titles. */
+  readonly family: string;
+  /** `decoder`: by a decoder of its own that attends to the prompt; `continuation`: the prompt goes on. */
+  readonly answers: 'decoder' | 'continuation';
   /** Names of the towers in the order of their computation; the last is the one that answers. */
   readonly towers: readonly string[];
+  /** The tower that hook names without one mean; left out where there is doubt. */
+  readonly defaultTower?: string;
   /** The tower that reads the prompt, whose positions a text patch means. */
   readonly promptTower: string;
-  /** Pixels of an image's side, and the token that stands for the image in a prompt, if there is one. */
-  readonly config: { readonly imageSize: number; readonly imageToken?: number };
-  /** Settings of its transformer towers. */
-  readonly configs: readonly TowerConfig[];
   /** Hook point of the prompt's embeddings, and of what everything later reads of the prompt. */
   readonly promptEmbedding: string;
   readonly promptOutput: string;
+  /** Hook point of the image's embeddings, before the first block. */
+  readonly imageEmbedding: string;
+  /** The attention that reads the image: its hook points without block and `hook_…`, `text_encoder.cross_attn`. */
+  readonly imageAttention: string;
+  /** The token that stands for one feature of an image in a prompt, if there is one. */
+  readonly imageToken?: number;
+  /** Prompt templates by name, the default first. `<image>` in them is where an image goes. */
+  readonly templates: PromptTemplates;
+}
+
+export interface VisionLanguageModel extends Conventions {
+  readonly gpu: Gpu;
+  /** Settings of its transformer towers. */
+  readonly configs: readonly TowerConfig[];
   readonly vocabulary: number;
-  /** Positions of an image in the vision tower. */
-  readonly imagePositions: number;
   /** Hook points with shapes and the module of transformers that each equals. */
   readonly hooks: readonly HookInfo[];
   /** Bytes of weights in GPU memory. */
@@ -113,15 +122,28 @@ export interface VisionLanguageModel {
   /**
    * Token ids as the tokenizer gives them to what the prompt's tower sees: the image token once for every feature.
    *
+   * @param images those of the prompt; may be left out where all images have as many features
    * @returns ids, and for every token given its position there
-   * @throws NoticeError('text') if there are too many, or the image token is missing
+   * @throws NoticeError('text') if there are too many tokens, or not as many image tokens as images; ('image') for more or
+   *   fewer images than the model takes
    */
-  expand(ids: readonly number[]): { readonly ids: readonly number[]; readonly positions: readonly number[] };
+  expand(
+    ids: readonly number[],
+    images?: readonly ImageInput[],
+  ): { readonly ids: readonly number[]; readonly positions: readonly number[] };
+  /** Positions that a sample's images have in the vision tower, all together. */
+  imagePositions(images: readonly ImageInput[]): number;
+  /** Features that the prompt's tower reads of an image. */
+  featureCount(image: ImageInput): number;
+  /** Where these lie. */
+  featureGrids(image: ImageInput): readonly FeatureGrid[];
+  /** An image of the size that the model was made for, all zeros: for plans. */
+  blankImage(): ImageInput;
   /**
    * Computes what several walks on the same images share; pass it to them and release it when done. Call within
    * `gpu.scope`, keeping its tensors.
    */
-  encodeImages(images: readonly PixelValues[]): Promise<ImageFeatures>;
+  encodeImages(images: readonly ImageInput[]): Promise<ImageFeatures>;
   /**
    * Computes runs. Call within `gpu.scope`: what is not kept is released at the scope's end.
    *

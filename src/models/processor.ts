@@ -1,8 +1,16 @@
 // Pictures and prompts to samples of a model: the processor of a model folder.
 
 import { NoticeError } from '../errors.ts';
-import { type EncodedText, formatPrompt, ImageProcessor, type RgbImage, Tokenizer } from '../inputs/index.ts';
+import {
+  type EncodedText,
+  formatPrompt,
+  ImageProcessor,
+  type PromptTemplates,
+  type RgbImage,
+  Tokenizer,
+} from '../inputs/index.ts';
 import { hasFile, type ModelSource, readJson, readText } from '../weights/index.ts';
+import type { ImageInput } from './image-input.ts';
 import type { Sample, VisionLanguageModel } from './model.ts';
 
 /** A prompt as the model reads it. */
@@ -21,6 +29,7 @@ export class Processor {
   /** Name or text of the prompt template. */
   readonly template: string;
   readonly #model: VisionLanguageModel;
+  readonly #templates: PromptTemplates;
 
   private constructor(
     model: VisionLanguageModel,
@@ -29,6 +38,7 @@ export class Processor {
     template: string,
   ) {
     this.#model = model;
+    this.#templates = { question: '{question}', ...model.templates };
     this.images = images;
     this.tokenizer = tokenizer;
     this.template = template;
@@ -38,8 +48,7 @@ export class Processor {
    * Reads preprocessor_config.json, tokenizer.json, tokenizer_config.json, and notice.json if there is one: it names the
    * prompt template (`{"template": "llava-one-word"}`) of a model that was trained with another than its family's.
    *
-   * @param template name or text of the prompt template; default that of notice.json, or else the question as it is
-   *   (BLIP), or the model card's (LLaVA)
+   * @param template name or text of the prompt template; default that of notice.json, or else the family's first
    * @throws NoticeError('config'), ModelFileError
    */
   static async load(model: VisionLanguageModel, source: ModelSource, template?: string): Promise<Processor> {
@@ -49,24 +58,54 @@ export class Processor {
       tokenizer: await text('tokenizer.json'),
       config: await text('tokenizer_config.json'),
     });
-    const family = model.family === 'llava' ? 'llava' : 'question';
-    return new Processor(model, images, tokenizer, template ?? (await ownTemplate(source)) ?? family);
+    const [usual = 'question'] = Object.keys(model.templates);
+    return new Processor(model, images, tokenizer, template ?? (await ownTemplate(source)) ?? usual);
   }
 
   /**
-   * A question in the model's template (a text that holds the image token is a whole prompt).
+   * A picture as the model reads it. Samples that hold the same result share what is computed of it.
    *
-   * @throws NoticeError('text') if it has too many tokens, or not one image token where the model needs one
+   * @param name the file's name, for messages
+   * @throws NoticeError('image')
    */
-  prompt(question: string): PreparedPrompt {
-    const encoded = this.tokenizer.encodeWithRanges(formatPrompt(question, this.template));
-    const { ids, positions } = this.#model.expand(encoded.ids);
-    return { encoded, ids, positions };
+  image(picture: RgbImage, name?: string): ImageInput {
+    const { pixelValues, view } = this.images.process(picture, name);
+    return { ...pixelValues, view };
   }
 
-  /** A picture and a question. */
-  sample(image: RgbImage, question: string, name?: string): Sample {
-    return { image: this.images.process(image, name).pixelValues, ids: this.prompt(question).ids };
+  /** The tokens of a question in the model's template; a text that holds the image token is a whole prompt. */
+  encode(question: string): EncodedText {
+    return this.tokenizer.encodeWithRanges(formatPrompt(question, this.template, this.#templates));
+  }
+
+  /**
+   * A question in the model's template, with room for its images.
+   *
+   * @param images may be left out where all images have as many features
+   * @throws NoticeError('text') if it has too many tokens, or not one image token for each image where the model needs
+   *   them; ('image') for more or fewer images than the model takes
+   */
+  prompt(question: string, images?: readonly ImageInput[]): PreparedPrompt {
+    const encoded = this.encode(question);
+    return { encoded, ...this.#model.expand(encoded.ids, images) };
+  }
+
+  /**
+   * Pictures, or what {@link image} made of them, and a question.
+   *
+   * @param images one, or in the order in which the prompt names them
+   * @param names the pictures' names, for messages
+   * @throws as {@link image} and {@link prompt}
+   */
+  sample(
+    images: RgbImage | ImageInput | readonly (RgbImage | ImageInput)[],
+    question: string,
+    names: string | readonly string[] = [],
+  ): Sample {
+    const inputs = ([images].flat() as (RgbImage | ImageInput)[]).map((image, i) =>
+      isPicture(image) ? this.image(image, [names].flat()[i]) : image,
+    );
+    return { images: inputs, ids: this.prompt(question, inputs).ids };
   }
 
   /** The text of generated tokens, without special tokens and surrounding space. */
@@ -76,12 +115,17 @@ export class Processor {
 
   /**
    * The end of the prompt that an answer continues: what follows the question in the template, whose last word decides
-   * how the answer's first token is cut.
+   * how the answer's first token is cut. Empty for a decoder of its own.
    */
   get answerContext(): string {
-    const pattern = formatPrompt('\u0000', this.template);
-    return this.#model.family === 'llava' ? (pattern.split('\u0000').at(-1) ?? '').trim() : '';
+    if (this.#model.answers === 'decoder') return '';
+    const pattern = formatPrompt('\u0000', this.template, this.#templates);
+    return (pattern.split('\u0000').at(-1) ?? '').trim();
   }
+}
+
+function isPicture(image: RgbImage | ImageInput): image is RgbImage {
+  return image.data instanceof Uint8Array;
 }
 
 /** The template that a model folder's notice.json names. */

@@ -1,10 +1,10 @@
 // The front of every model here: images to the residual stream of a vision tower.
 
-import { ShapeError } from '../errors.ts';
+import { NoticeError, ShapeError } from '../errors.ts';
 import type { Gpu, Tensor } from '../gpu/index.ts';
-import type { PixelValues } from '../inputs/index.ts';
 import { embedImage, imagePatches, matmul, type Vector, type Weight } from '../kernels/index.ts';
 import type { HookInfo } from './hook-table.ts';
+import type { FeatureGrid, ImageInput } from './image-input.ts';
 import type { ModelRun } from './model.ts';
 import { type Linear, type Probe, Run } from './tower/index.ts';
 
@@ -17,16 +17,39 @@ export interface VisionEmbedding {
 }
 
 /**
+ * The image of a prompt that has one.
+ *
+ * @throws NoticeError('image') for none, or several
+ */
+export function oneImage(images: readonly ImageInput[]): ImageInput {
+  const [image] = images;
+  if (!image || images.length > 1)
+    throw new NoticeError('image', `this model reads one image with each prompt, found ${images.length}`);
+  return image;
+}
+
+/** A square image of one tile, all zeros. */
+export function blankSquare(size: number): ImageInput {
+  return { data: new Float32Array(3 * size ** 2), height: size, width: size };
+}
+
+/** The patches of a square image, behind `first` features that lie nowhere. */
+export function squareGrid(imageSize: number, patchSize: number, first: number): FeatureGrid {
+  const side = imageSize / patchSize;
+  return { rows: side, columns: side, first };
+}
+
+/**
  * Makes the runs of the vision tower: one for every image object, and one derived from it for every derived run that
  * departs there.
  *
  * @returns the images, in the order of their rows (as many as there are positions, each)
  */
-export function visionRuns(runs: readonly ModelRun[], positions: number): PixelValues[] {
-  const images = new Map<PixelValues, Run>();
+export function visionRuns(runs: readonly ModelRun[], positions: number): ImageInput[] {
+  const images = new Map<ImageInput, Run>();
   for (const run of runs) {
-    const { image } = run.sample;
-    const base = run.base?.sample.image === image ? run.base.towers.get('vision') : undefined;
+    const image = oneImage(run.sample.images);
+    const base = run.base?.sample.images[0] === image ? run.base.towers.get('vision') : undefined;
     if (base) {
       run.towers.set('vision', run.departsIn.has('vision') ? new Run(positions, { base }) : base);
       continue;
@@ -44,7 +67,7 @@ export function visionRuns(runs: readonly ModelRun[], positions: number): PixelV
 
 /** Whether runs can read image features of an earlier walk: nobody looks at or departs in the towers that made them. */
 export function reusable(
-  features: { readonly runs: ReadonlyMap<PixelValues, Run> },
+  features: { readonly runs: ReadonlyMap<ImageInput, Run> },
   towers: readonly string[],
   runs: readonly ModelRun[],
   probe: Probe,
@@ -53,7 +76,7 @@ export function reusable(
   return (
     runs.every(
       ({ sample, departsIn }) =>
-        features.runs.has(sample.image) && !towers.some((tower) => departsIn.has(tower)),
+        features.runs.has(oneImage(sample.images)) && !towers.some((tower) => departsIn.has(tower)),
     ) && !hooks.some(({ name }) => towers.some((tower) => name.startsWith(`${tower}.`)) && probe.wants(name))
   );
 }
@@ -61,7 +84,7 @@ export function reusable(
 /** Embeds images: [images · positions, width]. */
 export function embedImages(
   gpu: Gpu,
-  images: readonly PixelValues[],
+  images: readonly ImageInput[],
   { patches, classToken, positions, imageSize, patchSize }: VisionEmbedding,
 ): Tensor {
   const size = 3 * imageSize ** 2;

@@ -1,6 +1,6 @@
 // The runs of a walk: clean and corrupt runs, and what is derived from them.
 
-import { ModelRun, type Sample } from '../models/index.ts';
+import { ModelRun, type Sample, sameImages, withOwnImages } from '../models/index.ts';
 import type { SweepJob } from './cells.ts';
 import { add, type Intervention } from './intervention.ts';
 import { towerOf } from './names.ts';
@@ -29,7 +29,7 @@ export class Batch {
       const { clean, corrupt, noise } = this.#jobs[pair] as SweepJob;
       const cleanRun = this.#root(clean);
       // Where only the text is corrupt, the runs share everything before it.
-      const shares = this.#mode === 'wavefront' && corrupt.image === clean.image;
+      const shares = this.#mode === 'wavefront' && sameImages(clean, corrupt);
       const departs = new Set(noise ? [towerOf(noise.hook)] : []);
       const corruptRun = shares
         ? this.#add(new ModelRun(corrupt, cleanRun, departs))
@@ -55,9 +55,7 @@ export class Batch {
   #root(sample: Sample): ModelRun {
     let run = this.#roots.get(sample);
     if (!run) {
-      run = this.#add(
-        new ModelRun(this.#mode === 'wavefront' ? sample : { ...sample, image: { ...sample.image } }),
-      );
+      run = this.#mode === 'wavefront' ? this.#add(new ModelRun(sample)) : this.#own(sample);
       this.#roots.set(sample, run);
     }
     return run;
@@ -65,7 +63,7 @@ export class Batch {
 
   /** A run that shares nothing. */
   #own(sample: Sample): ModelRun {
-    return this.#add(new ModelRun({ ...sample, image: { ...sample.image } }));
+    return this.#add(new ModelRun(withOwnImages(sample)));
   }
 
   /** Adds the pair's noise to a run that does not inherit it. */

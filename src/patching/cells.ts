@@ -1,17 +1,16 @@
 // The cells of a sweep: every patch that is measured, as data.
 
 import { NoticeError } from '../errors.ts';
-import type { PixelValues } from '../inputs/index.ts';
-import type { Sample, VisionLanguageModel } from '../models/index.ts';
+import type { ImageInput, Sample, VisionLanguageModel } from '../models/index.ts';
 import { checkIndices } from './columns.ts';
 import { type CompatSwitch, compatHook } from './compat-switches.ts';
-import { blockCount, isByHead, isOfMemory, parseSite } from './names.ts';
+import { blockCount, isByHead, isOfMemory, parseSite, towerOf } from './names.ts';
 
 /** A clean and a corrupt prompt that differ in what the patches are to restore. */
 export interface PatchPair {
   /** Pairs that hold the same object share its run. */
   readonly clean: Sample;
-  /** As many tokens as `clean`. Shares what it can with the clean run where it has the same image object. */
+  /** As many tokens as `clean`. Shares what it can with the clean run where it has the same image objects. */
   readonly corrupt: Sample;
   /**
    * What is added to the corrupt run at a hook point, [positions, width] or [width]: Gaussian noise on image embeddings
@@ -114,13 +113,14 @@ function headCount(model: VisionLanguageModel, tower: string, hook: string, site
 
 /** Positions that a tower (for keys and values of cross-attention: its memory) has for a pair. */
 function positionCount(model: VisionLanguageModel, pair: PatchPair, tower: string, hook: string): number {
-  if (tower === 'vision') return model.imagePositions;
-  if (tower === model.promptTower) return isOfMemory(hook) ? model.imagePositions : pair.clean.ids.length;
-  return isOfMemory(hook) ? pair.clean.ids.length : 1;
+  const { images, ids } = pair.clean;
+  if (tower === towerOf(model.imageEmbedding)) return model.imagePositions(images);
+  if (tower === model.promptTower) return isOfMemory(hook) ? model.imagePositions(images) : ids.length;
+  return isOfMemory(hook) ? ids.length : 1;
 }
 
 /** The images of the pairs that cells belong to. */
-export function imagesOf(jobs: readonly SweepJob[], cells: readonly Cell[]): PixelValues[] {
+export function imagesOf(jobs: readonly SweepJob[], cells: readonly Cell[]): ImageInput[] {
   const pairs = [...new Set(cells.map(({ pair }) => pair))].map((pair) => jobs[pair] as SweepJob);
-  return [...new Set(pairs.flatMap(({ clean, corrupt }) => [clean.image, corrupt.image]))];
+  return [...new Set(pairs.flatMap(({ clean, corrupt }) => [...clean.images, ...corrupt.images]))];
 }

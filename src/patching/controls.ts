@@ -1,7 +1,7 @@
 // What a sweep checks of itself while it runs.
 
 import { NoticeError } from '../errors.ts';
-import type { ModelRun, VisionLanguageModel } from '../models/index.ts';
+import { type ModelRun, sameImages, type VisionLanguageModel } from '../models/index.ts';
 import type { Batch } from './batch.ts';
 import type { Cell, SweepJob } from './cells.ts';
 import { type Intervention, replace, scale } from './intervention.ts';
@@ -78,7 +78,7 @@ export function controlRuns(
  * clean run, and a control that changed them would be the longest run of the walk.
  */
 function firstChange({ clean, corrupt, noise }: SweepJob): number {
-  if (clean.image !== corrupt.image || noise) return 0;
+  if (!sameImages(clean, corrupt) || noise) return 0;
   return Math.max(
     0,
     clean.ids.findIndex((id, position) => id !== corrupt.ids[position]),

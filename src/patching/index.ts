@@ -15,7 +15,7 @@ export {
   type Target,
   zero,
 } from './intervention.ts';
-export { findHook, type NameFilter, parseSite, type Site, selectHooks } from './names.ts';
+export { findHook, type NameFilter, parseSite, type Site, selectHooks, towerOf } from './names.ts';
 export { type LayerRows, planSweep, type SweepPlan } from './plan.ts';
 export {
   type CacheOptions,

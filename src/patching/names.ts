@@ -50,7 +50,7 @@ export interface Site {
  */
 export function parseSite(model: VisionLanguageModel, site: string): Site {
   const [first = '', ...rest] = site.split('.');
-  const tower = model.towers.includes(first) ? first : model.family === 'llava' ? 'language' : undefined;
+  const tower = model.towers.includes(first) ? first : model.defaultTower;
   const hook = tower === first ? rest.join('.') : site;
   if (tower && model.hooks.some(({ name }) => name === `${tower}.blocks.0.${hook}`)) return { tower, hook };
   const sites = model.hooks
@@ -91,8 +91,8 @@ export function lengthAt(hook: string, run: Run): number {
   throw new Error(`${hook}: the run reads no other tower`);
 }
 
-function towerless(model: VisionLanguageModel, name: string): string[] {
-  return model.family === 'llava' ? [`language.${name}`] : [];
+function towerless({ defaultTower }: VisionLanguageModel, name: string): string[] {
+  return defaultTower === undefined ? [] : [`${defaultTower}.${name}`];
 }
 
 function unknownHook(model: VisionLanguageModel, name: string): NoticeError {

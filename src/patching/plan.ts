@@ -1,7 +1,6 @@
 // What a sweep will take, before it runs. The numbers come from the code that runs it, on a device that only counts.
 
-import type { PixelValues } from '../inputs/index.ts';
-import type { VisionLanguageModel } from '../models/index.ts';
+import type { ImageInput, VisionLanguageModel } from '../models/index.ts';
 import { type Cell, imagesOf, type SweepJob } from './cells.ts';
 import { splitCells } from './split.ts';
 import { prepareJob, type SweepOptions } from './sweep.ts';
@@ -49,7 +48,7 @@ export async function planSweep(
       await walkCells(model, jobs, part, { mode: 'wavefront', controls, estimate: true, features, onRows });
       features?.release();
     });
-  const encoding = (images: readonly PixelValues[]) =>
+  const encoding = (images: readonly ImageInput[]) =>
     model.gpu.estimate(async () => (await model.encodeImages(images)).release());
   let flops = 0;
   let dispatches = 0;
@@ -85,7 +84,7 @@ export async function planSweep(
         onRows: (name, n) => single.set(name, (single.get(name) ?? 0) + own.length * n),
       });
     });
-    const vision = await encoding([job.clean.image]);
+    const vision = await encoding(job.clean.images);
     oneByOneFlops += own.length * full.flops;
     oneByOneSharedFlops +=
       own.length * (full.flops - 3 * vision.flops) + imagesOf(jobs, own).length * vision.flops;

@@ -8,6 +8,7 @@ import {
   ModelRun,
   type Sample,
   type VisionLanguageModel,
+  withOwnImages,
 } from '../models/index.ts';
 import type { ActivationCache } from './cache.ts';
 import { EditSet } from './edits.ts';
@@ -76,7 +77,7 @@ export async function generateWithHooks(
 ): Promise<Generated[]> {
   const wishes = named(model, { interventions, hooks: custom });
   let edits: EditSet | undefined;
-  return model.generate(samples.map(ownImage), {
+  return model.generate(samples.map(withOwnImages), {
     ...options,
     probe: (runs) => {
       edits = new EditSet(model.gpu, runs, wishes.interventions);
@@ -93,11 +94,6 @@ function named(model: VisionLanguageModel, { interventions = [], hooks: custom =
     hook: findHook(model, wish.hook).name,
   });
   return { interventions: interventions.map(whole), custom: custom.map(whole) };
-}
-
-/** An edit of one row must not reach another through an image that both share. */
-function ownImage(sample: Sample): Sample {
-  return { ...sample, image: { ...sample.image } };
 }
 
 async function forward(
@@ -117,7 +113,8 @@ async function forward(
     hooks: wishes.custom,
   });
   const stopAfter = wishes.stopAfter && findHook(model, wishes.stopAfter).name;
-  const runs = samples.map((sample) => new ModelRun(ownImage(sample)));
+  // An edit of one row must not reach another through an image that both share.
+  const runs = samples.map((sample) => new ModelRun(withOwnImages(sample)));
   return gpu.scope(async (keep) => {
     const edits = new EditSet(gpu, runs, interventions);
     const probe = new PatchProbe(gpu, { edits, custom, cacheNames: wishes.cacheNames, runs, stopAfter });

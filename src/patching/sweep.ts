@@ -6,8 +6,7 @@
 // give the same bits, since a row's arithmetic does not depend on the rows beside it.
 
 import { NoticeError } from '../errors.ts';
-import type { PixelValues } from '../inputs/index.ts';
-import type { ImageFeatures, VisionLanguageModel } from '../models/index.ts';
+import type { ImageFeatures, ImageInput, VisionLanguageModel } from '../models/index.ts';
 import type { SweepMode } from './batch.ts';
 import { type Cell, imagesOf, type SiteLayout, type SweepJob, siteCells } from './cells.ts';
 import { layerOutputs } from './compat.ts';
@@ -124,7 +123,7 @@ export async function sweep(
   });
 }
 
-function encodeImages(model: VisionLanguageModel, images: readonly PixelValues[]): Promise<ImageFeatures> {
+function encodeImages(model: VisionLanguageModel, images: readonly ImageInput[]): Promise<ImageFeatures> {
   return model.gpu.scope(async (keep) => {
     const features = await model.encodeImages(images);
     keep(...features.tensors);

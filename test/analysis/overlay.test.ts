@@ -21,17 +21,17 @@ describe('imageAttention', () => {
   };
 
   it('drops the class token and averages over the sub-tokens of a word', () => {
-    const attention = imageAttention(pattern, [1, 2], { start: 1, count: 4 });
+    const attention = imageAttention(pattern, [1, 2], [1, 2, 3, 4]);
     expect(attention).toMatchObject({ layers: 2, heads: 2, patches: 4 });
     expect([...headPatches(attention, 1, 0)]).toEqual([1016, 1017, 1018, 1019]);
     expect([...averageHead(attention)]).toEqual([566, 567, 568, 569]);
   });
 
   it('refuses positions that are not there', () => {
-    expect(() => imageAttention(pattern, [3], { start: 1, count: 4 })).toThrow(/query positions \[3\]/);
-    expect(() => imageAttention(pattern, [], { start: 1, count: 4 })).toThrow(/query positions \[\]/);
-    expect(() => imageAttention(pattern, [0], { start: 2, count: 4 })).toThrow(/patches 2 … 5 .* 5 keys/);
-    expect(() => imageAttention({ ...pattern, keys: 6 }, [0], { start: 1, count: 4 })).toThrow(
+    expect(() => imageAttention(pattern, [3], [1, 2, 3, 4])).toThrow(/query positions \[3\]/);
+    expect(() => imageAttention(pattern, [], [1, 2, 3, 4])).toThrow(/query positions \[\]/);
+    expect(() => imageAttention(pattern, [0], [2, 5])).toThrow(/patches \[2,5\] .* 5 keys/);
+    expect(() => imageAttention({ ...pattern, keys: 6 }, [0], [1, 2, 3, 4])).toThrow(
       /layer 0 has 30 values, expected 2 × 3 × 6/,
     );
   });
@@ -124,20 +124,17 @@ describe('boxCoverage', () => {
     expect(boxes).toBeGreaterThan(1000);
   });
 
-  it('follows a centre crop', () => {
-    // A 128 × 64 image loses 32 columns on each side; x = 48 is then a quarter of the visible width.
+  it('follows what the model sees of the image', () => {
+    // A centre crop of a 128 × 64 image loses 32 columns on each side; x = 48 is then a quarter of the visible width.
     const wide = { width: 128, height: 64 };
-    expect([...boxCoverage([48, 0, 64, 64], wide, { rows: 1, columns: 4 }, 'centre-crop')]).toEqual([
-      0, 1, 0, 0,
+    const grid = { rows: 1, columns: 4 };
+    expect([...boxCoverage([48, 0, 64, 64], wide, grid, [32, 0, 96, 64])]).toEqual([0, 1, 0, 0]);
+    expect([...boxCoverage([48, 0, 64, 64], wide, grid)]).toEqual([0, 0.5, 0, 0]);
+    expect([...boxCoverage([0, 0, 32, 64], wide, grid, [32, 0, 96, 64])]).toEqual([0, 0, 0, 0]);
+    // Padded above and below.
+    expect([...boxCoverage([0, 0, 128, 64], wide, { rows: 4, columns: 1 }, [0, -32, 128, 96])]).toEqual([
+      0, 1, 1, 0,
     ]);
-    expect([...boxCoverage([48, 0, 64, 64], wide, { rows: 1, columns: 4 }, 'stretch')]).toEqual([
-      0, 0.5, 0, 0,
-    ]);
-    expect([...boxCoverage([0, 0, 32, 64], wide, { rows: 1, columns: 4 }, 'centre-crop')]).toEqual([
-      0, 0, 0, 0,
-    ]);
-    const tall = { width: 64, height: 128 };
-    expect([...boxCoverage([0, 0, 64, 64], tall, { rows: 2, columns: 1 }, 'centre-crop')]).toEqual([1, 0]);
   });
 
   it('refuses boxes that are empty or not inside the image', () => {

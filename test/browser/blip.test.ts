@@ -22,7 +22,7 @@ test('every activation of blip-tiny, case 0, clean run', async () => {
   const pixels = values('pixel_values');
   const image = { data: asFloat32(pixels, 'pixel_values'), height: 48, width: 48 };
   const ids = Array.from(values('input_ids').data as ArrayLike<number>, Number);
-  const { logits, cache } = await runWithCache(model, [{ image, ids }]);
+  const { logits, cache } = await runWithCache(model, [{ images: [image], ids }]);
   expectClose(logits?.[0] ?? [], asFloat32(values('logits'), 'logits'), { ofMax: GOLDEN, name: 'logits' });
   const names = [...golden.keys()]
     .filter((name) => name.startsWith(prefix))

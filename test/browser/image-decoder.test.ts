@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { browserDecoder } from '../../src/inputs/index.ts';
+import { browserDecoder } from '../../src/platform/browser/index.ts';
 import { httpFolder, readJson, readTensors } from '../../src/weights/index.ts';
 
 const FIXTURES = httpFolder('/test/fixtures');

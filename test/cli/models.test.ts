@@ -44,7 +44,8 @@ async function inputFile(folder: string, tensors: Readonly<Record<string, HostTe
 
 /** Batch of one. */
 function inputsOf(id: string, side: 'clean' | 'corrupt', prefix = ''): Record<string, HostTensor> {
-  const { image, ids } = golden.sample(id, side);
+  const { ids } = golden.sample(id, side);
+  const image = golden.image(id, side);
   return {
     [`${prefix}pixel_values`]: floats(image.data, 1, 3, image.height, image.width),
     [`${prefix}input_ids`]: integers(ids, 1, ids.length),
@@ -108,10 +109,11 @@ describe('trace', () => {
   test('attention_mask: padding is left out, activations keep their places', async () => {
     const folder = await freshFolder();
     const length = 13;
-    const { image, ids } = golden.sample('case2', 'clean');
+    const { ids } = golden.sample('case2', 'clean');
+    const image = golden.image('case2', 'clean');
     const fill = Array(length - ids.length).fill(0);
     const ones = ids.map(() => 1);
-    const pictures = [golden.sample('case0', 'clean').image, image, image];
+    const pictures = [golden.image('case0', 'clean'), image, image];
     const inputs = await inputFile(folder, {
       pixel_values: floats(
         pictures.flatMap(({ data }) => [...data]),
@@ -181,7 +183,7 @@ describe('trace', () => {
 
   test('without attention_mask padding attends and is attended', async () => {
     const folder = await freshFolder();
-    const { image } = golden.sample('case0', 'clean');
+    const image = golden.image('case0', 'clean');
     const ids = golden.get('padding/input_ids').data;
     const inputs = await inputFile(folder, {
       pixel_values: floats(image.data, 1, 3, image.height, image.width),
@@ -308,7 +310,8 @@ describe('sweep', () => {
       'text_encoder.hook_nix',
     ];
     expect(await notice(unknown)).toMatchObject({ status: 1, stderr: expect.stringMatching(/hook_nix/) });
-    const { image, ids } = golden.sample('case0', 'clean');
+    const { ids } = golden.sample('case0', 'clean');
+    const image = golden.image('case0', 'clean');
     const twice = await inputFile(folder, {
       ...inputsOf('case0', 'corrupt', 'corrupt/'),
       'clean/pixel_values': floats([...image.data, ...image.data], 2, 3, image.height, image.width),

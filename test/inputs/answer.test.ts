@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { answerTokenIds, answerTokens, inCaseOf, NOTICE_CODE_ANSWER_TOKEN } from '../../src/inputs/index.ts';
+import { answerTokenIds, answerTokens, inCaseOf } from '../../src/inputs/index.ts';
 import { fixturePath, loadTokenizer, noticeError, readJsonFile } from './support.ts';
 
 interface Cases {
@@ -23,7 +23,7 @@ describe.each([
   const tokenizer = loadTokenizer(fixturePath(model));
   it.each(readJsonFile<Cases>(fixturePath(`${model}/cases.json`)).cases)('$id', (golden) => {
     const answers = { correct: golden.correct_answer, incorrect: golden.incorrect_answer };
-    const ids = answerTokenIds(tokenizer, answers, { token: NOTICE_CODE_ANSWER_TOKEN[family] });
+    const ids = answerTokenIds(tokenizer, answers, { token: family === 'blip' ? 'first' : 'last' });
     expect(ids).toEqual([golden.correct_token, golden.incorrect_token]);
   });
 });

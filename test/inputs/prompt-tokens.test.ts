@@ -11,6 +11,7 @@ import {
   promptRoles,
   type Tokenizer,
 } from '../../src/inputs/index.ts';
+import { LLAVA_TEMPLATES } from '../../src/models/llava/llava.ts';
 import { fixturePath, loadTokenizer, noticeError, projectPath } from './support.ts';
 
 const blip = loadTokenizer(fixturePath('blip-tiny'));
@@ -149,7 +150,9 @@ describe('promptRoles', () => {
   });
 
   it('of a LLaVA prompt', () => {
-    const prompt = llava.encodeWithRanges(formatPrompt('Is this person angry or surprised?', 'llava'));
+    const prompt = llava.encodeWithRanges(
+      formatPrompt('Is this person angry or surprised?', LLAVA_TEMPLATES.llava),
+    );
     const roles = promptRoles(prompt, { correct: 'angry', incorrect: 'surprised', noun: 'person' });
     const played = (role: string) => prompt.tokens.filter((_, index) => roles[index] === role);
     expect(played('start')).toEqual(['<s>']);
@@ -183,8 +186,8 @@ describe.each([
   const rows = parse<Row>(readFileSync(projectPath(`data/${task}.csv`)), { columns: true });
 
   it.each([
-    ['blip-shapes', 'question', '', 0],
-    ['llava-shapes', 'llava-one-word', 'ASSISTANT:', unequalInLlava],
+    ['blip-shapes', '{question}', '', 0],
+    ['llava-shapes', LLAVA_TEMPLATES['llava-one-word'], 'ASSISTANT:', unequalInLlava],
   ])('offers its options to %s, which tells their first tokens apart', (model, template, after, unequal) => {
     const tokenizer = loadTokenizer(projectPath(`weights/${model}`));
     expect(rows).toHaveLength(120);

@@ -3,13 +3,11 @@ import { expandImageTokens, formatPrompt } from '../../src/inputs/index.ts';
 import { noticeError } from './support.ts';
 
 describe('formatPrompt', () => {
+  const templates = { plain: '{question}', llava: 'USER: <image>\n{question} ASSISTANT:' };
+
   it('fills the named templates', () => {
-    expect(formatPrompt('Is it red?', 'question')).toBe('Is it red?');
-    expect(formatPrompt('Is it red?', 'llava')).toBe('USER: <image>\nIs it red? ASSISTANT:');
-    expect(formatPrompt('Is it red?', 'llava-one-word')).toBe(
-      'USER: <image>\nIs it red? Answer with one word. ASSISTANT:',
-    );
-    expect(formatPrompt('Is it red?', 'llava-notice')).toBe('USER: <image>\nIs it red?\nASSISTANT:');
+    expect(formatPrompt('Is it red?', 'plain', templates)).toBe('Is it red?');
+    expect(formatPrompt('Is it red?', 'llava', templates)).toBe('USER: <image>\nIs it red? ASSISTANT:');
   });
 
   it('fills a template of the user, character by character', () => {
@@ -17,16 +15,18 @@ describe('formatPrompt', () => {
   });
 
   it('takes a prompt with the image token as it is', () => {
-    expect(formatPrompt('<image> Is it red?', 'llava')).toBe('<image> Is it red?');
-    expect(formatPrompt('<img> Is it red?', 'llava', '<img>')).toBe('<img> Is it red?');
-    expect(formatPrompt('<image> red?', '{question}!', '<img>')).toBe('<image> red?!');
+    expect(formatPrompt('<image> Is it red?', 'llava', templates)).toBe('<image> Is it red?');
+    expect(formatPrompt('<img> Is it red?', 'llava', templates, '<img>')).toBe('<img> Is it red?');
+    expect(formatPrompt('<image> red?', '{question}!', templates, '<img>')).toBe('<image> red?!');
   });
 
   it('refuses a template without a place for the question', () => {
-    expect(() => formatPrompt('Is it red?', 'lava')).toThrow(
-      noticeError('usage', /"lava": expected one of question, llava,/),
+    expect(() => formatPrompt('Is it red?', 'lava', templates)).toThrow(
+      noticeError('usage', /"lava": expected plain or llava or a text with/),
     );
-    expect(() => formatPrompt('Is it red?', 'toString')).toThrow(noticeError('usage', /"toString"/));
+    expect(() => formatPrompt('Is it red?', 'toString', templates)).toThrow(
+      noticeError('usage', /"toString"/),
+    );
   });
 });
 

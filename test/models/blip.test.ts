@@ -82,10 +82,10 @@ test('generates what Hugging Face generates', async () => {
 test('padding: left out with a mask, attending without', async () => {
   const ids = [...golden.get('padding/input_ids').data];
   const mask = [...golden.get('padding/attention_mask').data];
-  const { image } = golden.sample('case0', 'clean');
+  const image = golden.image('case0', 'clean');
   const kept = ids.map((id, place) => ({ id, place })).filter(({ place }) => mask[place] === 1);
-  const masked = { image, ids: kept.map(({ id }) => id), places: kept.map(({ place }) => place) };
-  const [withMask, without] = await runWithHooks(model, [masked, { image, ids }], {});
+  const masked = { images: [image], ids: kept.map(({ id }) => id), places: kept.map(({ place }) => place) };
+  const [withMask, without] = await runWithHooks(model, [masked, { images: [image], ids }], {});
   expectClose(withMask ?? [], golden.get('padding/logits_with_mask').data, { ofMax: GOLDEN });
   expectClose(without ?? [], golden.get('padding/logits_without_mask').data, { ofMax: GOLDEN });
 });

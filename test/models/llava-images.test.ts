@@ -52,11 +52,11 @@ describe('vision_feature_layer', () => {
     const config = await alteredConfig({ vision_feature_select_strategy: 'full' });
     const other = await alteredModel({ 'config.json': config });
     const { ids } = other.expand([1, IMAGE, 13]);
-    expect(ids).toHaveLength(2 + other.imagePositions);
+    expect(ids).toHaveLength(2 + other.imagePositions([]));
     const names = [states[3] as string, 'vision.hook_selected', 'projector.hook_out', 'language.hook_embed'];
     const [whole, selected, features, embedded] = await activations(
       other,
-      { image: sample.image, ids },
+      { images: sample.images, ids },
       names,
     );
     expectSameBits(selected as Float32Array, whole as Float32Array);
@@ -86,7 +86,7 @@ describe('the image token', () => {
   ])('%s: its rows are the features, all others embeddings', async (_, prompt) => {
     const { ids, positions } = model.expand(prompt);
     const names = ['projector.hook_out', 'language.hook_embed'];
-    const [features, rows] = await activations(model, { image: sample.image, ids }, names);
+    const [features, rows] = await activations(model, { images: sample.images, ids }, names);
     const { data } = await weight('language_model.model.embed_tokens.weight');
     expect(rows).toHaveLength(WIDTH * (prompt.length + 24));
     prompt.forEach((id, i) => {
@@ -119,7 +119,7 @@ describe('the image token', () => {
   });
 
   test('a prompt that was not expanded is refused', async () => {
-    await expect(runWithHooks(model, [{ image: sample.image, ids: [1, IMAGE, 286] }], {})).rejects.toThrow(
+    await expect(runWithHooks(model, [{ images: sample.images, ids: [1, IMAGE, 286] }], {})).rejects.toThrow(
       /1 image tokens \(id 479\), the image 25 features/,
     );
   });
@@ -183,7 +183,7 @@ describe('derived runs', () => {
 
   test('another text: rows from the first token that differs', async () => {
     const clean = golden.sample('case2', 'clean');
-    const corrupt = { ...golden.sample('case2', 'corrupt'), image: clean.image };
+    const corrupt = { ...golden.sample('case2', 'corrupt'), images: clean.images };
     const same = clean.ids.findIndex((id, p) => id !== corrupt.ids[p]);
     expect(same).toBeGreaterThan(25);
     const rows = 2 * clean.ids.length - same;
@@ -191,7 +191,7 @@ describe('derived runs', () => {
   });
 
   test('another image: rows from its first feature', async () => {
-    const corrupt = { ...sample, image: golden.sample('case0', 'corrupt').image };
+    const corrupt = { ...sample, images: [golden.image('case0', 'corrupt')] };
     const rows = 2 * sample.ids.length - sample.ids.indexOf(IMAGE);
     expect(await rowsOf(sample, corrupt)).toEqual([rows, rows, rows, rows]);
   });
@@ -200,8 +200,8 @@ describe('derived runs', () => {
     const before = model.expand([1, IMAGE, 286, 424, 13]).ids;
     const after = model.expand([1, 286, IMAGE, 424, 13]).ids;
     const rows = 2 * before.length - 1;
-    const { image } = sample;
-    expect(await rowsOf({ image, ids: before }, { image, ids: after })).toEqual([rows, rows, rows, rows]);
+    const { images } = sample;
+    expect(await rowsOf({ images, ids: before }, { images, ids: after })).toEqual([rows, rows, rows, rows]);
   });
 
   test('the same: no rows', async () => {
@@ -211,7 +211,7 @@ describe('derived runs', () => {
 
   test('features of an earlier walk give the same logits without another look at the images', async () => {
     const samples = [sample, golden.sample('case0', 'corrupt')];
-    const features = await model.encodeImages(samples.map(({ image }) => image));
+    const features = await model.encodeImages(samples.flatMap(({ images }) => images));
     const { logits } = await forward(
       samples.map((s) => new ModelRun(s)),
       { features },
@@ -236,6 +236,6 @@ test('nothing is left in the pool', async () => {
   const before = used();
   await runWithHooks(model, [sample], {});
   await model.generate([sample], { maxNewTokens: 3 });
-  (await model.encodeImages([sample.image])).release();
+  (await model.encodeImages(sample.images)).release();
   expect(used()).toBe(before);
 });

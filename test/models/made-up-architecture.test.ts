@@ -34,7 +34,7 @@ beforeAll(async () => {
 
 function sample(length: number): Sample {
   const image = { data: random.vector(3 * 16 * 16), height: 16, width: 16 };
-  return { image, ids: Array.from({ length }, () => random.integer(VOCABULARY)) };
+  return { images: [image], ids: Array.from({ length }, () => random.integer(VOCABULARY)) };
 }
 
 test('is what f64 arithmetic makes of its weights', async () => {
@@ -51,10 +51,10 @@ test('writes what f64 arithmetic would write, in a batch of unequal lengths', as
   const samples = [sample(3), sample(8)];
   const answers = await model.generate(samples, { maxNewTokens: 6, keepLogits: true });
   answers.forEach(({ ids, logits }, i) => {
-    const { image, ids: prompt } = samples[i] as Sample;
+    const { images, ids: prompt } = samples[i] as Sample;
     expect(logits.length).toBeGreaterThan(2);
     logits.forEach((row, step) => {
-      const whole = computeInF64({ image, ids: [...prompt, ...ids.slice(0, step)] });
+      const whole = computeInF64({ images, ids: [...prompt, ...ids.slice(0, step)] });
       expectClose(row, whole.get('logits') ?? [], { ofMax: F32, name: `step ${step}` });
     });
   });
@@ -90,7 +90,7 @@ test('a sweep is exact at every site', async () => {
 
 test('features of an earlier walk give the same bits', async () => {
   const input = sample(4);
-  const features = await model.encodeImages([input.image]);
+  const features = await model.encodeImages(input.images);
   const logits = (options: ForwardOptions) =>
     model.gpu.scope(async () => {
       const { tensor } = await model.forward([new ModelRun(input)], options);

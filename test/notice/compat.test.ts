@@ -196,7 +196,7 @@ describe('of the tables', () => {
     const settings = settingsOf(blip.model, compat);
     const details = {
       version: 'test',
-      model: { family: blip.model.family, weightBytes: 0, towers: blip.model.towers },
+      model: { family: 'blip', answers: blip.model.answers, weightBytes: 0, towers: blip.model.towers },
       adapter: 'test',
     };
     const path = join(scratch, compat.join('+') || 'default');

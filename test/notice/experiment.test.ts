@@ -35,7 +35,12 @@ let analysis: Analysis;
 function details(): Pick<RunRecord, 'version' | 'model' | 'adapter'> {
   return {
     version: 'test',
-    model: { family: model.family, weightBytes: model.weightBytes, towers: model.towers },
+    model: {
+      family: model.family,
+      answers: model.answers,
+      weightBytes: model.weightBytes,
+      towers: model.towers,
+    },
     adapter: 'test',
   };
 }

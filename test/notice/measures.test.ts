@@ -128,7 +128,8 @@ test('overlays show the heads that are strongest where the attention was taken',
     ...{ id: 's0', cleanImage: 'data/scenes/000_clean.png', corruptImage: '', category: 'subject' },
     ...{ cleanPrompt: 'is it a or b?', corruptPrompt: '', correct: 'a', incorrect: 'b' },
   };
-  const of = { layers: 2, heads: 3, patches: 16, data: new Float32Array(96).fill(1 / 16) };
+  const grids = [{ rows: 4, columns: 4, box: [0, 0, 224, 224] as const }];
+  const of = { layers: 2, heads: 3, patches: 16, data: new Float32Array(96).fill(1 / 16), grids };
   const shown = async (attentionPosition: 'answer' | 'last') => {
     const figures = await drawFigures({
       ...{ ...found, ...(await analyseCells(strong, controls, defaults)), attentionPosition },

@@ -1,7 +1,7 @@
 // What runWithCache keeps, of what shape, and that nothing stays behind, whatever goes wrong.
 
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { Sample, VisionLanguageModel } from '../../src/models/index.ts';
+import type { ImageInput, Sample, VisionLanguageModel } from '../../src/models/index.ts';
 import { hooks, runWithCache, runWithHooks, zero } from '../../src/patching/index.ts';
 import { expectSameBits } from '../support/close.ts';
 import { Golden, loadFixtureModel } from '../support/golden.ts';
@@ -94,8 +94,8 @@ test('shapes are those of the table, and rows of a batch what each prompt gives 
     const cached = cache.get(name);
     const [tower] = name.split('.');
     const own = (batch: number) =>
-      tower === 'vision' ? model.imagePositions : tower === 'text_encoder' ? lengths[batch]! : 1;
-    const memory = (batch: number) => (tower === 'text_encoder' ? model.imagePositions : lengths[batch]!);
+      tower === 'vision' ? model.imagePositions([]) : tower === 'text_encoder' ? lengths[batch]! : 1;
+    const memory = (batch: number) => (tower === 'text_encoder' ? model.imagePositions([]) : lengths[batch]!);
     const sizes = (batch: number) =>
       shape.map((size) =>
         typeof size === 'number' ? size : size === 'memory position' ? memory(batch) : own(batch),
@@ -224,16 +224,24 @@ describe('memory', () => {
     [
       'NaN in the image of the second',
       () => {
-        const data = sample.image.data.slice();
+        const [image] = sample.images as [ImageInput];
+        const data = image.data.slice();
         data[9] = Number.NaN;
-        return [sample, { ...sample, image: { ...sample.image, data } }];
+        return [sample, { ...sample, images: [{ ...image, data }] }];
       },
       'shape',
       /image 1: pixel value 9 is NaN/,
     ],
+    ['no image', () => [{ ...sample, images: [] }], 'image', /reads one image with each prompt, found 0/],
+    [
+      'two images',
+      () => [{ ...sample, images: [...sample.images, ...sample.images] }],
+      'image',
+      /reads one image with each prompt, found 2/,
+    ],
     [
       'an image of the wrong size',
-      () => [{ ...sample, image: { width: 40, height: 48, data: new Float32Array(3 * 40 * 48) } }],
+      () => [{ ...sample, images: [{ width: 40, height: 48, data: new Float32Array(3 * 40 * 48) }] }],
       'shape',
       /40×48, the model expects 48×48/,
     ],

@@ -3,7 +3,7 @@
 import { expect } from 'vitest';
 import { NoticeError } from '../../src/errors.ts';
 import type { Gpu } from '../../src/gpu/index.ts';
-import type { Sample } from '../../src/models/index.ts';
+import type { ImageInput, Sample } from '../../src/models/index.ts';
 import type { SweepJob, SweepSite } from '../../src/patching/index.ts';
 import type { Golden } from '../support/golden.ts';
 
@@ -15,7 +15,7 @@ export function caseJob(golden: Golden, id: string, sites: readonly SweepSite[])
   const corrupt = golden.sample(id, 'corrupt');
   return {
     clean,
-    corrupt: found.mode === 'text' ? { ...corrupt, image: clean.image } : corrupt,
+    corrupt: found.mode === 'text' ? { ...corrupt, images: clean.images } : corrupt,
     correct: found.correct_token,
     incorrect: found.incorrect_token,
     sites,
@@ -25,12 +25,9 @@ export function caseJob(golden: Golden, id: string, sites: readonly SweepSite[])
 /** Prompts of one length with different tokens and images. */
 export function sameLengthSamples(golden: Golden, count: number): Sample[] {
   const { ids } = golden.sample('case0', 'clean');
-  const images = golden.cases.flatMap(({ id }) => [
-    golden.sample(id, 'clean').image,
-    golden.sample(id, 'corrupt').image,
-  ]);
+  const images = golden.cases.flatMap(({ id }) => [golden.image(id, 'clean'), golden.image(id, 'corrupt')]);
   return Array.from({ length: count }, (_, i) => ({
-    image: images[i % images.length] as Sample['image'],
+    images: [images[i % images.length] as ImageInput],
     ids: ids.map((id, p) => (p === 0 ? id : ids[1 + ((p + i) % (ids.length - 1))]) as number),
   }));
 }

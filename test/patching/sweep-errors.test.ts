@@ -2,7 +2,7 @@
 
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { NoticeError } from '../../src/errors.ts';
-import type { VisionLanguageModel } from '../../src/models/index.ts';
+import type { ImageInput, VisionLanguageModel } from '../../src/models/index.ts';
 import {
   planSweep,
   runWithCache,
@@ -152,12 +152,13 @@ describe('refused, by the sweep and by its plan', () => {
   });
 
   test('NaN in an image', async () => {
-    const { image } = job.corrupt;
+    const [image] = job.corrupt.images as [ImageInput];
     const data = image.data.map((value, i) => (i === 100 ? Number.NaN : value));
     for (const mode of ['wavefront', 'one-by-one'] as const)
       await withoutLeak(model.gpu, () =>
         expectNoticeError(
-          () => sweep(model, [{ ...job, corrupt: { ...job.corrupt, image: { ...image, data } } }], { mode }),
+          () =>
+            sweep(model, [{ ...job, corrupt: { ...job.corrupt, images: [{ ...image, data }] } }], { mode }),
           'shape',
           /pixel value 100 is NaN/,
         ),

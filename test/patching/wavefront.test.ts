@@ -3,7 +3,7 @@
 
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { Sample, VisionLanguageModel } from '../../src/models/index.ts';
+import type { ImageInput, Sample, VisionLanguageModel } from '../../src/models/index.ts';
 import {
   add,
   hooks,
@@ -24,12 +24,12 @@ const SEED = 20260705;
 let golden: Golden;
 let model: VisionLanguageModel;
 let clean: Sample;
-let otherImage: Sample['image'];
+let otherImage: ImageInput;
 beforeAll(async () => {
   golden = await Golden.open('blip-tiny');
   model = await loadFixtureModel('blip-tiny');
   clean = golden.sample('case0', 'clean');
-  otherImage = golden.sample('case0', 'corrupt').image;
+  otherImage = golden.image('case0', 'corrupt');
 });
 
 const TOWERS = ['vision', 'text_encoder', 'text_decoder'] as const;
@@ -121,12 +121,12 @@ function jobsOf({ jobs }: Plan): SweepJob[] {
       noise: { hook, values: new Random(i).vector(rows * 40, { spread: 0.5 }) },
     });
     const made = {
-      image: () => ({ corrupt: { ...clean, image: otherImage } }),
+      image: () => ({ corrupt: { ...clean, images: [otherImage] } }),
       text: () => ({ corrupt: { ...clean, ids } }),
-      both: () => ({ corrupt: { image: otherImage, ids } }),
+      both: () => ({ corrupt: { images: [otherImage], ids } }),
       'noise in the image': () => ({ corrupt: clean, ...noise('vision.hook_embed', IMAGE_POSITIONS) }),
       'noise at its end': () => ({
-        corrupt: { ...clean, image: otherImage },
+        corrupt: { ...clean, images: [otherImage] },
         ...noise('vision.hook_out', 1),
       }),
       'noise in the text': () => ({

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import type { Gpu } from '../../src/gpu/index.ts';
 import {
+  type ImageInput,
   loadModel,
   type Sample,
   type VisionLanguageModel,
@@ -91,11 +92,16 @@ export class Golden {
     return [...this.#tensors.keys()].filter((name) => name.startsWith(prefix));
   }
 
+  /** The image of a case's run. */
+  image(id: string, run: 'clean' | 'corrupt'): ImageInput {
+    return this.sample(id, run).images[0] as ImageInput;
+  }
+
   /** The sample of a case's run. In text cases the corrupt run has the clean run's image. */
   sample(id: string, run: 'clean' | 'corrupt'): Sample {
     const own = `${id}/${run}/pixel_values`;
     const { shape, data } = this.get(this.has(own) ? own : `${id}/clean/pixel_values`);
     const image = { data, height: shape[1] as number, width: shape[2] as number };
-    return { image, ids: [...this.get(`${id}/${run}/input_ids`).data] };
+    return { images: [image], ids: [...this.get(`${id}/${run}/input_ids`).data] };
   }
 }

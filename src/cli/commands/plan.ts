@@ -8,7 +8,7 @@ import {
   type WeightDtype,
   withPlannedModel,
 } from '../../models/index.ts';
-import { defaultSites } from '../../notice/experiment/settings.ts';
+import { paperConventions } from '../../notice/conventions.ts';
 import { planSweep, type SweepJob, type SweepSite } from '../../patching/index.ts';
 import { addModelOptions, type ModelOptions, positiveInteger, withSource } from '../options.ts';
 import { amount, bytes, duration } from '../plan.ts';
@@ -86,10 +86,9 @@ async function printPlan(options: PlanCommandOptions): Promise<void> {
  */
 function experiment(model: VisionLanguageModel, promptTokens: number) {
   const { clean, image, text, question } = samplePair(model, promptTokens);
-  const { moduleSites, headSite } = defaultSites(model);
-  const last = clean.ids.length - 1;
-  // The paper patches BLIP's heads at the answer's token in the question, LLaVA's (Appendix G) at the last one.
-  const headPosition = model.family === 'blip' ? (question[question.length >> 1] as number) : last;
+  const { moduleSites, headSite, headPositions } = paperConventions(model);
+  const option = question[question.length >> 1] as number;
+  const headPosition = headPositions.includes('last') ? clean.ids.length - 1 : option;
   const modules: SweepSite[] = moduleSites.map((site) => ({ site, positions: question }));
   const heads: SweepSite[] = [{ site: headSite, heads: true, positions: [headPosition] }];
   const job = (corrupt: Sample, sites: SweepSite[]): SweepJob => ({
@@ -111,18 +110,17 @@ function experiment(model: VisionLanguageModel, promptTokens: number) {
 
 /** A pair of the model's sizes; its values are of no account, since nothing is computed. */
 function samplePair(model: VisionLanguageModel, promptTokens: number) {
-  const size = model.config.imageSize;
-  const blank = () => ({ data: new Float32Array(3 * size ** 2), height: size, width: size });
+  const images = [model.blankImage()];
   const words = Array.from({ length: promptTokens }, (_, i) => 2 + (i % 2));
-  const { imageToken } = model.config;
-  const expanded = model.expand(imageToken === undefined ? words : [2, imageToken, ...words]);
+  const { imageToken } = model;
+  const expanded = model.expand(imageToken === undefined ? words : [2, imageToken, ...words], images);
   const first = expanded.ids.length - promptTokens;
-  const clean = { image: blank(), ids: expanded.ids };
+  const clean = { images, ids: expanded.ids };
   // The options stand in the middle of a question.
   const at = first + (promptTokens >> 1);
   return {
     clean,
-    image: { ...clean, image: blank() },
+    image: { ...clean, images: [model.blankImage()] },
     text: { ...clean, ids: clean.ids.map((id, i) => (i === at ? 4 : id)) },
     question: Array.from({ length: promptTokens }, (_, i) => first + i),
   };

@@ -105,7 +105,12 @@ async function run(options: RunCommandOptions): Promise<void> {
     const { folder, record } = await ResultsFolder.open(options.out, () =>
       newRecord(settings, {
         version: (JSON.parse(readFileSync(`${PACKAGE}package.json`, 'utf8')) as { version: string }).version,
-        model: { family: model.family, weightBytes: model.weightBytes, towers: model.towers },
+        model: {
+          family: model.family,
+          answers: model.answers,
+          weightBytes: model.weightBytes,
+          towers: model.towers,
+        },
         adapter: gpu.capabilities.description,
       }),
     );

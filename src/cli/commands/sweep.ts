@@ -70,7 +70,9 @@ async function runSweep(options: SweepCommandOptions): Promise<void> {
   await withModel(options, async ({ model }) => {
     const tensors = await readInputs(options.inputs);
     const sampleOf = (side: string) => {
-      const { samples } = samplesFrom(tensors, options.inputs, `${side}/`, (ids) => model.expand(ids));
+      const { samples } = samplesFrom(tensors, options.inputs, `${side}/`, (...prompt) =>
+        model.expand(...prompt),
+      );
       const [sample] = samples;
       if (!sample || samples.length > 1)
         throw new NoticeError(
@@ -81,11 +83,13 @@ async function runSweep(options: SweepCommandOptions): Promise<void> {
     };
     const clean = sampleOf('clean');
     const corrupt = sampleOf('corrupt');
-    const sameImage = clean.image.data.every((value, i) => value === corrupt.image.data[i]);
+    const samePixels = clean.images.every(({ data }, i) =>
+      data.every((value, at) => value === corrupt.images[i]?.data[at]),
+    );
     const [correct, incorrect] = integersIn(tensors, options.inputs, 'answer_ids', 2) as [number, number];
     const job: SweepJob = {
       clean,
-      corrupt: sameImage ? { ...corrupt, image: clean.image } : corrupt,
+      corrupt: samePixels ? { ...corrupt, images: clean.images } : corrupt,
       correct,
       incorrect,
       sites: options.sites.map((site) => ({

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { NoticeError } from '../../errors.ts';
-import type { Sample, VisionLanguageModel } from '../../models/index.ts';
+import type { ImageInput, Sample, VisionLanguageModel } from '../../models/index.ts';
 import { type ActivationCache, runWithCache } from '../../patching/index.ts';
 import { readImage } from '../../platform/node/images.ts';
 import { addModelOptions, list, type ModelOptions, withModel } from '../options.ts';
@@ -47,8 +47,8 @@ async function trace(options: TraceOptions): Promise<void> {
     let samples: Sample[];
     let padded: number | undefined;
     if (options.inputs) {
-      const found = samplesFrom(await readInputs(options.inputs), options.inputs, '', (ids) =>
-        model.expand(ids),
+      const found = samplesFrom(await readInputs(options.inputs), options.inputs, '', (...prompt) =>
+        model.expand(...prompt),
       );
       samples = found.samples;
       if (samples.some(({ places }) => places)) padded = found.length;
@@ -90,11 +90,12 @@ function cacheEntries(
 }
 
 function pixelValues(samples: readonly Sample[]): TensorOutput {
-  const { height, width } = (samples[0] as Sample).image;
+  const images = samples.flatMap((sample) => sample.images);
+  const { height, width } = images[0] as ImageInput;
   return {
     name: 'pixel_values',
-    shape: [samples.length, 3, height, width],
-    data: () => joined(samples.map(({ image }) => image.data)),
+    shape: [images.length, 3, height, width],
+    data: () => joined(images.map(({ data }) => data)),
   };
 }
 

@@ -3,11 +3,11 @@
 
 import { NoticeError } from '../../errors.ts';
 import type { Gpu, Tensor } from '../../gpu/index.ts';
-import type { PixelValues } from '../../inputs/index.ts';
 import { embedTokens, matmul, normalize } from '../../kernels/index.ts';
 import type { ModelFiles } from '../family.ts';
 import { generateTokens, keyValueCache } from '../generation.ts';
 import type { HookInfo } from '../hook-table.ts';
+import type { FeatureGrid, ImageInput } from '../image-input.ts';
 import {
   type ForwardOptions,
   type Generated,
@@ -30,15 +30,18 @@ import {
   type TowerConfig,
   type Walk,
 } from '../tower/index.ts';
-import { embedImages, reusable, visionRuns } from '../vision.ts';
+import { blankSquare, embedImages, oneImage, reusable, squareGrid, visionRuns } from '../vision.ts';
 import { type BlipConfig, parseBlipConfig } from './config.ts';
 import { blipHooks } from './hooks.ts';
 import { type BlipWeights, loadBlipWeights, type TextWeights } from './weights.ts';
 
+/** The question as it is. */
+const BLIP_TEMPLATES = { question: '{question}' };
+
 /** Image features with the keys and values that the text encoder makes of them. */
 interface BlipFeatures extends ImageFeatures {
   readonly memory: Memory;
-  readonly runs: ReadonlyMap<PixelValues, Run>;
+  readonly runs: ReadonlyMap<ImageInput, Run>;
 }
 
 /** @throws NoticeError('config'), WeightsError */
@@ -50,9 +53,13 @@ export async function loadBlip({ gpu, config: json, checkpoint, loader }: ModelF
 
 export class Blip implements VisionLanguageModel {
   readonly family = 'blip';
+  readonly answers = 'decoder';
   readonly towers = ['vision', 'text_encoder', 'text_decoder'];
   readonly promptTower = 'text_encoder';
   readonly promptEmbedding = 'text_encoder.hook_embed';
+  readonly imageEmbedding = 'vision.hook_embed';
+  readonly imageAttention = 'text_encoder.cross_attn';
+  readonly templates = BLIP_TEMPLATES;
   readonly promptOutput: string;
   readonly gpu: Gpu;
   readonly config: BlipConfig;
@@ -86,11 +93,24 @@ export class Blip implements VisionLanguageModel {
     return this.config.vocabulary;
   }
 
-  get imagePositions(): number {
+  imagePositions(): number {
     return this.#weights.positions.rows;
   }
 
-  expand(ids: readonly number[]): { ids: readonly number[]; positions: readonly number[] } {
+  featureCount(): number {
+    return this.imagePositions();
+  }
+
+  featureGrids(): readonly FeatureGrid[] {
+    return [squareGrid(this.config.imageSize, this.config.patchSize, 1)];
+  }
+
+  blankImage(): ImageInput {
+    return blankSquare(this.config.imageSize);
+  }
+
+  expand(ids: readonly number[], images?: readonly ImageInput[]) {
+    if (images) oneImage(images);
     const { maxPositions } = this.config;
     if (ids.length > maxPositions)
       throw new NoticeError(
@@ -101,8 +121,8 @@ export class Blip implements VisionLanguageModel {
   }
 
   /** Computes what all walks on these images share. Release it when done. */
-  async encodeImages(images: readonly PixelValues[]): Promise<BlipFeatures> {
-    const runs = images.map((image) => new ModelRun({ image, ids: [] }));
+  async encodeImages(images: readonly ImageInput[]): Promise<BlipFeatures> {
+    const runs = images.map((image) => new ModelRun({ images: [image], ids: [] }));
     const { tensor } = await this.#see(runs, NO_PROBE);
     const keyValues = new Map(
       this.#textEncoder.blocks.flatMap(({ cross }, layer) => {
@@ -116,7 +136,7 @@ export class Blip implements VisionLanguageModel {
       images,
       tensors,
       memory: { tensor, keyValues },
-      runs: new Map(runs.map((run) => [run.sample.image, towerRun(run, 'vision')])),
+      runs: new Map(runs.map((run) => [oneImage(run.sample.images), towerRun(run, 'vision')])),
       release: () => this.gpu.release(...tensors),
     };
   }
@@ -187,7 +207,7 @@ export class Blip implements VisionLanguageModel {
     features: BlipFeatures | undefined,
   ): Promise<Memory> {
     if (!features || !reusable(features, ['vision'], runs, probe, this.hooks)) return this.#see(runs, probe);
-    for (const run of runs) run.towers.set('vision', features.runs.get(run.sample.image) as Run);
+    for (const run of runs) run.towers.set('vision', features.runs.get(oneImage(run.sample.images)) as Run);
     return features.memory;
   }
 

@@ -2,12 +2,13 @@
 // that of transformers' LlavaForConditionalGeneration.
 
 import type { Gpu, Tensor } from '../../gpu/index.ts';
-import { expandImageTokens, type PixelValues } from '../../inputs/index.ts';
+import { expandImageTokens } from '../../inputs/index.ts';
 import { embedTokens, gatherRows, matmul, normalize } from '../../kernels/index.ts';
 import { hasFile, readJson } from '../../weights/index.ts';
 import type { ModelFiles } from '../family.ts';
 import { continuePrompts } from '../generation.ts';
 import type { HookInfo } from '../hook-table.ts';
+import type { FeatureGrid, ImageInput } from '../image-input.ts';
 import {
   type ForwardOptions,
   type Generated,
@@ -30,19 +31,28 @@ import {
   type TowerConfig,
   type Walk,
 } from '../tower/index.ts';
-import { reusable } from '../vision.ts';
+import { blankSquare, oneImage, reusable, squareGrid } from '../vision.ts';
 import { type LlavaConfig, parseLlavaConfig } from './config.ts';
 import { promptRows } from './feature-runs.ts';
 import { llavaHooks } from './hooks.ts';
 import { ImageEncoder } from './image-encoder.ts';
 import { type LlavaWeights, loadLlavaWeights } from './weights.ts';
 
+export const LLAVA_TEMPLATES = {
+  /** As the model card has it. */
+  llava: 'USER: <image>\n{question} ASSISTANT:',
+  /** Asked for one word; llava-shapes was trained with it. */
+  'llava-one-word': 'USER: <image>\n{question} Answer with one word. ASSISTANT:',
+  /** With the answer on a line of its own. */
+  'llava-notice': 'USER: <image>\n{question}\nASSISTANT:',
+};
+
 const GENERATION_FILE = 'generation_config.json';
 
 /** Projected features of images. */
 interface LlavaFeatures extends ImageFeatures {
   readonly tensor: Tensor;
-  readonly runs: ReadonlyMap<PixelValues, Run>;
+  readonly runs: ReadonlyMap<ImageInput, Run>;
 }
 
 /** @throws NoticeError('config'), WeightsError, ModelFileError */
@@ -55,9 +65,14 @@ export async function loadLlava({ gpu, source, config, checkpoint, loader }: Mod
 
 export class Llava implements VisionLanguageModel {
   readonly family = 'llava';
+  readonly answers = 'continuation';
+  readonly defaultTower = 'language';
   readonly towers = ['vision', 'projector', 'language'];
   readonly promptTower = 'language';
   readonly promptEmbedding = 'language.hook_embed';
+  readonly imageEmbedding = 'vision.hook_embed';
+  readonly imageAttention = 'language.attn';
+  readonly templates = LLAVA_TEMPLATES;
   readonly promptOutput: string;
   readonly gpu: Gpu;
   readonly config: LlavaConfig;
@@ -98,25 +113,43 @@ export class Llava implements VisionLanguageModel {
     return this.config.vocabulary;
   }
 
-  get imagePositions(): number {
+  get imageToken(): number {
+    return this.config.imageToken;
+  }
+
+  imagePositions(): number {
     return this.#images.positions;
   }
 
-  expand(ids: readonly number[]): { ids: readonly number[]; positions: readonly number[] } {
+  featureCount(): number {
+    return this.#images.features;
+  }
+
+  featureGrids(): readonly FeatureGrid[] {
+    const { imageSize, patchSize, classFeature } = this.config;
+    return [squareGrid(imageSize, patchSize, Number(classFeature))];
+  }
+
+  blankImage(): ImageInput {
+    return blankSquare(this.config.imageSize);
+  }
+
+  expand(ids: readonly number[], images?: readonly ImageInput[]) {
+    if (images) oneImage(images);
     const expanded = expandImageTokens(ids, this.config.imageToken, this.#images.features);
     checkLength(expanded.ids.length, this.config.maxPositions);
     return expanded;
   }
 
   /** Computes what all walks on these images share. Release it when done. */
-  async encodeImages(images: readonly PixelValues[]): Promise<LlavaFeatures> {
-    const runs = images.map((image) => new ModelRun({ image, ids: [] }));
+  async encodeImages(images: readonly ImageInput[]): Promise<LlavaFeatures> {
+    const runs = images.map((image) => new ModelRun({ images: [image], ids: [] }));
     const tensor = await this.#images.encode(runs, NO_PROBE);
     return {
       images,
       tensors: [tensor],
       tensor,
-      runs: new Map(runs.map((run) => [run.sample.image, towerRun(run, 'projector')])),
+      runs: new Map(runs.map((run) => [oneImage(run.sample.images), towerRun(run, 'projector')])),
       release: () => this.gpu.release(tensor),
     };
   }
@@ -151,7 +184,8 @@ export class Llava implements VisionLanguageModel {
     const { gpu } = this;
     const shared = features && reusable(features, ['vision', 'projector'], runs, probe, this.hooks);
     if (shared)
-      for (const run of runs) run.towers.set('projector', features.runs.get(run.sample.image) as Run);
+      for (const run of runs)
+        run.towers.set('projector', features.runs.get(oneImage(run.sample.images)) as Run);
     const projected = shared ? features.tensor : await this.#images.encode(runs, probe);
     const { tokens, features: rows } = promptRows(runs, this.config.imageToken);
     // Rows of image features are looked up as token 0 and then overwritten.

@@ -15,14 +15,13 @@ import {
   type HeadFunctionReport,
   headFunctions,
 } from '../../analysis/head-functions.ts';
-import type { ImageAttention } from '../../analysis/image-attention.ts';
 import { type Interval, wilsonInterval } from '../../analysis/inference.ts';
-import { boxCoverage, type ImageFit } from '../../analysis/patch-grid.ts';
+import { boxCoverage } from '../../analysis/patch-grid.ts';
 import { type HeadStatistic, type UniversalHeads, universalHeads } from '../../analysis/universal-heads.ts';
 import { readImage } from '../../platform/node/images.ts';
 import { type Pair, readManifest } from '../datasets/index.ts';
 import { readCells } from '../tables/parquet.ts';
-import { readAttention } from './attention.ts';
+import { readAttention, type SampleAttention } from './attention.ts';
 import { questionBox } from './boxes.ts';
 import type { Evaluation } from './evaluate.ts';
 import { type ExactMatch, isExactMatch } from './exact-match.ts';
@@ -73,7 +72,7 @@ export interface Analysis extends CellAnalysis {
   readonly accuracy: readonly Accuracy[];
   /** Where heads look from, and what they look at in the few samples that figures show. */
   readonly attentionPosition: HeadPosition;
-  readonly attention: ReadonlyMap<string, ReadonlyMap<string, ImageAttention>>;
+  readonly attention: ReadonlyMap<string, ReadonlyMap<string, SampleAttention>>;
   /** Per task with boxes. */
   readonly functions: ReadonlyMap<string, HeadFunctionReport>;
   readonly pairs: ReadonlyMap<string, readonly Pair[]>;
@@ -107,7 +106,7 @@ export async function analyse(folder: ResultsFolder, record: RunRecord): Promise
   const { settings, tasks } = record;
   const controls = await folder.controls();
   const cells = stream(await folder.parts(), settings.compat.includes('nan-to-zero'));
-  const attention = new Map<string, Map<string, ImageAttention>>();
+  const attention = new Map<string, Map<string, SampleAttention>>();
   const functions = new Map<string, HeadFunctionReport>();
   const pairs = new Map<string, Pair[]>();
   for (const { task, selected } of tasks) {
@@ -117,7 +116,7 @@ export async function analyse(folder: ResultsFolder, record: RunRecord): Promise
     pairs.set(task, own);
     if (!(await folder.has('attention', `${task}.safetensors`))) continue;
     const found = await readAttention(folder.file('attention', `${task}.safetensors`));
-    const shown = own.slice(0, SHOWN_SAMPLES).flatMap(({ id }): [string, ImageAttention][] => {
+    const shown = own.slice(0, SHOWN_SAMPLES).flatMap(({ id }): [string, SampleAttention][] => {
       const of = found.get(id);
       return of ? [[id, of]] : [];
     });
@@ -228,8 +227,8 @@ function accuracyOf(task: string, category: string, evaluations: readonly Evalua
 
 async function functionsOf(
   pairs: readonly Pair[],
-  attention: ReadonlyMap<string, ImageAttention>,
-  { model, settings }: RunRecord,
+  attention: ReadonlyMap<string, SampleAttention>,
+  { settings }: RunRecord,
 ): Promise<HeadFunctionReport | undefined> {
   const boxed: BoxedAttention[] = [];
   for (const pair of pairs) {
@@ -237,13 +236,8 @@ async function functionsOf(
     const of = attention.get(pair.id);
     if (!found || !of) continue;
     const image = await readImage(pair.cleanImage);
-    const side = Math.round(Math.sqrt(of.patches));
-    // BLIP stretches images, CLIP crops their centre.
-    const fit: ImageFit = model.family === 'llava' ? 'centre-crop' : 'stretch';
-    boxed.push({
-      attention: of,
-      coverage: boxCoverage(found.box, image, { rows: side, columns: side }, fit),
-    });
+    const coverage = of.grids.map((grid) => boxCoverage(found.box, image, grid, grid.box));
+    boxed.push({ attention: of, coverage: Float32Array.from(coverage.flatMap((grid) => [...grid])) });
   }
   return boxed.length > 0 ? headFunctions(boxed, { seed: settings.seed }) : undefined;
 }

@@ -2,81 +2,118 @@
 
 import { type ImageAttention, imageAttention } from '../../analysis/image-attention.ts';
 import { NoticeError } from '../../errors.ts';
-import type { Sample, VisionLanguageModel } from '../../models/index.ts';
-import { runWithCache } from '../../patching/index.ts';
+import type { Box } from '../../inputs/index.ts';
+import { patchGrids, type Sample, type VisionLanguageModel } from '../../models/index.ts';
+import { runWithCache, selectHooks, towerOf } from '../../patching/index.ts';
 import { fileSource } from '../../platform/node/files.ts';
-import { asFloat32, readTensors, writeSafetensors } from '../../weights/index.ts';
+import { asFloat32, type HostTensor, readTensors, writeSafetensors } from '../../weights/index.ts';
 import type { PreparedPair } from './prepare.ts';
 
-/** The attention that reads the image, and which of its keys are patches. */
-export interface AttentionSource {
-  /** Pattern of the names of its hook points. */
-  readonly names: string;
-  readonly heads: number;
-  readonly layers: number;
-  readonly start: number;
-  readonly count: number;
+/** Where heads look at the images of a sample. */
+export interface SampleAttention extends ImageAttention {
+  /** Grids of patches, whose patches are those of the attention one after the other. */
+  readonly grids: readonly SeenGrid[];
 }
 
-/** @throws NoticeError('config') for a model that is not known to read images in one of these ways */
-export function attentionSource(model: VisionLanguageModel, { ids }: Sample): AttentionSource {
-  const of = (tower: string, attention: string, start: number, count: number): AttentionSource => {
-    const { heads = 0, layers = 0 } = model.configs.find(({ name }) => name === tower) ?? {};
-    return { names: `${tower}.blocks.*.${attention}.hook_pattern`, heads, layers, start, count };
-  };
-  // The keys of BLIP's cross-attention are the vision tower's positions, of which the first is the class token.
-  if (model.family === 'blip') return of('text_encoder', 'cross_attn', 1, model.imagePositions - 1);
-  const { imageToken } = model.config;
-  if (imageToken === undefined)
-    throw new NoticeError('config', `how ${model.family} attends to images is not known`);
-  // LLaVA's prompt has one image token for each feature: patches, and before them the class token if
-  // `vision_feature_select_strategy` is "full".
-  const features = ids.filter((id) => id === imageToken).length;
-  const classTokens = features === model.imagePositions ? 1 : 0;
-  return of('language', 'attn', ids.indexOf(imageToken) + classTokens, features - classTokens);
+/** A grid of patches, and the part of the picture that it covers, in its pixels. */
+export interface SeenGrid {
+  readonly rows: number;
+  readonly columns: number;
+  readonly box: Box;
 }
 
-/** Attention of some samples as a safetensors file: one tensor per sample id, [layer, head, patch]. */
+/** The grid of most patches, with the attention to it: what a figure shows. */
+export function largestGrid({ grids, ...attention }: SampleAttention): {
+  readonly attention: ImageAttention;
+  readonly grid: SeenGrid;
+} {
+  const { layers, heads, patches, data } = attention;
+  const size = ({ rows, columns }: SeenGrid) => rows * columns;
+  const index = grids.reduce((best, grid, i) => (size(grid) > size(grids[best] as SeenGrid) ? i : best), 0);
+  const grid = grids[index] as SeenGrid;
+  const start = grids.slice(0, index).reduce((sum, before) => sum + size(before), 0);
+  const own = new Float32Array(layers * heads * size(grid));
+  for (let head = 0; head < layers * heads; head++)
+    own.set(data.subarray(head * patches + start, head * patches + start + size(grid)), head * size(grid));
+  return { attention: { layers, heads, patches: size(grid), data: own }, grid };
+}
+
+/**
+ * Attention of some samples as a safetensors file: two tensors per sample id, `{id}` [layer, head, patch] and `{id}/grids`
+ * [grid, 6]: rows, columns, left, top, right, bottom.
+ */
 export async function saveAttention(
   model: VisionLanguageModel,
   samples: readonly PreparedPair[],
   onProgress: (done: number) => void,
 ): Promise<Uint8Array> {
   const tensors = new Map<string, { dtype: 'F32'; shape: number[]; data: Float32Array<ArrayBuffer> }>();
-  for (const { pair, clean, answerPositions } of samples) {
-    const { layers, heads, patches, data } = await attentionOf(model, clean, answerPositions);
+  for (const [i, { pair, clean, answerPositions }] of samples.entries()) {
+    const { layers, heads, patches, data, grids } = await attentionOf(model, clean, answerPositions);
+    const places = grids.flatMap(({ rows, columns, box }) => [rows, columns, ...box]);
     tensors.set(pair.id, { dtype: 'F32', shape: [layers, heads, patches], data: new Float32Array(data) });
-    onProgress(tensors.size);
+    tensors.set(`${pair.id}${GRIDS}`, {
+      dtype: 'F32',
+      shape: [grids.length, 6],
+      data: Float32Array.from(places),
+    });
+    onProgress(i + 1);
   }
   return writeSafetensors(tensors);
 }
+
+const GRIDS = '/grids';
 
 async function attentionOf(
   model: VisionLanguageModel,
   sample: Sample,
   queries: readonly number[],
-): Promise<ImageAttention> {
-  const { names, heads, layers, start, count } = attentionSource(model, sample);
-  const last = names.replace('*', String(layers - 1));
+): Promise<SampleAttention> {
+  const tower = towerOf(model.imageAttention);
+  const attention = model.imageAttention.slice(tower.length + 1);
+  const names = `${tower}.blocks.*.${attention}.hook_pattern`;
+  const last = [...selectHooks(model, names)].at(-1) as string;
   const { cache } = await runWithCache(model, [sample], { names, stopAfter: last });
   const patterns = await Promise.all([...cache].map(([, activation]) => activation.read()));
-  const [, , rows = 0, keys = 0] = cache.get(last).shape;
+  const [, heads = 0, rows = 0, keys = 0] = cache.get(last).shape;
   cache.release();
-  return imageAttention({ layers: patterns, heads, queries: rows, keys }, queries, { start, count });
+  const grids = patchGrids(model, sample);
+  const found = imageAttention(
+    { layers: patterns, heads, queries: rows, keys },
+    queries,
+    grids.flatMap((grid) => grid.keys),
+  );
+  return {
+    ...found,
+    grids: grids.map(({ rows, columns, box = [0, 0, columns, rows] }) => ({ rows, columns, box })),
+  };
 }
 
 /** Reads what {@link saveAttention} wrote, by sample id. */
-export async function readAttention(path: string): Promise<Map<string, ImageAttention>> {
+export async function readAttention(path: string): Promise<Map<string, SampleAttention>> {
   const source = await fileSource(path);
   try {
     const tensors = await readTensors(source);
+    const ids = [...tensors.keys()].filter((name) => !name.endsWith(GRIDS));
     return new Map(
-      [...tensors].map(([id, tensor]) => {
+      ids.map((id) => {
+        const tensor = tensors.get(id) as HostTensor;
         const [layers = 0, heads = 0, patches = 0] = tensor.shape;
-        return [id, { layers, heads, patches, data: asFloat32(tensor, id) }];
+        const grids = readGrids(tensors.get(`${id}${GRIDS}`), path);
+        return [id, { layers, heads, patches, data: asFloat32(tensor, id), grids }];
       }),
     );
   } finally {
     await source.close();
   }
+}
+
+function readGrids(tensor: HostTensor | undefined, path: string): SeenGrid[] {
+  if (!tensor)
+    throw new NoticeError('data', `${path} does not say where its patches lie; remove it, and run again.`);
+  const numbers = asFloat32(tensor, GRIDS);
+  return Array.from({ length: numbers.length / 6 }, (_, i) => {
+    const [rows = 0, columns = 0, left = 0, top = 0, right = 0, bottom = 0] = numbers.subarray(6 * i);
+    return { rows, columns, box: [left, top, right, bottom] };
+  });
 }

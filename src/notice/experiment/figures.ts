@@ -18,6 +18,7 @@ import { moduleHeatmap } from '../plots/module-heatmap.ts';
 import { overlayFigure } from '../plots/overlay.ts';
 import { renderPng } from '../plots/png.ts';
 import { type Analysis, headResults, type Share } from './analyse.ts';
+import { largestGrid } from './attention.ts';
 import { questionBox } from './boxes.ts';
 import { EXACT_MATCH_NAMES } from './exact-match.ts';
 import { rankedHeads } from './ranking.ts';
@@ -249,15 +250,15 @@ async function overlays(analysis: Analysis, task: string): Promise<string | unde
     n: rows.length,
     rows: await Promise.all(
       rows.map(async ({ pair, of }) => {
-        const side = Math.round(Math.sqrt(of.patches));
-        const { image, box } = await shown(pair, record.model.family);
+        const { attention, grid } = largestGrid(of);
+        const { image, box } = await shown(pair, grid.box);
         return {
           image,
           label: `${pair.cleanPrompt} ${pair.correct}`,
           ...(box ? { box } : {}),
           overlays: chosen.map((head) => ({
             title: headLabel(head),
-            grid: attentionOverlay(of, head, { rows: side, columns: side }),
+            grid: attentionOverlay(attention, head, grid),
           })),
         };
       }),
@@ -265,32 +266,35 @@ async function overlays(analysis: Analysis, task: string): Promise<string | unde
   });
 }
 
-/** A sample's clean image as the model sees it, with the box of what is asked about. */
-async function shown(pair: Pair, family: string): Promise<{ image: RgbImage; box: Box | undefined }> {
-  const image = await readImage(pair.cleanImage);
-  const box = questionBox(pair)?.box;
+/** What a sample's clean image shows in a model's view, as a square, with the box of what is asked about. */
+async function shown(pair: Pair, view: Box): Promise<{ image: RgbImage; box: Box | undefined }> {
+  const picture = await readImage(pair.cleanImage);
+  const image = cut(picture, view);
   const side = Math.min(image.width, image.height);
-  if (family === 'llava') {
-    const [left, top] = [Math.floor((image.width - side) / 2), Math.floor((image.height - side) / 2)];
-    return {
-      image: crop(image, left, top, side),
-      box: box && [box[0] - left, box[1] - top, box[2] - left, box[3] - top],
-    };
-  }
-  const [sx, sy] = [side / image.width, side / image.height];
+  const box = questionBox(pair)?.box;
+  const [sx, sy] = [side / (view[2] - view[0]), side / (view[3] - view[1])];
   return {
-    image: resize(image, side, side, 'bicubic'),
-    box: box && [box[0] * sx, box[1] * sy, box[2] * sx, box[3] * sy],
+    image: image.width === image.height ? image : resize(image, side, side, 'bicubic'),
+    box: box && [
+      (box[0] - view[0]) * sx,
+      (box[1] - view[1]) * sy,
+      (box[2] - view[0]) * sx,
+      (box[3] - view[1]) * sy,
+    ],
   };
 }
 
-function crop(image: RgbImage, left: number, top: number, side: number): RgbImage {
-  const data = new Uint8Array(3 * side * side);
-  for (let y = 0; y < side; y++) {
-    const first = 3 * ((top + y) * image.width + left);
-    data.set(image.data.subarray(first, first + 3 * side), 3 * side * y);
+/** A part of a picture; black where it goes beyond. */
+function cut(picture: RgbImage, box: Box): RgbImage {
+  const [left, top, right, bottom] = box.map(Math.round) as [number, number, number, number];
+  const [width, height] = [right - left, bottom - top];
+  const data = new Uint8Array(3 * width * height);
+  const [from, to] = [Math.max(0, left), Math.min(picture.width, right)];
+  for (let y = Math.max(0, top); y < Math.min(picture.height, bottom); y++) {
+    const row = picture.data.subarray(3 * (y * picture.width + from), 3 * (y * picture.width + to));
+    data.set(row, 3 * ((y - top) * width + from - left));
   }
-  return { width: side, height: side, data };
+  return { width, height, data };
 }
 
 function modelName({ record }: Analysis): string {

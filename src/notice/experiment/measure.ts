@@ -9,7 +9,7 @@ import {
   type SweepSite,
   sweep,
 } from '../../patching/index.ts';
-import { drawNoise, NOISE_HOOK } from './noise.ts';
+import { drawNoise } from './noise.ts';
 import type { PreparedPair } from './prepare.ts';
 import { CORRUPTION_MODALITY, type ExperimentSettings } from './settings.ts';
 
@@ -63,10 +63,11 @@ export function measurements(
     return Array.from({ length: settings.noiseDraws }, (_, draw) => {
       const values = drawNoise(
         model,
+        clean,
         settings.noiseScale * deviation,
         `${settings.seed}/noise/${pair.id}/${draw}`,
       );
-      return of({ corrupt: clean, noise: { hook: NOISE_HOOK, values } }, draw);
+      return of({ corrupt: clean, noise: { hook: model.imageEmbedding, values } }, draw);
     });
   });
 }

@@ -4,26 +4,30 @@
 
 import { standardDeviation } from '../../analysis/statistics.ts';
 import type { Sample, VisionLanguageModel } from '../../models/index.ts';
-import { runWithCache } from '../../patching/index.ts';
+import { runWithCache, towerOf } from '../../patching/index.ts';
 import { seeded } from '../../random.ts';
-
-/** Hook point of the embeddings that noise is added to: patches with their positions, before the first block. */
-export const NOISE_HOOK = 'vision.hook_embed';
 
 /** Standard deviation of the image embeddings of some samples, all elements together (ddof 0). */
 export async function embeddingDeviation(
   model: VisionLanguageModel,
   samples: readonly Sample[],
 ): Promise<number> {
-  const { cache } = await runWithCache(model, samples, { names: NOISE_HOOK, stopAfter: NOISE_HOOK });
-  const values = await cache.read(NOISE_HOOK);
+  const hook = model.imageEmbedding;
+  const { cache } = await runWithCache(model, samples, { names: hook, stopAfter: hook });
+  const values = await cache.read(hook);
   cache.release();
   return standardDeviation(values, 0);
 }
 
-/** Noise for one sample's image: [positions, width], the same for the same seed. */
-export function drawNoise(model: VisionLanguageModel, deviation: number, seed: string): Float32Array {
+/** Noise for the embeddings of one sample's images: [positions, width], the same for the same seed. */
+export function drawNoise(
+  model: VisionLanguageModel,
+  { images }: Sample,
+  deviation: number,
+  seed: string,
+): Float32Array {
   const random = seeded(seed);
-  const width = model.configs.find(({ name }) => name === 'vision')?.width ?? 0;
-  return Float32Array.from({ length: model.imagePositions * width }, () => deviation * random.normal());
+  const width = model.configs.find(({ name }) => name === towerOf(model.imageEmbedding))?.width ?? 0;
+  const length = model.imagePositions(images) * width;
+  return Float32Array.from({ length }, () => deviation * random.normal());
 }

@@ -2,17 +2,17 @@
 // and which logits are compared.
 
 import { NoticeError } from '../../errors.ts';
-import {
-  answerTokenIds,
-  inCaseOf,
-  NOTICE_CODE_ANSWER_TOKEN,
-  optionTokens,
-  type PixelValues,
-  promptRoles,
-} from '../../inputs/index.ts';
-import type { PreparedPrompt, Processor, Sample, VisionLanguageModel } from '../../models/index.ts';
+import { answerTokenIds, inCaseOf, optionTokens, promptRoles } from '../../inputs/index.ts';
+import type {
+  ImageInput,
+  PreparedPrompt,
+  Processor,
+  Sample,
+  VisionLanguageModel,
+} from '../../models/index.ts';
 import type { CompatSwitch } from '../../patching/index.ts';
 import { readImage } from '../../platform/node/images.ts';
+import { paperConventions } from '../conventions.ts';
 import { type Pair, textProblem } from '../datasets/index.ts';
 
 export interface PreparedPair {
@@ -49,9 +49,6 @@ export interface PrepareOptions {
   readonly generated?: string | undefined;
 }
 
-/** Tokens before the question in the template of the paper's code, which `head-offset` counts twice. */
-const FORMATTING_TOKENS = 8;
-
 /**
  * @param options `answer`: what the model answered, for the letter case of the options; `generated`: path of the generated
  *   counterpart image
@@ -64,20 +61,20 @@ export async function preparePair(
   { answer, compat, generated }: PrepareOptions,
 ): Promise<PreparedPair> {
   try {
-    const prompt = processor.prompt(pair.cleanPrompt);
+    const images = [await readInput(processor, pair.cleanImage)];
+    const prompt = processor.prompt(pair.cleanPrompt, images);
     const { encoded, ids, positions } = prompt;
-    const image = await pixelValues(processor, pair.cleanImage);
     const [correct, incorrect] = answerIds(model, processor, pair, answer, compat);
     const roles = promptRoles(encoded, pair);
     const span = optionTokens(encoded, pair).correct;
-    const clean = { image, ids };
+    const clean = { images, ids };
     const { text, textProblem } = textPair(model, processor, pair, { prompt, sample: clean }, compat);
     const answerPositions = positions.slice(span.start, span.end);
     return {
       pair,
       clean,
-      corruptImage: { image: await pixelValues(processor, pair.corruptImage), ids },
-      generated: generated ? { image: await pixelValues(processor, generated), ids } : undefined,
+      corruptImage: { images: [await readInput(processor, pair.corruptImage)], ids },
+      generated: generated ? { images: [await readInput(processor, generated)], ids } : undefined,
       text,
       textProblem,
       prompt,
@@ -103,7 +100,7 @@ function answerIds(
   compat: readonly CompatSwitch[],
 ): [number, number] {
   const asReleased = compat.includes('answer-token');
-  const token = asReleased ? NOTICE_CODE_ANSWER_TOKEN[model.family] : 'first';
+  const token = asReleased ? paperConventions(model).releasedAnswerToken : 'first';
   const options = {
     correct: inCaseOf(correct, answer),
     // The released code compares what the model wrote with the other option as the data set has it.
@@ -112,27 +109,23 @@ function answerIds(
   return answerTokenIds(processor.tokenizer, options, { token, after: processor.answerContext });
 }
 
-/** The correct option's tokens, and with a causal decoder the last position (Appendix G). */
+/** The groups of positions at which heads are patched. */
 function headGroups(
   model: VisionLanguageModel,
   answer: readonly number[],
   length: number,
   compat: readonly CompatSwitch[],
 ): HeadGroup[] {
-  const shift = headShift(model, compat);
-  const shifted = answer.map((position) => position + shift);
-  if (model.family === 'blip') return [{ positions: shifted }];
-  const last: HeadGroup = { positions: [length - 1], role: 'last' };
-  return shifted.every((position) => position < length) ? [{ positions: shifted }, last] : [last];
-}
-
-/**
- * How far from the answer heads are patched: under `row-before-answer` one token before BLIP's ([CLS] was not counted), under
- * `head-offset` 8 behind LLaVA's; where the prompt ends before that, not at all.
- */
-function headShift({ family }: VisionLanguageModel, compat: readonly CompatSwitch[]): number {
-  if (family === 'blip') return compat.includes('row-before-answer') ? -1 : 0;
-  return compat.includes('head-offset') ? FORMATTING_TOKENS : 0;
+  const { headPositions, releasedHeadShift } = paperConventions(model);
+  const shift = compat.includes(releasedHeadShift.by) ? releasedHeadShift.tokens : 0;
+  const groups = headPositions.map(
+    (where): HeadGroup =>
+      where === 'last'
+        ? { positions: [length - 1], role: 'last' }
+        : { positions: answer.map((position) => position + shift) },
+  );
+  // Where the prompt ends before the shifted option, heads are not patched there at all.
+  return groups.filter(({ positions }) => positions.every((position) => position < length));
 }
 
 function textPair(
@@ -171,10 +164,10 @@ export function paddingToken(
   processor: Processor,
   compat: readonly CompatSwitch[],
 ): number | undefined {
-  if (model.family !== 'blip' || !compat.includes('unmasked-padding')) return undefined;
+  if (!paperConventions(model).releasedPadding || !compat.includes('unmasked-padding')) return undefined;
   return processor.tokenizer.tokenToId('[PAD]');
 }
 
-async function pixelValues(processor: Processor, path: string): Promise<PixelValues> {
-  return processor.images.process(await readImage(path), path).pixelValues;
+async function readInput(processor: Processor, path: string): Promise<ImageInput> {
+  return processor.image(await readImage(path), path);
 }

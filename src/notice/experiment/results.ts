@@ -11,6 +11,7 @@
 import { access, mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NoticeError } from '../../errors.ts';
+import type { VisionLanguageModel } from '../../models/index.ts';
 import { writeWhole } from '../../platform/node/whole-file.ts';
 import { listParts, partName } from '../tables/parquet.ts';
 import type { MeasuredControls } from './measure.ts';
@@ -23,6 +24,7 @@ export interface RunRecord {
   /** What the model and the device are. */
   readonly model: {
     readonly family: string;
+    readonly answers?: VisionLanguageModel['answers'];
     readonly weightBytes: number;
     readonly towers: readonly string[];
   };

@@ -5,6 +5,7 @@ import type { HeadStatistic } from '../../analysis/universal-heads.ts';
 import { NoticeError } from '../../errors.ts';
 import type { VisionLanguageModel, WeightDtype } from '../../models/index.ts';
 import type { CompatSwitch } from '../../patching/index.ts';
+import { paperConventions } from '../conventions.ts';
 
 /**
  * What patching a module is measured by in tables and figures: the restoration probability P′ − P* (Figure 3), or the
@@ -54,20 +55,11 @@ export const CORRUPTION_MODALITY: Readonly<Record<Corruption, Modality>> = {
 };
 
 /** The paper's sites (section 4): self-attention, cross-attention, MLP; heads of the attention that sees the image. */
-export function defaultSites(model: VisionLanguageModel): { moduleSites: string[]; headSite: string } {
-  return model.family === 'blip'
-    ? {
-        moduleSites: [
-          'text_encoder.attn.hook_z',
-          'text_encoder.cross_attn.hook_z',
-          'text_encoder.hook_mlp_out',
-        ],
-        headSite: 'text_encoder.cross_attn.hook_z',
-      }
-    : {
-        moduleSites: ['language.attn.hook_z', 'language.hook_mlp_out'],
-        headSite: 'language.attn.hook_z',
-      };
+export function defaultSites(
+  model: VisionLanguageModel,
+): Pick<ExperimentSettings, 'moduleSites' | 'headSite'> {
+  const { moduleSites, headSite } = paperConventions(model);
+  return { moduleSites, headSite };
 }
 
 /** The settings that decide results: a results folder of others is not continued. */

@@ -27,7 +27,7 @@ export function differencesFromPaper({ record, accuracy }: Analysis): Markup {
     notes.push(
       "No compat switch is on: modules, positions and answer tokens are those of the paper's text; the released code differs (see docs/compat.md).",
     );
-  if (model.family === 'blip' && accuracy.length > 0)
+  if (model.answers === 'decoder' && accuracy.length > 0)
     notes.push('Generation is greedy with the answer decoder.');
   return html`<ul>${notes.map((note) => html`<li>${note}</li>`)}</ul>`;
 }

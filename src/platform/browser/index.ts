@@ -1,1 +1,2 @@
 export { type BrowserGpuOptions, openGpu } from './adapter.ts';
+export { browserDecoder } from './image-decoder.ts';

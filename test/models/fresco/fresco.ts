@@ -2,11 +2,11 @@
 // docs/adding-a-model.md says.
 
 import type { Gpu, Tensor } from '../../../src/gpu/index.ts';
-import type { PixelValues } from '../../../src/inputs/index.ts';
 import { embedTokens, gatherRows, matmul, normalize } from '../../../src/kernels/index.ts';
 import type { ModelFiles } from '../../../src/models/family.ts';
 import { continuePrompts } from '../../../src/models/generation.ts';
 import type { HookInfo } from '../../../src/models/hook-table.ts';
+import type { FeatureGrid, ImageInput } from '../../../src/models/image-input.ts';
 import {
   type ForwardOptions,
   type Generated,
@@ -36,7 +36,14 @@ import {
   Tower,
   type TowerConfig,
 } from '../../../src/models/tower/index.ts';
-import { embedImages, reusable, visionRuns } from '../../../src/models/vision.ts';
+import {
+  blankSquare,
+  embedImages,
+  oneImage,
+  reusable,
+  squareGrid,
+  visionRuns,
+} from '../../../src/models/vision.ts';
 import { type FrescoConfig, parseFrescoConfig } from './config.ts';
 import { frescoHooks } from './hooks.ts';
 import { type FrescoWeights, loadFrescoWeights } from './weights.ts';
@@ -49,11 +56,16 @@ export async function loadFresco({ gpu, config: json, loader }: ModelFiles): Pro
 
 interface FrescoFeatures extends ImageFeatures {
   readonly memory: Memory;
-  readonly runs: ReadonlyMap<PixelValues, Run>;
+  readonly runs: ReadonlyMap<ImageInput, Run>;
 }
 
 export class Fresco implements VisionLanguageModel {
-  readonly family = 'llava';
+  readonly family = 'fresco';
+  readonly answers = 'continuation';
+  readonly defaultTower = 'language';
+  readonly templates = { fresco: '{question} :' };
+  readonly imageEmbedding = 'vision.hook_embed';
+  readonly imageAttention = 'language.cross_attn';
   readonly towers = ['vision', 'language'];
   readonly promptTower = 'language';
   readonly promptEmbedding = 'language.hook_embed';
@@ -95,23 +107,36 @@ export class Fresco implements VisionLanguageModel {
     return this.config.vocabulary;
   }
 
-  get imagePositions(): number {
+  imagePositions(): number {
     return this.#weights.positions.rows;
   }
 
-  expand(ids: readonly number[]) {
+  featureCount(): number {
+    return this.imagePositions();
+  }
+
+  featureGrids(): readonly FeatureGrid[] {
+    return [squareGrid(this.config.imageSize, this.config.patchSize, 1)];
+  }
+
+  blankImage(): ImageInput {
+    return blankSquare(this.config.imageSize);
+  }
+
+  expand(ids: readonly number[], images?: readonly ImageInput[]) {
+    if (images) oneImage(images);
     checkLength(ids.length, this.config.maxPositions);
     return { ids, positions: ids.map((_, p) => p) };
   }
 
-  async encodeImages(images: readonly PixelValues[]): Promise<FrescoFeatures> {
-    const runs = images.map((image) => new ModelRun({ image, ids: [] }));
+  async encodeImages(images: readonly ImageInput[]): Promise<FrescoFeatures> {
+    const runs = images.map((image) => new ModelRun({ images: [image], ids: [] }));
     const tensor = await this.#see(runs, NO_PROBE);
     return {
       images,
       tensors: [tensor],
       memory: { tensor, keyValues: undefined },
-      runs: new Map(runs.map((run) => [run.sample.image, towerRun(run, 'vision')])),
+      runs: new Map(runs.map((run) => [oneImage(run.sample.images), towerRun(run, 'vision')])),
       release: () => this.gpu.release(tensor),
     };
   }
@@ -122,7 +147,8 @@ export class Fresco implements VisionLanguageModel {
   ): Promise<Logits> {
     const known = features as FrescoFeatures | undefined;
     const shared = known && reusable(known, ['vision'], runs, probe, this.hooks);
-    if (shared) for (const run of runs) run.towers.set('vision', known.runs.get(run.sample.image) as Run);
+    if (shared)
+      for (const run of runs) run.towers.set('vision', known.runs.get(oneImage(run.sample.images)) as Run);
     const memory: Memory = shared
       ? known.memory
       : { tensor: await this.#see(runs, probe), keyValues: undefined };

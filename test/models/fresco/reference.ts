@@ -1,6 +1,6 @@
 // A small Fresco with random weights, and what f64 arithmetic makes of them.
 
-import type { Sample } from '../../../src/models/index.ts';
+import type { ImageInput, Sample } from '../../../src/models/index.ts';
 import * as reference from '../../reference/index.ts';
 import { Random } from '../../support/random.ts';
 
@@ -88,7 +88,7 @@ for (let layer = 0; layer < L.layers; layer++) {
 addNorm('decoder.norm', L.width, false);
 
 /** Fresco in f64: its activations by hook name. */
-export function computeInF64({ image, ids }: Sample): Map<string, ArrayLike<number>> {
+export function computeInF64({ images: [image], ids }: Sample): Map<string, ArrayLike<number>> {
   const found = new Map<string, ArrayLike<number>>();
   const keep = (name: string, x: reference.Matrix) => {
     found.set(name, reference.flatten(x));
@@ -112,7 +112,12 @@ export function computeInF64({ image, ids }: Sample): Map<string, ArrayLike<numb
     x.map((row) => Array.from(row).slice(first, first + count));
   const range = (count: number) => Array.from({ length: count }, (_, i) => i);
 
-  const pixels = reference.imagePatches([image.data], V.image_size, V.image_size, V.patch_size);
+  const pixels = reference.imagePatches(
+    [(image as ImageInput).data],
+    V.image_size,
+    V.image_size,
+    V.patch_size,
+  );
   let x = reference.embedImage(
     linear64(pixels, 'vision.patches'),
     vector('vision.class'),

@@ -1,5 +1,5 @@
-import { NoticeError } from '../errors.ts';
-import { checkImageSize, type ImageDecoder, type RgbImage } from './image.ts';
+import { NoticeError } from '../../errors.ts';
+import { checkImageSize, type ImageDecoder, type RgbImage } from '../../inputs/index.ts';
 import { startsWith, withoutOrientation } from './image-metadata.ts';
 
 /**
