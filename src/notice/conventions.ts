@@ -33,10 +33,10 @@ export interface PaperConventions {
 const ONE_WORD = 'Answer with one word.';
 
 export function paperConventions(
-  model: Pick<VisionLanguageModel, 'answers' | 'promptTower' | 'imageAttention' | 'configs' | 'templates'>,
+  model: Pick<VisionLanguageModel, 'answers' | 'promptTower' | 'imageAttention' | 'hooks' | 'templates'>,
 ): PaperConventions {
   const { answers, promptTower, imageAttention } = model;
-  const attends = model.configs.some(({ name, crossAttention }) => name === promptTower && crossAttention);
+  const attends = model.hooks.some(({ name }) => name === `${promptTower}.blocks.0.cross_attn.hook_z`);
   const sites = {
     moduleSites: [
       `${promptTower}.attn.hook_z`,

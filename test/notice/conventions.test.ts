@@ -32,6 +32,6 @@ test('of a prompt that goes on: LLaVA, and a family with templates of its own', 
   model.destroy();
 });
 
-function pick({ answers, promptTower, imageAttention, configs }: Parameters<typeof paperConventions>[0]) {
-  return { answers, promptTower, imageAttention, configs };
+function pick({ answers, promptTower, imageAttention, hooks }: Parameters<typeof paperConventions>[0]) {
+  return { answers, promptTower, imageAttention, hooks };
 }
