@@ -32,6 +32,7 @@ export {
 export * from './patching/index.ts';
 export {
   filesFolder,
+  type HttpSourceOptions,
   httpFolder,
   type ModelSource,
   type PlannedBuffer,

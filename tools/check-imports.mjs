@@ -12,7 +12,7 @@ const src = join(dirname(fileURLToPath(import.meta.url)), '..', 'src');
 const ALLOWED = {
   gpu: [],
   kernels: ['gpu'],
-  weights: ['gpu', 'kernels'],
+  weights: ['gpu', 'kernels', 'hub'],
   inputs: [],
   analysis: [],
   models: ['gpu', 'kernels', 'weights', 'inputs'],

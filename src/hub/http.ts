@@ -145,7 +145,7 @@ export async function request(
   { maxRedirects = 10, fetch = globalThis.fetch }: HttpOptions,
 ): Promise<Response> {
   let address = checkAddress(url, url);
-  const headers = new Headers(init.headers);
+  const headers = headersOf(url, init);
   const authorization = headers.get('Authorization');
   for (let redirects = 0; ; redirects++) {
     const { signal } = watch;
@@ -172,6 +172,16 @@ export async function request(
       temporary: TEMPORARY.has(response.status),
       retryAfterMs: retryAfter(response.headers),
     });
+  }
+}
+
+/** The platform's own message would quote a header that cannot be sent, which may be a key. */
+function headersOf(url: string, init: RequestInit): Headers {
+  try {
+    return new Headers(init.headers);
+  } catch {
+    const what = 'a header of the request has characters that cannot be sent; is the key whole?';
+    throw new NetworkError(url, what, { temporary: false });
   }
 }
 

@@ -13,7 +13,7 @@ export {
 } from './dtype.ts';
 export { ModelFileError, WeightsError } from './errors.ts';
 export { WeightLoader, type WeightLoaderOptions } from './gpu-loader.ts';
-export { httpFolder, httpSource } from './http-source.ts';
+export { type HttpSourceOptions, httpFolder, httpSource } from './http-source.ts';
 export { filesFolder, hasFile, type ModelSource, readJson, readText } from './model-source.ts';
 export { doesNotFit, type PlannedBuffer, type WeightPlan } from './plan.ts';
 export { elementCount, openSafetensors, type SafetensorsFile, type TensorInfo } from './safetensors.ts';

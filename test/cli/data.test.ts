@@ -391,7 +391,7 @@ describe('manifests from manifests', () => {
       /the same as bad\.csv row 1/,
       /no image file "img\/none\.png"/,
       /leaves the manifest's folder/,
-      /text\.png.*does not decode/,
+      /text\.png.*cannot be decoded/,
       /cells where the header has 7/,
       /"is it yellow or red\?" has \d+ tokens, "is it so very yellow or red\?" \d+/,
       /do not stand left and right of "or" in "is it one or the other\?"/,

@@ -51,7 +51,9 @@ export interface Outcome {
 
 /** The tests' own environment but for what steers the hub and endpoints, and `more`. */
 function environment(more: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
-  const own = Object.entries(process.env).filter(([name]) => !/^(HF_|HUGGINGFACE_|OPENAI_)/.test(name));
+  const own = Object.entries(process.env).filter(
+    ([name]) => !/^(HF_|HUGGING|TRANSFORMERS_OFFLINE|OPENAI_)/.test(name),
+  );
   return { ...Object.fromEntries(own), ...more };
 }
 

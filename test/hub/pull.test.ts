@@ -258,3 +258,69 @@ describe('resolving', () => {
     expect((await lstat(snapshot)).isDirectory()).toBe(true);
   });
 });
+
+describe('two at once', () => {
+  test('the second waits and finds the model; each file is loaded once', async () => {
+    const server = await hub(MODEL, {
+      first: ({ url, response }) => {
+        if (!url.pathname.endsWith('model.safetensors')) return false;
+        const weights = MODEL['model.safetensors'] as Buffer;
+        response.writeHead(200, { 'Content-Length': weights.length, ETag: '"w"' });
+        response.write(weights.subarray(0, 70_000));
+        setTimeout(() => response.end(weights.subarray(70_000)), 100);
+        return true;
+      },
+    });
+    const waits: string[] = [];
+    const options = { endpoint: server.url, cacheDir, onWait: (owner: string) => waits.push(owner) };
+    const both = await Promise.all([pullModel('org/tiny', options), pullModel('org/tiny@v1', options)]);
+    expect(downloads(server).filter((name) => name === 'model.safetensors')).toHaveLength(1);
+    expect(both[0]?.folder).toBe(both[1]?.folder);
+    expect(waits).toHaveLength(1);
+    for (const model of ['org/tiny', 'org/tiny@v1'])
+      expect((await resolveModel(model, cacheDir)).folder).toBe(both[0]?.folder);
+  });
+
+  test('what Python is loading is left alone', async () => {
+    const server = await hub(MODEL);
+    const blobs = join(cacheDir, 'models--org--tiny', 'blobs');
+    await mkdir(blobs, { recursive: true });
+    const theirs = join(blobs, `${sha256(MODEL['model.safetensors'] as Buffer)}.incomplete`);
+    await writeFile(theirs, 'half');
+    await pullModel('org/tiny', { endpoint: server.url, cacheDir });
+    expect(await readFile(theirs, 'utf8')).toBe('half');
+  });
+});
+
+describe('shards', () => {
+  const index = 'model.safetensors.index.json';
+  const sharded = (...names: string[]): Files => ({
+    'config.json': Buffer.from('{}'),
+    [index]: Buffer.from(
+      JSON.stringify({ weight_map: Object.fromEntries(names.map((n) => [`of ${n}`, n])) }),
+    ),
+    ...Object.fromEntries(names.map((name) => [name, Buffer.alloc(100, name)])),
+    'model-00009-of-00009.safetensors': Buffer.from('of an older version'),
+  });
+  test.each([
+    [['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors']],
+    [['model.safetensors-00001-of-00002.safetensors', 'model.safetensors-00002-of-00002.safetensors']],
+    [['weights/a.safetensors', 'language model.safetensors']],
+  ])('those that the index names: %j', async (names) => {
+    const { url: endpoint } = await hub(sharded(...names));
+    const { folder, files } = await pullModel('org/tiny', { endpoint, cacheDir });
+    expect(files.map(({ path }) => path)).toEqual(['config.json', index, ...names]);
+    expect((await resolveModel('org/tiny', cacheDir)).folder).toBe(folder);
+    await rm(join(folder, names[1] as string));
+    await expect(resolveModel('org/tiny', cacheDir)).rejects.toThrow(/incomplete in the cache: no /);
+  });
+
+  test('shards without an index are no weights', async () => {
+    const { url: endpoint } = await hub({
+      'config.json': Buffer.from('{}'),
+      'model-00001-of-00001.safetensors': Buffer.from('x'),
+    });
+    const refusal = pullModel('org/tiny', { endpoint, cacheDir });
+    await expect(refusal).rejects.toThrow(/no safetensors weights. Its files: config.json, model-00001-of/);
+  });
+});

@@ -41,6 +41,19 @@ const BEHAVIOURS: Readonly<Record<string, (exchange: Exchange) => void>> = {
     response.writeHead(200);
     pump();
   },
+  overfull: later((exchange) => {
+    const { response } = exchange;
+    response.writeHead(206, { 'content-range': range(exchange) });
+    const pump = () => {
+      while (!response.destroyed && response.write(Buffer.alloc(1 << 20)));
+      if (!response.destroyed) response.once('drain', pump);
+    };
+    pump();
+  }),
+  silent: later(() => {}),
+  stuck: later((exchange) => {
+    exchange.response.writeHead(206, { 'content-range': range(exchange) }).write('x');
+  }),
   secret: (exchange) => {
     if (exchange.request.headers.authorization === 'Bearer token') good(exchange);
     else exchange.send(401);

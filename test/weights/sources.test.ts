@@ -124,11 +124,24 @@ describe('an HTTP source', () => {
     ['comes whole', 'whole', /HTTP status 200 OK, expected 206/],
     ['comes short', 'short', /announced 100 bytes and sent 99/],
     ['breaks off', 'breaking', /the connection broke/],
+    ['does not end', 'overfull', /announced 100 bytes and sends more/],
+    ['does not come', 'silent', /silent for 0\.2 s/],
+    ['comes to a stop', 'stuck', /the server sent 1 bytes in 0\.2 s/],
   ])('refuses a later piece that %s', async (_, behaviour, message) => {
-    const source = await at(`${behaviour}/bytes.bin`);
+    const source = await httpSource(`${server.url}/${behaviour}/bytes.bin`, { silenceMs: 200 });
     const refusal = source.read(100_000, 100);
     await expect(refusal).rejects.toThrow(WeightsError);
     await expect(refusal).rejects.toThrow(message);
+  });
+
+  it('reads no larger file whole than it may, and ends when the caller wants no more', async () => {
+    const plain = `${server.url}/plain/bytes.bin`;
+    expect((await httpSource(plain, { maxWholeBytes: 200_001 })).size).toBe(200_001);
+    await expect(httpSource(plain, { maxWholeBytes: 200_000 })).rejects.toThrow(/at most 200000 can be read/);
+    const controller = new AbortController();
+    const source = await httpSource(`${server.url}/silent/bytes.bin`, { signal: controller.signal });
+    setTimeout(() => controller.abort(new Error('enough')), 20);
+    await expect(source.read(100_000, 100)).rejects.toThrow(/^enough$/);
   });
 
   it('says why a server cannot be reached', async () => {

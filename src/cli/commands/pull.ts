@@ -1,5 +1,6 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import type { PullProgress } from '../../platform/node/hub/index.ts';
+import { positiveInteger } from '../options.ts';
 import { bytes } from '../plan.ts';
 import { progressBar } from '../progress.ts';
 
@@ -9,26 +10,50 @@ export function pullCommand(program: Command): void {
     .description(
       "Downloads a model from the Hugging Face hub into Python's shared cache; prints its folder on stdout.",
     )
+    .option(
+      '--timeout <seconds>',
+      'longest silence of the server (default HF_HUB_DOWNLOAD_TIMEOUT, else 30)',
+      seconds,
+    )
+    .option('--attempts <n>', 'tries without progress before giving up', positiveInteger, 4)
+    .option('--max-size <GiB>', 'refuse a larger model', positiveInteger, 1024)
     .addHelpText(
       'after',
       `
 MODEL is owner/name, or owner/name@revision with a branch, tag or commit. Only safetensors, configs and the tokenizer
-are loaded, each checked by its hash. Afterwards every --model and --tokenizer takes the same id.
+are loaded, each checked by its hash; what was cut off is gone on with. Two pulls of one model wait for each other. Afterwards every --model and --tokenizer takes the same id.
 
 Environment, as for huggingface_hub:
-  HF_TOKEN         access token, for gated and private models
+  HF_TOKEN         access token, for gated and private models (default: that of \`hf auth login\`)
   HF_ENDPOINT      the hub's address (default https://huggingface.co)
   HF_HUB_CACHE     cache folder (default hub/ in HF_HOME, which is ~/.cache/huggingface)
-  HF_HUB_OFFLINE   1: use what the cache has and ask no server`,
+  HF_HUB_OFFLINE   1: use what the cache has and ask no server
+  HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY   proxies`,
     )
-    .action((model: string) => pull(model));
+    .action((model: string, options: PullCommandOptions) => pull(model, options));
 }
 
-async function pull(model: string): Promise<void> {
+interface PullCommandOptions {
+  readonly timeout?: number;
+  readonly attempts: number;
+  readonly maxSize: number;
+}
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (!(Number.isFinite(value) && value > 0)) throw new InvalidArgumentError('expected seconds.');
+  return value;
+}
+
+async function pull(model: string, { timeout, attempts, maxSize }: PullCommandOptions): Promise<void> {
   const { pullModel } = await import('../../platform/node/hub/index.ts');
   const bars = new FileBars();
   const { id, commit, folder, files } = await pullModel(model, {
+    attempts,
+    maxModelBytes: maxSize * 1024 ** 3,
+    ...(timeout !== undefined && { silenceMs: timeout * 1000 }),
     onProgress: bars.update,
+    onWait: (owner) => console.error(`Waiting for ${owner}, which pulls the same model …`),
   }).finally(bars.stop);
   const size = files.reduce((sum, file) => sum + file.size, 0);
   const loaded = files.filter(({ downloaded }) => downloaded).length;

@@ -5,6 +5,7 @@ import { appendFile, mkdir, readdir, readFile, rename, truncate } from 'node:fs/
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type HttpOptions, NetworkError } from '../../hub/index.ts';
+import { withClaim } from '../../platform/node/claim.ts';
 import { discardPartial, downloadTo } from '../../platform/node/hub/index.ts';
 import { mapConcurrent } from './concurrent.ts';
 import { DataError } from './errors.ts';
@@ -30,6 +31,8 @@ export interface ImageDownloadOptions extends HttpOptions {
   /** Try again also what failed for good before: refused, gone, too long, not an image. */
   readonly retryFailed?: boolean;
   readonly onProgress?: (done: number, total: number) => void;
+  /** Called if another process loads images into the folder: this one waits. */
+  readonly onWait?: (owner: string) => void;
 }
 
 /** A line of the log. */
@@ -58,6 +61,8 @@ export interface DownloadSummary {
   readonly failed: readonly FailedDownload[];
 }
 
+/** Files that are decoded at a time. */
+const AT_ONCE = 4;
 const USER_AGENT = 'notice-webgpu (research images; one request per host at a time)';
 
 /**
@@ -70,12 +75,20 @@ export async function downloadImages(
   options: ImageDownloadOptions,
 ): Promise<DownloadSummary> {
   checkNames(downloads);
+  return await withClaim(`${options.folder}.claim`, () => loadMissing(downloads, options), options);
+}
+
+async function loadMissing(
+  downloads: readonly ImageDownload[],
+  options: ImageDownloadOptions,
+): Promise<DownloadSummary> {
   const { folder, log = `${folder}.downloads.jsonl` } = options;
   await mkdir(folder, { recursive: true });
   await mkdir(`${folder}.partial`, { recursive: true });
   await mkdir(dirname(log), { recursive: true });
 
-  const present = new Set((await readdir(folder)).map(stem));
+  const wantedNames = new Set(downloads.map(({ name }) => name));
+  const present = await soundNames(folder, wantedNames);
   const lost = options.retryFailed ? [] : (await readLog(log)).filter(failedForGood);
   const lostByName = new Map(lost.map((record) => [record.name, record]));
   const missing = downloads.filter(({ name }) => !present.has(name));
@@ -112,14 +125,21 @@ async function downloadImage(
     if (!temporary) await discardPartial(partial);
     return { name, url, status: 'failed', error: message, temporary };
   }
-  const image = await decodeImage(partial);
+  const image = await decodeImage(partial, url);
   if ('problem' in image) {
     await discardPartial(partial);
-    return { name, url, status: 'failed', error: `${url}: ${image.problem}`, temporary: false };
+    return { name, url, status: 'failed', error: image.problem, temporary: false };
   }
   const file = `${name}.${image.format === 'jpeg' ? 'jpg' : image.format}`;
   await rename(partial, join(folder, file));
   return { name, url, status: 'stored', file, bytes, ...image };
+}
+
+/** Which of the names a folder has an image of that a run can read. */
+async function soundNames(folder: string, wanted: ReadonlySet<string>): Promise<Set<string>> {
+  const files = (await readdir(folder)).filter((file) => wanted.has(stem(file)));
+  const decoded = await mapConcurrent(files, AT_ONCE, (file) => decodeImage(join(folder, file)));
+  return new Set(files.filter((_, index) => !('problem' in (decoded[index] as object))).map(stem));
 }
 
 /** Downloads of each host, in their order. Addresses that cannot be read share a queue: they fail at once. */

@@ -1,14 +1,13 @@
 // Image files of a folder, each one decoded once: what does not decode is reported here and not in the middle of a run.
 
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { extname, join, relative, sep } from 'node:path';
 import sharp from 'sharp';
+import { decodeImage as decodeLikeRuns } from '../../platform/node/images.ts';
 import { mapConcurrent } from './concurrent.ts';
 import { DataError } from './errors.ts';
 import type { Drop } from './report.ts';
 
-/** What sharp decodes, but for SVG, which is a program to draw an image. AVIF is a kind of HEIF. */
-const RASTER = ['jpeg', 'png', 'webp', 'gif', 'tiff', 'heif'];
 const EXTENSIONS = /^\.(jpe?g|jfif|png|webp|gif|tiff?|avif)$/i;
 const AT_ONCE = 4;
 
@@ -28,18 +27,21 @@ export interface DecodedImage {
 }
 
 /**
- * Decodes all of an image file.
+ * Decodes all of an image file, as a run does: what a run refuses is no image here.
+ * @param name for messages
  * @returns its format and size in pixels, or in `problem` what is wrong with it
  */
-export async function decodeImage(file: string): Promise<DecodedImage | { problem: string }> {
+export async function decodeImage(
+  file: string,
+  name: string = file,
+): Promise<DecodedImage | { problem: string }> {
   try {
-    const image = sharp(file, { failOn: 'error' });
-    const { format, width, height } = await image.metadata();
-    if (!RASTER.includes(format)) return { problem: `it is ${format}, not a raster image` };
-    await image.raw().toBuffer();
+    const bytes = await readFile(file);
+    const { width, height } = await decodeLikeRuns(bytes, name);
+    const { format } = await sharp(bytes).metadata();
     return { format, width, height };
   } catch (error) {
-    return { problem: `it does not decode as an image: ${(error as Error).message.trim()}` };
+    return { problem: (error as Error).message };
   }
 }
 
@@ -66,10 +68,10 @@ export async function soundImages<T extends { readonly file: string; readonly so
   drops: Drop[],
 ): Promise<T[]> {
   const decoded = await mapConcurrent(candidates, AT_ONCE, ({ file }) => decodeImage(file));
-  return candidates.filter(({ file, source }, index) => {
+  return candidates.filter(({ source }, index) => {
     const result = decoded[index] as DecodedImage | { problem: string };
     if (!('problem' in result)) return true;
-    drops.push({ source, reason: 'bad-image', detail: `${file}: ${result.problem}` });
+    drops.push({ source, reason: 'bad-image', detail: result.problem });
     return false;
   });
 }

@@ -1,13 +1,14 @@
 // SVO questions mended by a language model behind any OpenAI-compatible endpoint, as the paper did with GPT-3.5, but at
 // temperature 0 and with every answer kept on disk: a second build asks nothing and gives the same text.
 
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NoticeError } from '../../errors.ts';
 import { fetchText, type HttpOptions, NetworkError } from '../../hub/index.ts';
 import { type CharRange, findOptions } from '../../inputs/index.ts';
 import { nodeFetch } from '../../platform/node/fetch.ts';
+import { writeWhole } from '../../platform/node/whole-file.ts';
 import { wordForms } from './english.ts';
 import { DataError } from './errors.ts';
 import { ROLES, rawQuestion, type SvoGrammar, type SvoPrompt, type SvoQuestion } from './svo-grammar.ts';
@@ -49,15 +50,21 @@ export function endpointGrammar(options: EndpointOptions): SvoGrammar {
 async function cachedAnswer(body: string, options: EndpointOptions): Promise<string> {
   const key = createHash('sha256').update(`${options.baseUrl}\n${body}`).digest('hex');
   const file = join(options.cache, `${key}.json`);
-  const kept = await readFile(file, 'utf8').catch(() => undefined);
-  if (kept !== undefined) return (JSON.parse(kept) as { answer: string }).answer;
-
+  const kept = keptAnswer(await readFile(file, 'utf8').catch(() => ''));
+  if (kept !== undefined) return kept;
   const answer = await ask(body, options);
-  await mkdir(options.cache, { recursive: true });
-  const written = `${file}.${randomUUID()}.tmp`;
-  await writeFile(written, JSON.stringify({ request: JSON.parse(body), answer }));
-  await rename(written, file);
+  await writeWhole(file, JSON.stringify({ request: JSON.parse(body), answer }));
   return answer;
+}
+
+/** None in a file that is damaged: the question is asked again. */
+function keptAnswer(text: string): string | undefined {
+  try {
+    const { answer } = JSON.parse(text) as { answer?: unknown };
+    return typeof answer === 'string' ? answer : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 async function ask(body: string, options: EndpointOptions): Promise<string> {

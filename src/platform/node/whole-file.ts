@@ -1,5 +1,6 @@
 // Files that are complete or absent, however the writing ends.
 
+import { randomUUID } from 'node:crypto';
 import { mkdir, open, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { NoticeError } from '../../errors.ts';
@@ -30,7 +31,7 @@ export async function fillWhole(
   fill: (temporary: string) => void | Promise<void>,
 ): Promise<void> {
   const target = await realpath(path).catch(() => path); // a link stays one
-  const temporary = `${target}.${process.pid}-${counter++}.tmp`;
+  const temporary = `${target}.${randomUUID()}.tmp`;
   await named(path, async () => {
     try {
       await mkdir(dirname(target), { recursive: true });
@@ -45,10 +46,8 @@ export async function fillWhole(
   });
 }
 
-let counter = 0;
-
 /** Errors of the file system name `path`, which those of a full disk do not. */
-async function named<T>(path: string, work: () => Promise<T>): Promise<T> {
+export async function named<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {

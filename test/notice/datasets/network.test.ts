@@ -1,5 +1,5 @@
-import { appendFile, readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { appendFile, readdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { mapConcurrent } from '../../../src/notice/datasets/concurrent.ts';
@@ -10,6 +10,7 @@ import { freshFolder, writeText } from './support.ts';
 
 let jpeg: Buffer;
 let png: Buffer;
+let avif: Buffer;
 beforeAll(async () => {
   const noise = sharp({
     create: {
@@ -22,6 +23,7 @@ beforeAll(async () => {
   });
   jpeg = await noise.clone().jpeg().toBuffer();
   png = await noise.clone().png().toBuffer();
+  avif = await noise.clone().resize(16, 12).avif({ effort: 0 }).toBuffer();
 });
 
 describe('downloading images', () => {
@@ -44,6 +46,8 @@ describe('downloading images', () => {
           return sendFile(request, response, jpeg.subarray(0, jpeg.length >> 1));
         case '/empty':
           return response.end();
+        case '/avif':
+          return sendFile(request, response, avif);
         case '/busy':
           return response.writeHead(503).end();
         default:
@@ -65,10 +69,10 @@ describe('downloading images', () => {
       summary.failed.map(({ name, error, temporary }) => [name, [error, temporary]]),
     );
     expect(failed).toMatchObject({
-      page: [expect.stringMatching(/does not decode as an image/), false],
-      svg: [expect.stringMatching(/it is svg, not a raster image/), false],
-      half: [expect.stringMatching(/does not decode as an image/), false],
-      empty: [expect.stringMatching(/does not decode as an image/), false],
+      page: [expect.stringMatching(/\/page: cannot be decoded as an image/), false],
+      svg: [expect.stringMatching(/svg images are not supported/), false],
+      half: [expect.stringMatching(/cannot be decoded as an image/), false],
+      empty: [expect.stringMatching(/the file is empty/), false],
       busy: [expect.stringMatching(/HTTP 503/), true],
       gone: [expect.stringMatching(/HTTP 404, gone/), false],
       odd: [expect.stringMatching(/not an http or https address/), false],
@@ -118,6 +122,33 @@ describe('downloading images', () => {
     await expect(downloadImages(named(url, 'photo'), { folder, ...quick })).rejects.toThrow(
       /line \d is damaged/,
     );
+  });
+
+  test('what a run cannot read is no image, whether it is downloaded or there before', async () => {
+    const { url } = await imageServer();
+    const folder = join(await freshFolder(), 'images');
+    await downloadImages([], { folder });
+    await writeFile(join(folder, 'photo.avif'), avif); // as kept by earlier versions
+    await writeFile(join(folder, 'picture.png'), '');
+    const { stored, present, failed } = await downloadImages(named(url, 'photo', 'picture', 'avif'), {
+      folder,
+      ...quick,
+    });
+    expect([stored, present, failed.map(({ name }) => name)]).toEqual([2, 0, ['avif']]);
+    expect(failed[0]?.error).toMatch(/\/avif: heif images are not supported/);
+    expect((await readdir(folder)).sort()).toEqual(['photo.avif', 'photo.jpg', 'picture.png']);
+  });
+
+  test('two at once into one folder: the second waits, and finds it done', async () => {
+    const { url, requests } = await imageServer();
+    const folder = join(await freshFolder(), 'images');
+    const waits: string[] = [];
+    const options = { folder, ...quick, onWait: (owner: string) => waits.push(owner) };
+    const both = await Promise.all([1, 2].map(() => downloadImages(named(url, 'photo', 'picture'), options)));
+    expect(both.map(({ stored }) => stored).sort()).toEqual([0, 2]);
+    expect(requests).toHaveLength(2);
+    expect(waits).toEqual([expect.stringMatching(new RegExp(`^process ${process.pid} on `))]);
+    expect(await readdir(dirname(folder))).toEqual(['images', 'images.downloads.jsonl', 'images.partial']);
   });
 
   test('one request at a time to a host, with a pause between; hosts side by side', async () => {
@@ -200,6 +231,21 @@ describe('grammar by an endpoint', () => {
     const { url } = await chat(answer);
     const grammar = endpointGrammar({ baseUrl: url, model: 'm', cache: await freshFolder() });
     expect(await grammar(question)).toMatchObject({ own, other, prompt: expect.stringMatching(/grass\?$/) });
+  });
+
+  test('a kept answer that a crash damaged is asked for again; a key with a line break is not quoted', async () => {
+    const { url, requests } = await chat('Does the girl sit or stand on the grass?');
+    const cache = await freshFolder();
+    const grammar = endpointGrammar({ baseUrl: url, model: 'm', cache });
+    const first = await grammar(question);
+    const [file] = await readdir(cache);
+    for (const damaged of ['', '{"answer":', '{"answer":7}', 'null']) {
+      await writeFile(join(cache, file as string), damaged);
+      expect(await grammar(question)).toEqual(first);
+    }
+    expect(requests).toHaveLength(5);
+    const bad = endpointGrammar({ baseUrl: url, model: 'other', cache, apiKey: 'sk-1\n2' })(question);
+    await expect(bad).rejects.toThrow(/characters that cannot be sent; is the key whole\?$/);
   });
 
   test.each([

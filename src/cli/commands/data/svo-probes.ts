@@ -59,6 +59,7 @@ async function svoDownload({ csv, images, hosts, pause, retryFailed }: SvoDownlo
     hostPauseMs: pause,
     ...(retryFailed ? { retryFailed } : {}),
     onProgress: bar.update,
+    onWait: (owner) => console.error(`Waiting for ${owner}, which downloads into ${images} …`),
   }).finally(bar.stop);
   console.log(
     `${downloads.length} images of ${rows.length} rows: ${stored} downloaded, ${present} there before, ${failed.length} missing`,
@@ -138,7 +139,7 @@ async function grammarOf({
   if (!endpoint || !endpointModel)
     throw new NoticeError('usage', '--grammar endpoint needs --endpoint and --endpoint-model');
   const { endpointGrammar } = await import('../../../notice/datasets/svo-probes.ts');
-  const { OPENAI_API_KEY: apiKey } = process.env;
+  const apiKey = process.env.OPENAI_API_KEY?.trim();
   return {
     grammar: endpointGrammar({
       baseUrl: endpoint,

@@ -4,11 +4,12 @@
 //   snapshots/{commit}/{path}     relative links to blobs; a snapshot is a model folder
 
 import { randomUUID } from 'node:crypto';
-import { copyFile, mkdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { getRepoFolderName } from '@huggingface/hub';
 import { NoticeError } from '../../../errors.ts';
 import { COMMIT, checkRevision, isModelId } from '../../../hub/index.ts';
+import { writeWhole } from '../whole-file.ts';
 import { hubCacheFolder } from './environment.ts';
 
 /** One model's folder of the cache. */
@@ -37,7 +38,7 @@ export class ModelCache {
 
   async setCommit(revision: string, commit: string): Promise<void> {
     if (revision === commit) return;
-    await appear(this.#ref(revision), (made) => writeFile(made, commit));
+    await writeWhole(this.#ref(revision), commit);
   }
 
   snapshot(commit: string): string {
@@ -56,31 +57,23 @@ export class ModelCache {
   /** Makes a blob appear in a snapshot, as a copy where links cannot be made. */
   async link(hash: string, commit: string, path: string): Promise<void> {
     const file = join(this.snapshot(commit), path);
-    await appear(file, async (made) => {
-      try {
-        await symlink(relative(dirname(file), this.blob(hash)), made);
-      } catch {
-        await copyFile(this.blob(hash), made);
-      }
-    });
+    // Made beside and renamed, so that the name always leads to a whole file, whoever else makes it.
+    const made = `${file}.${randomUUID()}.tmp`;
+    await mkdir(dirname(file), { recursive: true });
+    try {
+      await symlink(relative(dirname(file), this.blob(hash)), made).catch(() =>
+        copyFile(this.blob(hash), made),
+      );
+      await rename(made, file);
+    } catch (error) {
+      await rm(made, { force: true });
+      throw error;
+    }
   }
 
   #ref(revision: string): string {
     checkRevision(revision);
     return join(this.folder, 'refs', revision);
-  }
-}
-
-/** Made beside and renamed, so that the name always leads to a whole file, whoever else makes it. */
-async function appear(file: string, make: (made: string) => Promise<void>): Promise<void> {
-  await mkdir(dirname(file), { recursive: true });
-  const made = `${file}.${randomUUID()}.tmp`;
-  try {
-    await make(made);
-    await rename(made, file);
-  } catch (error) {
-    await rm(made, { force: true });
-    throw error;
   }
 }
 

@@ -11,6 +11,7 @@ import {
   type Watch,
 } from '../../../hub/http.ts';
 import { nodeFetch } from '../fetch.ts';
+import { named } from '../whole-file.ts';
 
 export interface DownloadOptions extends HttpOptions {
   readonly headers?: Readonly<Record<string, string>>;
@@ -88,20 +89,22 @@ async function downloadOnce(
 
   const most = total ?? options.size;
   let received = resumed ? have : 0;
-  const file = await open(partial, resumed ? 'r+' : 'w');
-  try {
-    for await (const piece of bodyPieces(response, watch)) {
-      if (most !== undefined && received + piece.length > most)
-        throw await again(`sends more than the ${most} bytes of the file`);
-      checkLength(url, received + piece.length, options.maxBytes);
-      await writeAll(file, piece, received);
-      received += piece.length;
-      options.onProgress?.(received, total);
+  await named(partial, async () => {
+    const file = await open(partial, resumed ? 'r+' : 'w');
+    try {
+      for await (const piece of bodyPieces(response, watch)) {
+        if (most !== undefined && received + piece.length > most)
+          throw await again(`sends more than the ${most} bytes of the file`);
+        checkLength(url, received + piece.length, options.maxBytes);
+        await writeAll(file, piece, received);
+        received += piece.length;
+        options.onProgress?.(received, total);
+      }
+      await file.sync(); // what is renamed next must not be lost in a power cut
+    } finally {
+      await file.close();
     }
-    await file.sync(); // what is renamed next must not be lost in a power cut
-  } finally {
-    await file.close();
-  }
+  });
   if (most !== undefined && received !== most)
     throw new NetworkError(url, `ended after ${received} of ${most} bytes`, { temporary: true });
   return received;
