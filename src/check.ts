@@ -23,9 +23,19 @@ export function checkWholes(
   range: Range = {},
 ): asserts value is ArrayLike<number> {
   const expected = `whole numbers ${inWords(range)}`;
-  if (!isList(value)) refuse(name, value, `expected a list of ${expected}`);
+  checkList(value, name, expected);
   const wrong = Array.from(value).findIndex((item) => !isWhole(item, range));
   if (wrong >= 0) refuse(`${name}[${wrong}]`, value[wrong], `expected ${expected}`);
+}
+
+/** @throws NoticeError('usage') unless `value` is an array, or one of the typed ones */
+export function checkList(
+  value: unknown,
+  name: string,
+  items = 'numbers',
+): asserts value is ArrayLike<unknown> {
+  const typed = ArrayBuffer.isView(value) && !(value instanceof DataView);
+  if (!Array.isArray(value) && !typed) refuse(name, value, `expected a list of ${items}`);
 }
 
 /** @throws NoticeError('usage') unless `value` is a finite number above 0, or Infinity where that means no limit */
@@ -86,10 +96,6 @@ export function checkFloats(value: unknown, name: string, length?: number): asse
 
 function isWhole(value: unknown, { from = 0, to = Number.MAX_SAFE_INTEGER }: Range): boolean {
   return Number.isSafeInteger(value) && (value as number) >= from && (value as number) <= to;
-}
-
-function isList(value: unknown): value is ArrayLike<unknown> {
-  return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 }
 
 function inWords({ from = 0, to }: Range): string {

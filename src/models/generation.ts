@@ -1,5 +1,6 @@
 // Token by token: what every decoder's generation loop shares.
 
+import { checkWhole } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { Gpu, Tensor } from '../gpu/index.ts';
 import { type Generated, type GenerateOptions, ModelRun, type Sample } from './model.ts';
@@ -76,8 +77,7 @@ export async function continuePrompts(
   { stopTokens, maxPositions, start, next }: Continuation,
 ): Promise<Generated[]> {
   const { maxNewTokens = MAX_NEW_TOKENS, sample, onToken } = options;
-  if (!(Number.isInteger(maxNewTokens) && maxNewTokens >= 1))
-    throw new NoticeError('usage', `${maxNewTokens} new tokens asked for, expected a whole number from 1`);
+  checkWhole(maxNewTokens, 'maxNewTokens', { from: 1 });
   const runs = samples.map((prompt) => new ModelRun(prompt));
   const probe = options.probe?.(runs) ?? NO_PROBE;
   // The last new token is not read again.
@@ -137,6 +137,8 @@ export async function generateTokens(
     tokens = answers.map((answer, i) => {
       if (answer.stopped) return tokens[i] as number;
       const row = (values as Float32Array).subarray(i * logits.columns, (i + 1) * logits.columns);
+      if (!row.every(Number.isFinite))
+        throw new NoticeError('not-finite', `the logits of the answer's token ${step} are not finite`);
       const token = sample(row, i);
       if (keepLogits) answer.logits.push(row.slice());
       answer.stopped = stopTokens.has(token);

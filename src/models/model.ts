@@ -150,7 +150,11 @@ export interface VisionLanguageModel extends Conventions {
    * @param runs bases before what is derived from them
    */
   forward(runs: readonly ModelRun[], options?: ForwardOptions): Promise<Logits>;
-  /** Greedy (or sampled) answers, one per sample. */
+  /**
+   * Greedy (or sampled) answers, one per sample.
+   *
+   * @throws NoticeError('not-finite') for logits that are NaN or infinite
+   */
   generate(samples: readonly Sample[], options?: GenerateOptions): Promise<Generated[]>;
   destroy(): void;
 }

@@ -1,5 +1,6 @@
 // Runs of a tower that reads tokens, and which of their positions have to be embedded.
 
+import { checkWholes } from '../check.ts';
 import { NoticeError, ShapeError } from '../errors.ts';
 import type { ModelRun } from './model.ts';
 import { Run } from './tower/index.ts';
@@ -29,6 +30,10 @@ export function tokenRuns(
   const rows: LivePosition[] = [];
   for (const modelRun of runs) {
     const { sample, base } = modelRun;
+    if (sample !== base?.sample) {
+      checkWholes(sample.ids, "a prompt's token ids");
+      if (sample.places) checkWholes(sample.places, "a prompt's position ids");
+    }
     if (sample.ids.length === 0) throw new NoticeError('text', 'a prompt without any token');
     if (sample.places && sample.places.length !== sample.ids.length)
       throw new ShapeError(

@@ -1,5 +1,6 @@
 // The front of every model here: images to the residual stream of a vision tower.
 
+import { checkFloats } from '../check.ts';
 import { NoticeError, ShapeError } from '../errors.ts';
 import type { Gpu, Tensor } from '../gpu/index.ts';
 import { embedImage, imagePatches, matmul, type Vector, type Weight } from '../kernels/index.ts';
@@ -94,6 +95,7 @@ export function embedImages(
       throw new ShapeError(
         `image ${i} is ${image.width}×${image.height}, the model expects ${imageSize}×${imageSize}`,
       );
+    checkFloats(image.data, `image ${i}: data`, size);
     const bad = image.data.findIndex((value) => !Number.isFinite(value));
     if (bad >= 0) throw new ShapeError(`image ${i}: pixel value ${bad} is ${image.data[bad]}`);
     pixels.set(image.data, i * size);

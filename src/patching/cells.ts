@@ -1,5 +1,6 @@
 // The cells of a sweep: every patch that is measured, as data.
 
+import { checkFields, checkList } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { ImageInput, Sample, VisionLanguageModel } from '../models/index.ts';
 import { checkIndices } from './columns.ts';
@@ -74,6 +75,9 @@ export function siteCells(
   siteIndex: number,
   compat: readonly CompatSwitch[] = [],
 ): { layout: SiteLayout; cells: Cell[] } {
+  checkFields(site, 'a site', ['site', 'heads', 'positions', 'layers']);
+  for (const [name, list] of Object.entries({ positions: site.positions, layers: site.layers }))
+    if (list !== undefined) checkList(list, `${site.site}: ${name}`);
   const { tower, hook } = parseSite(model, site.site);
   const count = blockCount(model, tower);
   const layers = site.layers ?? Array.from({ length: count }, (_, l) => l);

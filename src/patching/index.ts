@@ -3,6 +3,7 @@ export { ActivationCache, CachedActivation } from './cache.ts';
 export type { PatchPair, SweepJob, SweepSite } from './cells.ts';
 export { COMPAT_SWITCHES, type CompatSwitch, parseCompat } from './compat-switches.ts';
 export type { Controls } from './controls.ts';
+export { firstNotFinite, type NamedPass, namingNotFinite } from './finite.ts';
 export {
   add,
   type CustomHook,

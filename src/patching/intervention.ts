@@ -1,5 +1,6 @@
 // Typed interventions: what is changed, where, and from what.
 
+import { checkChoice, checkFields, checkFinite, checkFloats, checkList } from '../check.ts';
 import type { ModelRun } from '../models/index.ts';
 import type { CachedActivation } from './cache.ts';
 
@@ -39,6 +40,35 @@ export interface Intervention extends Target {
   readonly source?: PatchSource;
   /** Factor of add, scale and interpolate. */
   readonly alpha?: number;
+}
+
+const OPS = [
+  'replace',
+  'zero',
+  'mean',
+  'add',
+  'scale',
+  'interpolate',
+] as const satisfies Intervention['op'][];
+const FIELDS = ['hook', 'run', 'positions', 'heads', 'features', 'op', 'source', 'alpha'];
+
+/**
+ * Checks what the types say; whether it exists in a model is checked when the intervention is at work there.
+ *
+ * @throws NoticeError('usage')
+ */
+export function checkIntervention(intervention: Intervention): void {
+  checkFields(intervention, 'an intervention', FIELDS);
+  const { hook, positions, heads, features, op, source, alpha } = intervention;
+  checkChoice(op, `${hook}: op`, OPS);
+  for (const [name, list] of Object.entries({ positions, heads, features }))
+    if (list !== undefined) checkList(list, `${hook}: ${name}`);
+  if (alpha !== undefined) checkFinite(alpha, `${hook}: alpha`);
+  if (source === undefined) return;
+  checkFields(source, `${hook}: the source`, ['run', 'cached', 'batch', 'positions', 'values']);
+  if ('positions' in source && source.positions !== undefined)
+    checkList(source.positions, `${hook}: positions of the source`);
+  if ('values' in source) checkFloats(source.values, `${hook}: values`);
 }
 
 /** Puts the source's value in: activation patching. */

@@ -12,7 +12,7 @@ import {
 } from '../models/index.ts';
 import type { ActivationCache } from './cache.ts';
 import { EditSet } from './edits.ts';
-import type { CustomHook, Intervention } from './intervention.ts';
+import { type CustomHook, checkIntervention, type Intervention } from './intervention.ts';
 import { findHook, type NameFilter, selectHooks } from './names.ts';
 import { PatchProbe, StopWalk } from './probe.ts';
 
@@ -89,6 +89,7 @@ export async function generateWithHooks(
 
 /** Wishes with the whole names of their hook points. */
 function named(model: VisionLanguageModel, { interventions = [], hooks: custom = [] }: RunOptions) {
+  interventions.forEach(checkIntervention);
   const whole = <T extends { readonly hook: string }>(wish: T): T => ({
     ...wish,
     hook: findHook(model, wish.hook).name,

@@ -1,5 +1,6 @@
 // Which cells are computed in one walk. What a walk takes is found by making it without computing anything.
 
+import { checkWhole } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { WorkEstimate } from '../gpu/index.ts';
 import type { VisionLanguageModel } from '../models/index.ts';
@@ -39,7 +40,7 @@ export async function splitCells(
   { cellsPerWalk, controls = true }: SplitOptions,
 ): Promise<Cell[][][]> {
   const limit = cellsPerWalk ?? Number.POSITIVE_INFINITY;
-  if (!(limit >= 1)) throw new NoticeError('usage', `cellsPerWalk is ${cellsPerWalk}, expected at least 1`);
+  if (cellsPerWalk !== undefined) checkWhole(cellsPerWalk, 'cellsPerWalk', { from: 1 });
   const fits = async (part: readonly Cell[]) => {
     if (part.length > limit) return false;
     try {

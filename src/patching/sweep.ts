@@ -5,6 +5,7 @@
 // cell is a full forward pass of clean, corrupt and patched run, images included, as the paper's code does it. Both
 // give the same bits, since a row's arithmetic does not depend on the rows beside it.
 
+import { checkChoice, checkWhole } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { ImageFeatures, ImageInput, VisionLanguageModel } from '../models/index.ts';
 import type { SweepMode } from './batch.ts';
@@ -12,6 +13,8 @@ import { type Cell, imagesOf, type SiteLayout, type SweepJob, siteCells } from '
 import { layerOutputs } from './compat.ts';
 import type { CompatSwitch } from './compat-switches.ts';
 import { type Controls, mergeControls } from './controls.ts';
+import { type NamedPass, namingNotFinite } from './finite.ts';
+import { add } from './intervention.ts';
 import { splitCells } from './split.ts';
 import { type Baseline, type BaseNumbers, walkCells } from './walk-cells.ts';
 
@@ -56,7 +59,7 @@ export interface SweepResult {
  *
  * @returns one result per job
  * @throws NoticeError('unfired') if a patch did not happen exactly as asked, ('control') if a self-check fails,
- *   ('text') if clean and corrupt prompt have different lengths
+ *   ('not-finite') naming the hook point from which on a run is NaN or infinite, ('text') if clean and corrupt prompt have different lengths
  */
 export async function sweep(
   model: VisionLanguageModel,
@@ -64,20 +67,21 @@ export async function sweep(
   options: SweepOptions = {},
 ): Promise<SweepResult[]> {
   const { mode = 'wavefront', controls = true, compat = [], repeat = REPEATED_CELLS, onProgress } = options;
+  checkChoice(mode, 'mode', ['wavefront', 'one-by-one']);
+  checkWhole(repeat, 'repeat');
   const prepared = jobs.map((job, pair) => prepareJob(model, job, pair, compat));
   const cells = prepared.flatMap((job) => job.cells);
   const numbers = new Map<Cell, Float32Array>();
   const bases = new Map<number, BaseNumbers>();
   const outputs = await layerOutputs(model, jobs, cells, compat);
   const walk = async (part: readonly Cell[], features?: ImageFeatures) => {
-    const found = await walkCells(model, jobs, part, {
-      mode,
-      features,
-      controls,
-      sourceOf: outputs?.sourceOf,
-    });
+    const found = await namingNotFinite(
+      model,
+      () => passesOf(jobs, part),
+      () => walkCells(model, jobs, part, { mode, features, controls, sourceOf: outputs?.sourceOf }),
+    );
     part.forEach((cell, i) => {
-      numbers.set(cell, found.cells.subarray(4 * i, 4 * i + 4));
+      numbers.set(cell, checkCell(cell, found.cells.subarray(4 * i, 4 * i + 4)));
     });
     for (const [pair, base] of found.bases) {
       const controls = mergeControls(bases.get(pair)?.controls, base.controls);
@@ -123,6 +127,24 @@ export async function sweep(
   });
 }
 
+/** The clean and corrupt runs that cells are compared with. */
+function passesOf(jobs: readonly SweepJob[], cells: readonly Cell[]): NamedPass[] {
+  return [...new Set(cells.map(({ pair }) => pair))].flatMap((pair) => {
+    const { clean, corrupt, noise } = jobs[pair] as SweepJob;
+    const interventions = noise ? [add({ hook: noise.hook }, { values: noise.values })] : [];
+    return [
+      { name: `pair ${pair}, clean run`, sample: clean },
+      { name: `pair ${pair}, corrupt run`, sample: corrupt, options: { interventions } },
+    ];
+  });
+}
+
+/** The fourth number, a ratio, may be undefined. */
+function checkCell({ pair, hook }: Cell, numbers: Float32Array): Float32Array {
+  if (numbers.subarray(0, 3).every(Number.isFinite)) return numbers;
+  throw new NoticeError('not-finite', `pair ${pair}: patched at ${hook}, the run's logits are not finite`);
+}
+
 function encodeImages(model: VisionLanguageModel, images: readonly ImageInput[]): Promise<ImageFeatures> {
   return model.gpu.scope(async (keep) => {
     const features = await model.encodeImages(images);
@@ -159,6 +181,11 @@ export function prepareJob(
         `pair ${pair}: the ${which} answer's token is ${token}, the vocabulary has ${model.vocabulary}`,
       );
   }
+  if (job.correct === job.incorrect)
+    throw new NoticeError(
+      'usage',
+      `pair ${pair}: both answers have the token ${job.correct}, so their logit difference is 0 whatever the model does`,
+    );
   if (noise) checkNoise(model, noise.hook, pair);
   const parts = sites.map((site, i) => siteCells(model, job, pair, site, i, compat));
   if (parts.every((part) => part.cells.length === 0))

@@ -1,5 +1,6 @@
 // Some cells in one walk.
 
+import { NoticeError } from '../errors.ts';
 import { gatherRows, logSumExp, restoration } from '../kernels/index.ts';
 import type { ImageFeatures, ModelRun, Probe, VisionLanguageModel } from '../models/index.ts';
 import { Batch, type SweepMode } from './batch.ts';
@@ -125,10 +126,16 @@ export async function walkCells(
       const [pClean, ldClean] = scoreOf(scoreValues as Float32Array, baseRow.get(pair) as number);
       const [pCorrupt, ldCorrupt] = scoreOf(scoreValues as Float32Array, (baseRow.get(pair) as number) + 1);
       const own = checked.filter((check) => check.pair === pair);
-      const cleanLogits = logitsOf(clean);
+      const [cleanLogits, corruptLogits] = [logitsOf(clean), logitsOf(corrupt)];
+      for (const [name, values] of [
+        ['clean', cleanLogits],
+        ['corrupt', corruptLogits],
+      ] as const)
+        if (!values.every(Number.isFinite))
+          throw new NoticeError('not-finite', `pair ${pair}: the logits of the ${name} run are not finite`);
       found.set(pair, {
         baseline: { pClean, pCorrupt, ldClean, ldCorrupt },
-        logits: { clean: cleanLogits, corrupt: logitsOf(corrupt) },
+        logits: { clean: cleanLogits, corrupt: corruptLogits },
         controls: own.length > 0 ? checkControls(own, cleanLogits) : undefined,
       });
     }

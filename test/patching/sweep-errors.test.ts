@@ -169,7 +169,7 @@ describe('refused, by the sweep and by its plan', () => {
     await expectNoticeError(
       () => sweep(model, [job], { cellsPerWalk }),
       'usage',
-      `cellsPerWalk is ${cellsPerWalk}, expected at least 1`,
+      `cellsPerWalk is ${cellsPerWalk}, expected a whole number from 1`,
     );
   });
 

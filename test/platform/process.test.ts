@@ -25,7 +25,7 @@ const CHILD = `
   const { loadModel } = await import(${LIBRARY});
   const model = await loadModel(await openGpu(), nodeFolder(${JSON.stringify(SHAPES)}));
   const image = { data: new Float32Array(3 * 64 * 64), height: 64, width: 64 };
-  void model.generate(new Array(16).fill({ image, ids: [1, 2, 3] }));
+  void model.generate(new Array(16).fill({ images: [image], ids: [1, 2, 3] }));
   setTimeout(() => process.exit(3), 40);
 `;
 

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { namingNotFinite } from '../../patching/index.ts';
 import { readImage } from '../../platform/node/images.ts';
 import { addModelOptions, type ModelOptions, positiveInteger, withModel } from '../options.ts';
 
@@ -22,7 +23,11 @@ async function generate(options: GenerateCommandOptions): Promise<void> {
   await withModel(options, async ({ model, processor }) => {
     const reader = await processor();
     const sample = reader.sample(await readImage(options.image), options.prompt, options.image);
-    const [answer] = await model.generate([sample], { maxNewTokens: options.maxNewTokens });
+    const [answer] = await namingNotFinite(
+      model,
+      () => [{ name: options.image, sample }],
+      () => model.generate([sample], { maxNewTokens: options.maxNewTokens }),
+    );
     console.log(reader.answer(answer?.ids ?? []));
   });
 }

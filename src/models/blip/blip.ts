@@ -1,6 +1,7 @@
 // BLIP for visual question answering: ViT, image-grounded text encoder, answer decoder. Behaviour is that of
 // transformers' BlipForQuestionAnswering.
 
+import { checkWhole } from '../../check.ts';
 import { NoticeError } from '../../errors.ts';
 import type { Gpu, Tensor } from '../../gpu/index.ts';
 import { embedTokens, matmul, normalize } from '../../kernels/index.ts';
@@ -18,7 +19,7 @@ import {
   type Sample,
   type VisionLanguageModel,
 } from '../model.ts';
-import { type LivePosition, tokenRuns, towerRun, towerRuns } from '../sequences.ts';
+import { checkLength, type LivePosition, tokenRuns, towerRun, towerRuns } from '../sequences.ts';
 import {
   type KeyValueCache,
   type Memory,
@@ -167,7 +168,10 @@ export class Blip implements VisionLanguageModel {
   async generate(samples: readonly Sample[], options: GenerateOptions = {}): Promise<Generated[]> {
     const { maxNewTokens = 20 } = options;
     const { gpu, config } = this;
-    const capacity = Math.min(maxNewTokens + 1, config.maxPositions);
+    checkWhole(maxNewTokens, 'maxNewTokens', { from: 1 });
+    // The last new token is not read again.
+    checkLength(maxNewTokens, config.maxPositions);
+    const capacity = maxNewTokens;
     const runs = samples.map((sample) => new ModelRun(sample));
     const probe = options.probe?.(runs) ?? NO_PROBE;
     return gpu.scope(async () => {

@@ -33,7 +33,7 @@ export interface ParsedManifest {
   readonly rows: readonly ManifestRow[];
   /**
    * Rows that cannot be used. Reasons: cell-count, empty-field, surrounding-space, same-options, same-images,
-   * image-outside, duplicate-row, duplicate-id, metadata-missing, metadata-mismatch.
+   * reserved-id, image-outside, duplicate-row, duplicate-id, metadata-missing, metadata-mismatch.
    */
   readonly problems: readonly Drop[];
 }
@@ -139,6 +139,9 @@ function pairOf({ cells }: TableRow, id: string): Pair {
   };
 }
 
+/** A key of safetensors' own. */
+const RESERVED_ID = '__metadata__';
+
 function cellProblem(cells: TableRow['cells']): Problem | undefined {
   const used = 'id' in cells ? [...MANIFEST_COLUMNS, 'id'] : MANIFEST_COLUMNS;
   for (const column of used) {
@@ -147,6 +150,12 @@ function cellProblem(cells: TableRow['cells']): Problem | undefined {
     if (value !== value.trim()) {
       return { reason: 'surrounding-space', detail: `${column} begins or ends with a space: "${value}"` };
     }
+  }
+  if (cells.id === RESERVED_ID) {
+    return {
+      reason: 'reserved-id',
+      detail: `the id ${RESERVED_ID} cannot name a tensor in a file of results`,
+    };
   }
   for (const column of ['clean_image_path', 'corrupt_image_path'] as const) {
     const path = cells[column] as string;

@@ -1,3 +1,4 @@
+import { checkChoice, checkPositive } from '../../check.ts';
 import { Gpu, type GpuOptions, NoAdapterError } from '../../gpu/index.ts';
 
 export interface BrowserGpuOptions extends GpuOptions {
@@ -20,6 +21,9 @@ const HELP =
  */
 export async function openGpu(options: BrowserGpuOptions = {}): Promise<Gpu> {
   const wanted = options.adapter ?? 'auto';
+  checkChoice(wanted, 'adapter', ['auto', 'hardware', 'software']);
+  if (options.memoryBudget !== undefined)
+    checkPositive(options.memoryBudget, 'memoryBudget', { infinite: true });
   const entry = navigator.gpu as GPU | undefined;
   if (!entry) throw new NoAdapterError(reasonWithoutWebGpu());
   const adapter = await entry.requestAdapter({

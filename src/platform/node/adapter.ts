@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
+import { checkChoice, checkPositive } from '../../check.ts';
 import { Gpu, type GpuOptions, identify, NoAdapterError } from '../../gpu/index.ts';
 import { spaceOutPolling } from './polling.ts';
 import { provideSwiftShader } from './swiftshader.ts';
@@ -30,6 +31,9 @@ const HELP_IN_WORKER =
  */
 export async function openGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
   const wanted = options.adapter ?? adapterFromEnvironment();
+  checkChoice(wanted, 'adapter', ['auto', 'hardware', 'software']);
+  if (options.memoryBudget !== undefined)
+    checkPositive(options.memoryBudget, 'memoryBudget', { infinite: true });
   const hasVulkanDriver = process.platform !== 'linux' || systemHasVulkanDriver();
   let entry: GPU | undefined;
   let adapter: GPUAdapter | null = null;

@@ -118,6 +118,12 @@ describe('reading', () => {
     );
   });
 
+  test('an id that no tensor can have is said before anything is measured', async () => {
+    const { rows, problems } = parseManifest(`${HEADER},id\n${ROW},__metadata__\n`, 'x.csv');
+    expect(rows).toEqual([]);
+    expect(reasons(problems)).toEqual(['reserved-id']);
+  });
+
   test('or left out and counted', async () => {
     const file = await folderWith([HEADER, ...broken].join('\n'));
     const { pairs, report } = await readManifest(file, { invalid: 'drop' });
