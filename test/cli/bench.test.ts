@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { notice, run, useBuilt } from './support.ts';
+import { notice, runProcess, useBuilt } from './support.ts';
 
 useBuilt();
 
@@ -17,7 +17,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 test('bench: a kernel is checked, timed, and written as JSON', async () => {
   const json = join(folder, 'bench.json');
   const args = ['bench', 'kernels', '--only', '^matmul 64 ', '--rounds', '2', '--json', json];
-  const { stdout } = await run(args);
+  const { stdout } = await runProcess(args);
   expect(stdout).toMatch(/matmul 64 × 128 × 128 f32 .*GFLOP\/s .*% of peak/);
   const { machine, peak, kernels } = JSON.parse(await readFile(json, 'utf8'));
   expect(machine.adapter.description).toMatch(/\w/);
@@ -30,7 +30,7 @@ test('bench: a kernel is checked, timed, and written as JSON', async () => {
 
 test('bench --tune keeps its choices where openGpu finds them', async () => {
   const env = { XDG_CACHE_HOME: folder };
-  const { stdout } = await run(['bench', '--tune', '--only', ' row f32$', '--rounds', '1'], { env });
+  const { stdout } = await runProcess(['bench', '--tune', '--only', ' row f32$', '--rounds', '1'], { env });
   const [, file = ''] = / → (.*\.json)\n/.exec(stdout) ?? [];
   expect(file.startsWith(folder)).toBe(true);
   expect(Object.keys(JSON.parse(await readFile(file, 'utf8'))).every((key) => / row f32$/.test(key))).toBe(

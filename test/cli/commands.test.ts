@@ -7,7 +7,16 @@ import { describe, expect, test } from 'vitest';
 import { program } from '../../src/cli/main.ts';
 import { freshFolder } from '../notice/datasets/support.ts';
 import { fixture } from '../support/golden.ts';
-import { notice, notices, type Outcome, ROOT, run, SHAPES, useBuilt } from './support.ts';
+import {
+  notice,
+  noticeProcess,
+  notices,
+  type Outcome,
+  ROOT,
+  runProcess,
+  SHAPES,
+  useBuilt,
+} from './support.ts';
 
 useBuilt();
 
@@ -53,7 +62,7 @@ test('--help of every command', async () => {
 });
 
 test('--version is that of the package', async () => {
-  const { stdout } = await run(['--version']);
+  const { stdout } = await runProcess(['--version']);
   expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
 });
 
@@ -94,7 +103,7 @@ describe('mistakes in the command line end with status 2', () => {
   });
 
   test('in a process of its own', async () => {
-    const { status, stdout, stderr } = await notice(['frobnicate']);
+    const { status, stdout, stderr } = await noticeProcess(['frobnicate']);
     expect(stderr).toMatch(/^error: unknown command 'frobnicate'\n/);
     expect(stdout).toBe('');
     expect(status).toBe(2);

@@ -8,9 +8,7 @@ import { addConfigOption } from '../../src/cli/config.ts';
 import { addModelOptions, list, positiveInteger } from '../../src/cli/options.ts';
 import { NoticeError } from '../../src/errors.ts';
 import { freshFolder } from '../notice/datasets/support.ts';
-import { notice, useBuilt } from './support.ts';
-
-useBuilt();
+import { notice } from './support.ts';
 
 let folder: string;
 let file: string;

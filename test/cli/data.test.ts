@@ -7,9 +7,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { readManifest } from '../../src/notice/datasets/index.ts';
 import { serve } from '../hub/server.ts';
 import { freshFolder, writeImage, writeText } from '../notice/datasets/support.ts';
-import { notice, run, SHAPES, useBuilt } from './support.ts';
-
-useBuilt();
+import { notice, run, SHAPES } from './support.ts';
 
 let folder: string;
 beforeEach(async () => {

@@ -7,9 +7,7 @@ import { parse } from 'csv-parse/sync';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readManifest } from '../../src/notice/datasets/index.ts';
 import type { RunRecord } from '../../src/notice/experiment/results.ts';
-import { notice, ROOT, run, SHAPES, smallManifest, useBuilt } from './support.ts';
-
-useBuilt();
+import { notice, ROOT, run, SHAPES, smallManifest } from './support.ts';
 
 let folder: string;
 beforeAll(async () => {

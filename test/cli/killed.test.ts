@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { long } from '../support/long.ts';
 import { Random } from '../support/random.ts';
-import { notice, run, SHAPES, smallManifest, useBuilt } from './support.ts';
+import { noticeProcess, runProcess, SHAPES, smallManifest, useBuilt } from './support.ts';
 
 const KILLS = long(3, 20);
 
@@ -52,7 +52,7 @@ test(
   `killed ${KILLS} times at random, a run ends in the same bytes`,
   async () => {
     const started = performance.now();
-    await run(command('whole'), { cwd: folder });
+    await runProcess(command('whole'), { cwd: folder });
     const whole = performance.now() - started;
     const expected = await digests('whole');
     expect(Object.keys(expected).filter((name) => name.endsWith('.parquet')).length).toBeGreaterThan(3);
@@ -64,7 +64,10 @@ test(
       for (let finished = false; !finished; ) {
         // From before the model is loaded to all of a run.
         const killAfterMs = killed < KILLS ? whole * (0.05 + 0.5 * random.next()) : undefined;
-        const { status } = await notice(command(out), { cwd: folder, ...(killAfterMs && { killAfterMs }) });
+        const { status } = await noticeProcess(command(out), {
+          cwd: folder,
+          ...(killAfterMs && { killAfterMs }),
+        });
         finished = status === 0;
         if (status === null) killed++;
         else expect(status).toBe(0);

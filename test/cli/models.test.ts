@@ -7,9 +7,7 @@ import { type HostTensor, writeSafetensors } from '../../src/weights/index.ts';
 import { freshFolder } from '../notice/datasets/support.ts';
 import { expectClose } from '../support/close.ts';
 import { fixture, GOLDEN, Golden, type GoldenRun } from '../support/golden.ts';
-import { notice, run, tensorsOf, useBuilt } from './support.ts';
-
-useBuilt();
+import { notice, run, tensorsOf } from './support.ts';
 
 const MODEL = fixture('blip-tiny');
 

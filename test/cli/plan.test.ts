@@ -6,9 +6,7 @@ import { expect, test } from 'vitest';
 import { formatPlan } from '../../src/cli/plan.ts';
 import type { SweepPlan } from '../../src/patching/index.ts';
 import { freshFolder } from '../notice/datasets/support.ts';
-import { ROOT, run, SHAPES, useBuilt } from './support.ts';
-
-useBuilt();
+import { ROOT, run, SHAPES } from './support.ts';
 
 const LLAVA = join(ROOT, 'weights/llava-shapes');
 

@@ -7,9 +7,7 @@ import { type Behaviour, COMMIT, hub } from '../hub/hub.ts';
 import type { LocalServer } from '../hub/server.ts';
 import { freshFolder } from '../notice/datasets/support.ts';
 import { fixture } from '../support/golden.ts';
-import { notice, run, useBuilt } from './support.ts';
-
-useBuilt();
+import { notice, run } from './support.ts';
 
 const TOKEN = 'hf_secret';
 

@@ -1,15 +1,20 @@
-// The built command line in child processes, as a user runs it.
+// The command line in this process, and the built one in processes of its own, as a user runs it.
 
 import { execFile, spawn } from 'node:child_process';
+import { Console } from 'node:console';
 import { copyFile, mkdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { beforeAll } from 'vitest';
+import { beforeAll, type MockInstance, vi } from 'vitest';
+import { run as runCommand } from '../../src/cli/main.ts';
+import { Gpu } from '../../src/gpu/index.ts';
 import { type Pair, readManifest, writeManifest } from '../../src/notice/datasets/index.ts';
+import type { NodeGpuOptions } from '../../src/platform/node/adapter.ts';
 import { fileSource } from '../../src/platform/node/files.ts';
 import { type HostTensor, readTensors } from '../../src/weights/index.ts';
+import { testGpu } from '../support/gpu.ts';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 export const SHAPES = join(ROOT, 'weights/blip-shapes');
@@ -60,14 +65,17 @@ function environment(more: Readonly<Record<string, string>>): NodeJS.ProcessEnv 
 interface RunOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
+}
+
+interface ProcessOptions extends RunOptions {
   /** Kills the process without warning; its status is then null. */
   readonly killAfterMs?: number;
 }
 
-/** Runs `notice` with these arguments. */
-export function notice(
+/** Runs the built `notice` in a process of its own: for what only a process can show. It compiles every kernel anew. */
+export function noticeProcess(
   args: readonly string[],
-  { cwd = ROOT, env = {}, killAfterMs }: RunOptions = {},
+  { cwd = ROOT, env = {}, killAfterMs }: ProcessOptions = {},
 ): Promise<Outcome> {
   const child = spawn(process.execPath, [join(ROOT, 'bin/notice.mjs'), ...args], {
     cwd,
@@ -85,6 +93,63 @@ export function notice(
       clearTimeout(timer);
       done({ status, ...text });
     });
+  });
+}
+
+let last: Promise<unknown> = Promise.resolve();
+
+/** Runs `notice` with these arguments in this process, on the tests' device; one after another. */
+export function notice(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  const outcome = last.then(() => inThisProcess(args, options));
+  last = outcome.catch(() => {});
+  return outcome;
+}
+
+async function inThisProcess(
+  args: readonly string[],
+  { cwd = ROOT, env = {} }: RunOptions,
+): Promise<Outcome> {
+  const before = { cwd: process.cwd(), env: process.env, exitCode: process.exitCode, console };
+  const text = { stdout: '', stderr: '' };
+  const spies = [onTestDevice()];
+  for (const name of ['stdout', 'stderr'] as const)
+    spies.push(
+      vi.spyOn(process[name], 'write').mockImplementation((chunk, ...rest: unknown[]) => {
+        text[name] += chunk;
+        for (const done of rest) if (typeof done === 'function') done();
+        return true;
+      }),
+    );
+  try {
+    process.chdir(cwd);
+    process.env = environment(env);
+    process.exitCode = undefined;
+    globalThis.console = new Console(process.stdout, process.stderr);
+    await runCommand(['node', 'notice', ...args]);
+    return { status: Number(process.exitCode), ...text };
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+    globalThis.console = before.console;
+    process.chdir(before.cwd);
+    process.env = before.env;
+    process.exitCode = before.exitCode;
+  }
+}
+
+/** Devices by what was asked of them. */
+const devices = new Map<string, Promise<Gpu>>([['{}', testGpu()]]);
+
+/** A command opens a device and closes it: here one of those that stay, with the kernels that they have compiled. */
+function onTestDevice(): MockInstance {
+  const create = Gpu.create.bind(Gpu);
+  return vi.spyOn(Gpu, 'create').mockImplementation(async (adapter, entry, options = {}) => {
+    const { tuning, freeHostMemory, adapter: _, ...asked } = options as NodeGpuOptions;
+    const key = JSON.stringify(asked);
+    const device = devices.get(key) ?? create(adapter, entry, options);
+    devices.set(key, device);
+    const gpu = await device;
+    gpu.destroy = () => {};
+    return gpu;
   });
 }
 
@@ -117,13 +182,16 @@ export async function notices(
 }
 
 /** Runs `notice`; anything but success is an error that shows what it said. */
-export async function run(...args: Parameters<typeof notice>): Promise<Outcome> {
-  const outcome = await notice(...args);
-  if (outcome.status !== 0)
-    throw new Error(
-      `notice ${args[0].join(' ')}: status ${outcome.status}\n${outcome.stdout}\n${outcome.stderr}`,
-    );
-  return outcome;
+export const run: typeof notice = async (...args) => succeeded(args[0], await notice(...args));
+
+/** As {@link run}, in a process of its own. */
+export const runProcess: typeof noticeProcess = async (...args) =>
+  succeeded(args[0], await noticeProcess(...args));
+
+function succeeded(args: readonly string[], outcome: Outcome): Outcome {
+  if (outcome.status === 0) return outcome;
+  const { status, stdout, stderr } = outcome;
+  throw new Error(`notice ${args.join(' ')}: status ${status}\n${stdout}\n${stderr}`);
 }
 
 export async function tensorsOf(file: string): Promise<Map<string, HostTensor>> {
