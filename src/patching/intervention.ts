@@ -1,6 +1,6 @@
 // Typed interventions: what is changed, where, and from what.
 
-import { checkChoice, checkFields, checkFinite, checkFloats, checkList } from '../check.ts';
+import { checkChoice, checkFields, checkFloats, checkList } from '../check.ts';
 import type { ModelRun } from '../models/index.ts';
 import type { CachedActivation } from './cache.ts';
 
@@ -59,11 +59,10 @@ const FIELDS = ['hook', 'run', 'positions', 'heads', 'features', 'op', 'source',
  */
 export function checkIntervention(intervention: Intervention): void {
   checkFields(intervention, 'an intervention', FIELDS);
-  const { hook, positions, heads, features, op, source, alpha } = intervention;
+  const { hook, positions, heads, features, op, source } = intervention;
   checkChoice(op, `${hook}: op`, OPS);
   for (const [name, list] of Object.entries({ positions, heads, features }))
     if (list !== undefined) checkList(list, `${hook}: ${name}`);
-  if (alpha !== undefined) checkFinite(alpha, `${hook}: alpha`);
   if (source === undefined) return;
   checkFields(source, `${hook}: the source`, ['run', 'cached', 'batch', 'positions', 'values']);
   if ('positions' in source && source.positions !== undefined)

@@ -3,7 +3,6 @@
 import { beforeAll, expect, test } from 'vitest';
 import type { GenerateOptions, Sample, VisionLanguageModel } from '../../src/models/index.ts';
 import {
-  add,
   type Intervention,
   replace,
   runWithHooks,
@@ -93,7 +92,6 @@ test.each([
     /positions is 1, expected a list/,
   ],
   ['a set of positions', zero({ hook: Z, positions: untyped<number[]>(new Set([1])) }), /positions is a Set/],
-  ['a factor that is no number', add({ hook: Z }, { run: 0 }, Number.NaN), /alpha is NaN, expected a finite/],
   [
     'f64 values',
     replace({ hook: Z }, { values: untyped<Float32Array>(new Float64Array(20)) }),
