@@ -83,7 +83,12 @@ export async function withSource<T>(
 export async function withModel<T>(options: ModelOptions, work: (open: OpenModel) => Promise<T>): Promise<T> {
   return withSource(options, async ({ name, gpu, source }) => {
     const model = await loadModel(gpu, source, options.dtype ? { dtype: options.dtype } : {});
-    return work({ name, gpu, model, processor: () => Processor.load(model, source, options.template) });
+    const processor = async () => {
+      const loaded = await Processor.load(model, source, options.template);
+      for (const warning of loaded.warnings) console.error(warning);
+      return loaded;
+    };
+    return work({ name, gpu, model, processor });
   });
 }
 

@@ -29,12 +29,13 @@ export class ImageProcessor {
   }
 
   /**
-   * From a parsed preprocessor_config.json.
+   * From a parsed preprocessor_config.json, or the `image_processor` of a processor_config.json.
    *
+   * @param file where it stands, for messages
    * @throws NoticeError('config') for another kind of processor or a setting that is not supported
    */
-  static from(config: unknown): ImageProcessor {
-    return new ImageProcessor(parsePreprocessorConfig(config));
+  static from(config: unknown, file?: string): ImageProcessor {
+    return new ImageProcessor(parsePreprocessorConfig(config, file));
   }
 
   /**

@@ -12,6 +12,8 @@ export interface Preprocessing {
   readonly rescaleFactor?: number;
   /** Per channel (red, green, blue), in rescaled units. */
   readonly normalization?: { readonly mean: readonly number[]; readonly std: readonly number[] };
+  /** What is done otherwise than the config asks for, in sentences. */
+  readonly warnings: readonly string[];
 }
 
 /** Pillow's numbers of the filters. */
@@ -28,7 +30,11 @@ const DEFAULT_SIZE = { blip: { height: 384, width: 384 }, clip: { shortest_edge:
 
 type Family = keyof typeof DEFAULT_SIZE;
 
-/** Processor classes by the names that configs use; feature extractors are their names before 2023. */
+/**
+ * Processor classes by the names that configs use; feature extractors are their names before 2023. Since transformers 5 a
+ * class is there twice, with `Pil` behind the name of the one that resizes with Pillow; before, `Fast` stood behind that of
+ * the one that resizes with torchvision.
+ */
 const FAMILIES = new Map<unknown, Family>([
   ['BlipImageProcessor', 'blip'],
   ['CLIPImageProcessor', 'clip'],
@@ -36,18 +42,30 @@ const FAMILIES = new Map<unknown, Family>([
 ]);
 
 function fail(problem: string): never {
-  throw new NoticeError('config', `preprocessor_config.json: ${problem}`);
+  throw new NoticeError('config', problem);
 }
 
 /**
- * Reads a parsed preprocessor_config.json.
+ * Reads a parsed preprocessor_config.json, or the `image_processor` of a processor_config.json.
  *
- * @throws NoticeError('config') that names the setting and what is supported
+ * @param file where it stands, for messages
+ * @throws NoticeError('config') that names the file, the setting and what is supported
  */
-export function parsePreprocessorConfig(json: unknown): Preprocessing {
+export function parsePreprocessorConfig(json: unknown, file = 'preprocessor_config.json'): Preprocessing {
+  try {
+    return parseSettings(json, file);
+  } catch (error) {
+    if (error instanceof NoticeError) throw new NoticeError('config', `${file}: ${error.message}`);
+    throw error;
+  }
+}
+
+function parseSettings(json: unknown, file: string): Preprocessing {
   if (!isObject(json)) fail('expected a JSON object.');
   const type = json.image_processor_type ?? json.feature_extractor_type;
-  const family = FAMILIES.get(type);
+  const family = FAMILIES.get(
+    typeof type === 'string' ? type.replace(/(?<=ImageProcessor)(Fast|Pil)$/, '') : type,
+  );
   if (!family) {
     fail(`image_processor_type is ${show(type)}; supported are ${[...FAMILIES.keys()].join(', ')}.`);
   }
@@ -70,6 +88,11 @@ export function parsePreprocessorConfig(json: unknown): Preprocessing {
           std: channels(json.image_std ?? OPENAI_CLIP_STD, 'image_std').map(positive),
         }
       : undefined,
+    warnings: /Fast$/.test(String(type))
+      ? [
+          `${file}: ${type} resizes with torchvision; here Pillow's resizing is used, whose pixels differ by a few levels.`,
+        ]
+      : [],
   };
 }
 
@@ -109,7 +132,8 @@ function flag(json: Record<string, unknown>, name: string): boolean {
 }
 
 function number(value: unknown, name: string): number {
-  return typeof value === 'number' && Number.isFinite(value)
+  // Not 1e300 either: it is computed in float32.
+  return typeof value === 'number' && Number.isFinite(Math.fround(value))
     ? value
     : fail(`${name} is ${show(value)}; expected a number.`);
 }
@@ -127,7 +151,7 @@ function positive(value: number, channel: number): number {
 
 /** Three numbers, or one for all channels. */
 function channels(value: unknown, name: string): number[] {
-  if (typeof value === 'number') return [value, value, value];
+  if (typeof value === 'number') return Array<number>(3).fill(number(value, name));
   if (!Array.isArray(value) || value.length !== 3) fail(`${name} is ${show(value)}; expected three numbers.`);
   return value.map((entry, channel) => number(entry, `${name}[${channel}]`));
 }

@@ -2,15 +2,36 @@
 
 import { NoticeError } from '../errors.ts';
 
+/** Of a width, a vocabulary, a number of positions; the largest known are a good half of it. */
+const MAX_SIZE = 2 ** 24;
+const MAX_LAYERS = 2 ** 10;
+
+function isToken(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isFloat(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(Math.fround(value));
+}
+
 export class JsonConfig {
-  readonly #values: Readonly<Record<string, unknown>>;
+  readonly #values: Record<string, unknown>;
   readonly #path: string;
 
-  constructor(values: unknown, path: string) {
+  /** @param aliases other names of fields: transformers' `attribute_map` */
+  constructor(values: unknown, path: string, aliases: Readonly<Record<string, string>> = {}) {
+    this.#path = path;
     if (typeof values !== 'object' || values === null || Array.isArray(values))
       throw new NoticeError('config', `${path}: expected an object, found ${JSON.stringify(values)}`);
-    this.#values = values as Record<string, unknown>;
-    this.#path = path;
+    this.#values = { ...values };
+    for (const [alias, name] of Object.entries(aliases)) {
+      if (!this.has(alias)) continue;
+      if (this.has(name) && this.#values[name] !== this.#values[alias])
+        this.fail(
+          `"${name}" is ${JSON.stringify(this.#values[name])} and "${alias}", its other name, differs`,
+        );
+      this.#values[name] = this.#values[alias];
+    }
   }
 
   /** A nested object; an absent one is empty. */
@@ -22,12 +43,32 @@ export class JsonConfig {
     return this.#values[name] !== undefined && this.#values[name] !== null;
   }
 
-  /** A positive integer. */
-  size(name: string, fallback?: number): number {
+  /** A positive integer up to `most`: beyond, a file is wrong and loops over it would not end. */
+  size(name: string, fallback?: number, most = MAX_SIZE): number {
     const value = this.#get(name, fallback);
-    if (!Number.isSafeInteger(value) || (value as number) <= 0)
-      throw this.#wrong(name, 'a positive integer', value);
+    if (!Number.isSafeInteger(value) || (value as number) <= 0 || (value as number) > most)
+      throw this.#wrong(name, `a positive integer up to ${most}`, value);
     return value as number;
+  }
+
+  /** How many blocks a tower has. */
+  layers(name: string, fallback?: number): number {
+    return this.size(name, fallback, MAX_LAYERS);
+  }
+
+  /** A token's id. */
+  token(name: string, fallback?: number): number {
+    const value = this.#get(name, fallback);
+    if (!isToken(value)) throw this.#wrong(name, 'a token id, an integer from 0', value);
+    return value;
+  }
+
+  /** A token's id or several. */
+  tokens(name: string, fallback?: readonly number[]): readonly number[] {
+    const value = this.#get(name, fallback);
+    const list: readonly unknown[] = Array.isArray(value) ? value : [value];
+    if (!list.every(isToken)) throw this.#wrong(name, 'a token id or a list of them', value);
+    return list;
   }
 
   /** An integer of any sign. */
@@ -37,9 +78,17 @@ export class JsonConfig {
     return value as number;
   }
 
-  number(name: string, fallback?: number): number {
+  /** What a norm adds to the variance: a number from 0 that float32 can hold. */
+  eps(name: string, fallback?: number): number {
     const value = this.#get(name, fallback);
-    if (typeof value !== 'number' || !Number.isFinite(value)) throw this.#wrong(name, 'a number', value);
+    if (!isFloat(value) || value < 0) throw this.#wrong(name, 'a number from 0', value);
+    return value;
+  }
+
+  /** A positive number that float32 can hold. */
+  positive(name: string, fallback?: number): number {
+    const value = this.#get(name, fallback);
+    if (!isFloat(value) || Math.fround(value) <= 0) throw this.#wrong(name, 'a positive number', value);
     return value;
   }
 
@@ -47,14 +96,6 @@ export class JsonConfig {
     const value = this.#get(name, fallback);
     if (typeof value !== 'boolean') throw this.#wrong(name, 'true or false', value);
     return value;
-  }
-
-  /** An integer or a list of them. */
-  integers(name: string, fallback?: readonly number[]): readonly number[] {
-    const value = this.#get(name, fallback);
-    const list: readonly unknown[] = Array.isArray(value) ? value : [value];
-    if (!list.every(Number.isSafeInteger)) throw this.#wrong(name, 'an integer or a list of integers', value);
-    return list as readonly number[];
   }
 
   /** One of some strings. */

@@ -45,14 +45,15 @@ export class Processor {
   }
 
   /**
-   * Reads preprocessor_config.json, tokenizer.json, tokenizer_config.json, and notice.json if there is one: it names the
-   * prompt template (`{"template": "llava-one-word"}`) of a model that was trained with another than its family's.
+   * Reads processor_config.json (the image processor that transformers 5 writes into it) or preprocessor_config.json,
+   * tokenizer.json, tokenizer_config.json, and notice.json if there is one: it names the prompt template
+   * (`{"template": "llava-one-word"}`) of a model that was trained with another than its family's.
    *
    * @param template name or text of the prompt template; default that of notice.json, or else the family's first
    * @throws NoticeError('config'), ModelFileError
    */
   static async load(model: VisionLanguageModel, source: ModelSource, template?: string): Promise<Processor> {
-    const images = ImageProcessor.from(await readJson(source, 'preprocessor_config.json'));
+    const images = await imageProcessor(source);
     const text = async (file: string) => ((await hasFile(source, file)) ? readText(source, file) : undefined);
     const tokenizer = Tokenizer.load({
       tokenizer: await text('tokenizer.json'),
@@ -60,6 +61,11 @@ export class Processor {
     });
     const [usual = 'question'] = Object.keys(model.templates);
     return new Processor(model, images, tokenizer, template ?? (await ownTemplate(source)) ?? usual);
+  }
+
+  /** What is done otherwise than the model folder asks for, in sentences: to be shown wherever results are. */
+  get warnings(): readonly string[] {
+    return this.images.settings.warnings;
   }
 
   /**
@@ -126,6 +132,17 @@ export class Processor {
 
 function isPicture(image: RgbImage | ImageInput): image is RgbImage {
   return image.data instanceof Uint8Array;
+}
+
+async function imageProcessor(source: ModelSource): Promise<ImageProcessor> {
+  const whole = 'processor_config.json';
+  if (await hasFile(source, whole)) {
+    const config = (await readJson(source, whole)) as { image_processor?: unknown } | null;
+    const own = config?.image_processor;
+    if (own !== undefined) return ImageProcessor.from(own, `${source.name}/${whole}: image_processor`);
+  }
+  const file = 'preprocessor_config.json';
+  return ImageProcessor.from(await readJson(source, file), `${source.name}/${file}`);
 }
 
 /** The template that a model folder's notice.json names. */

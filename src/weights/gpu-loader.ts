@@ -90,12 +90,17 @@ export class WeightLoader {
    * example). A tensor counts as a matrix if its last dimensions multiply to `columns`, so a convolution's
    * [out, in, y, x] is one of in · y · x columns.
    *
+   * @param like tensors that are stored as the same type, as if they were joined: tables that one kernel reads
    * @throws WeightsError if a tensor is missing, of another shape, not of a float type, or if a finite value does
    *   not fit the storage type
    */
-  async matrix(names: string | readonly string[], { rows, columns }: MatrixSize): Promise<Weight> {
+  async matrix(
+    names: string | readonly string[],
+    { rows, columns }: MatrixSize,
+    { like = [] }: { like?: readonly string[] } = {},
+  ): Promise<Weight> {
     const infos = this.#matrixInfos(names, rows, columns);
-    const stored = new Set(infos.map(storageType));
+    const stored = new Set([...infos, ...like.map((name) => this.#checkpoint.info(name))].map(storageType));
     const type = this.#type ?? (stored.size === 1 ? [...stored][0]! : 'f32');
     const name = joinedName(infos);
     const { stride, parts: layout } = this.#layout(infos, type, columns);

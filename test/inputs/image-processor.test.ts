@@ -131,6 +131,23 @@ describe('settings', () => {
     expect(blip.normalization).toEqual({ mean: expected.image_mean, std: expected.image_std });
   });
 
+  it.each(['BlipImageProcessor', 'CLIPImageProcessor'])(
+    'reads %s with Fast and Pil behind its name, and says where torchvision would resize',
+    (type) => {
+      const { warnings: none, ...plain } = ImageProcessor.from({ image_processor_type: type }).settings;
+      const { warnings: pil, ...asPil } = ImageProcessor.from({
+        image_processor_type: `${type}Pil`,
+      }).settings;
+      const { warnings, ...asFast } = ImageProcessor.from(
+        { image_processor_type: `${type}Fast` },
+        'f',
+      ).settings;
+      expect([asPil, asFast]).toEqual([plain, plain]);
+      expect([none, pil]).toEqual([[], []]);
+      expect(warnings).toEqual([expect.stringMatching(`^f: ${type}Fast resizes with torchvision`)]);
+    },
+  );
+
   it('leaves out what do_… turns off', () => {
     const off = { do_resize: false, do_center_crop: false, do_rescale: false, do_normalize: false };
     const image = noise(3, 2);

@@ -95,6 +95,18 @@ describe('defaults of transformers', () => {
   });
 });
 
+describe('image_token_id', () => {
+  const token = (config: object) => parseLlavaConfig(config).imageToken;
+  test('is another name of image_token_index', () => {
+    expect(token({ image_token_id: 509 })).toBe(509);
+    expect(token({ image_token_id: 509, image_token_index: 509 })).toBe(509);
+    expect(token({ image_token_id: null, image_token_index: 5 })).toBe(5);
+    expect(() => token({ image_token_id: 509, image_token_index: 5 })).toThrow(
+      '"image_token_index" is 5 and "image_token_id", its other name, differs',
+    );
+  });
+});
+
 describe('the token that ends an answer', () => {
   const text = { text_config: { eos_token_id: 5 } };
   test.each([
@@ -140,6 +152,19 @@ describe('refused, with the field named', () => {
     ['heads of even size', { text_config: { num_attention_heads: 16, hidden_size: 48 } }],
     ['image_size', { vision_config: { image_size: 70, patch_size: 16 } }],
     ['eos_token_id', { eos_token_id: ['</s>'] }],
+    ['eos_token_id', { eos_token_id: -1 }],
+    ['image_token_index', { image_token_index: -200 }],
+    ['image_token_index', { image_token_id: 1.5 }],
+    ['vision_config: "layer_norm_eps"', { vision_config: { layer_norm_eps: -1e-5 } }],
+    ['text_config: "rms_norm_eps"', { text_config: { rms_norm_eps: '1e-6' } }],
+    ['text_config: "rms_norm_eps"', { text_config: { rms_norm_eps: 1e300 } }],
+    ['text_config: "rope_theta"', { text_config: { rope_theta: 0 } }],
+    ['text_config: "num_attention_heads"', { text_config: { num_attention_heads: 0 } }],
+    ['text_config: "num_key_value_heads"', { text_config: { num_key_value_heads: -8 } }],
+    ['text_config: "hidden_size"', { text_config: { hidden_size: 4096.5 } }],
+    ['text_config: "vocab_size"', { text_config: { vocab_size: 1e15 } }],
+    ['text_config: "num_hidden_layers"', { text_config: { num_hidden_layers: 1e9 } }],
+    ['vision_config: "num_hidden_layers"', { vision_config: { num_hidden_layers: 1e9 } }],
     ['text_config', { text_config: [] }],
   ])('%s', (message, config) => {
     expect(() => parseLlavaConfig(config)).toThrow(

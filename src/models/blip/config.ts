@@ -48,12 +48,12 @@ export function parseBlipConfig(json: unknown): BlipConfig {
     textDecoder: { ...textTower, name: 'text_decoder', causal: true },
     imageSize,
     patchSize,
-    visionEps: vision.number('layer_norm_eps', 1e-5),
-    textEps: text.number('layer_norm_eps', 1e-12),
+    visionEps: vision.eps('layer_norm_eps', 1e-5),
+    textEps: text.eps('layer_norm_eps', 1e-12),
     vocabulary: text.size('vocab_size', 30524),
     maxPositions: text.size('max_position_embeddings', 512),
-    startToken: text.integer('bos_token_id', 30522),
-    endToken: text.integer('sep_token_id', 102),
+    startToken: text.token('bos_token_id', 30522),
+    endToken: text.token('sep_token_id', 102),
   };
 }
 
@@ -65,7 +65,7 @@ function tower(
   const heads = section.size('num_attention_heads', defaults.heads);
   if (width % heads !== 0) section.fail(`hidden_size ${width} is not a multiple of ${heads} attention heads`);
   return {
-    layers: section.size('num_hidden_layers', defaults.layers),
+    layers: section.layers('num_hidden_layers', defaults.layers),
     width,
     heads,
     keyHeads: heads,

@@ -89,15 +89,12 @@ async function text(
 ): Promise<TextWeights> {
   const { width } = tower;
   const embeddings = `${prefix}.embeddings`;
+  const words = `${embeddings}.word_embeddings.weight`;
+  const places = `${embeddings}.position_embeddings.weight`;
+  const columns = width;
   return {
-    tokens: await loader.matrix(`${embeddings}.word_embeddings.weight`, {
-      rows: config.vocabulary,
-      columns: width,
-    }),
-    positions: await loader.matrix(`${embeddings}.position_embeddings.weight`, {
-      rows: config.maxPositions,
-      columns: width,
-    }),
+    tokens: await loader.matrix(words, { rows: config.vocabulary, columns }, { like: [places] }),
+    positions: await loader.matrix(places, { rows: config.maxPositions, columns }, { like: [words] }),
     norm: await norm(loader, `${embeddings}.LayerNorm`, width, config.textEps),
     blocks: await blocks(tower, (layer) =>
       textBlock(loader, config, tower, `${prefix}.encoder.layer.${layer}`),

@@ -40,7 +40,7 @@ const CLIP_LARGE = { width: 1024, mlp: 4096, layers: 24, heads: 16, image: 336, 
  * @throws NoticeError('config') naming the field
  */
 export function parseLlavaConfig(json: unknown, generation: unknown = {}): LlavaConfig {
-  const config = new JsonConfig(json, 'config.json');
+  const config = new JsonConfig(json, 'config.json', { image_token_id: 'image_token_index' });
   const vision = config.section('vision_config');
   const text = config.section('text_config');
   const defaults = config.has('vision_config') ? CLIP_BASE : CLIP_LARGE;
@@ -50,14 +50,14 @@ export function parseLlavaConfig(json: unknown, generation: unknown = {}): Llava
     vision.fail(`image_size ${imageSize} is not a multiple of patch_size ${patchSize}`);
   const visionTower = clipTower(vision, defaults);
   const select = config.choice('vision_feature_select_strategy', ['default', 'full'], 'default');
-  const stop = config.integers('eos_token_id', text.integers('eos_token_id', [2]));
+  const stop = config.tokens('eos_token_id', text.tokens('eos_token_id', [2]));
   return {
     vision: visionTower,
     language: llamaTower(text),
     imageSize,
     patchSize,
-    visionEps: vision.number('layer_norm_eps', 1e-5),
-    languageEps: text.number('rms_norm_eps', 1e-6),
+    visionEps: vision.eps('layer_norm_eps', 1e-5),
+    languageEps: text.eps('rms_norm_eps', 1e-6),
     featureBlocks: featureBlocks(config, visionTower.layers),
     classFeature: select === 'full',
     projectorActivation: config.choice('projector_hidden_act', ACTIVATIONS, 'gelu'),
@@ -68,9 +68,9 @@ export function parseLlavaConfig(json: unknown, generation: unknown = {}): Llava
     },
     vocabulary: text.size('vocab_size', 32000),
     maxPositions: text.size('max_position_embeddings', 2048),
-    imageToken: config.integer('image_token_index', 32000),
+    imageToken: config.token('image_token_index', 32000),
     tiedHead: text.boolean('tie_word_embeddings', false),
-    stopTokens: new JsonConfig(generation, 'generation_config.json').integers('eos_token_id', stop),
+    stopTokens: new JsonConfig(generation, 'generation_config.json').tokens('eos_token_id', stop),
   };
 }
 
@@ -81,7 +81,7 @@ function clipTower(vision: JsonConfig, defaults: typeof CLIP_BASE): TowerConfig 
   if (width % heads !== 0) vision.fail(`hidden_size ${width} is not a multiple of ${heads} attention heads`);
   return {
     name: 'vision',
-    layers: vision.size('num_hidden_layers', defaults.layers),
+    layers: vision.layers('num_hidden_layers', defaults.layers),
     width,
     heads,
     keyHeads: heads,
@@ -109,7 +109,7 @@ function llamaTower(text: JsonConfig): TowerConfig {
   if (headSize % 2 !== 0) text.fail(`rotary embedding needs heads of even size, not ${headSize}`);
   return {
     name: 'language',
-    layers: text.size('num_hidden_layers', 32),
+    layers: text.layers('num_hidden_layers', 32),
     width,
     heads,
     keyHeads,
@@ -129,7 +129,7 @@ function rotaryTheta(text: JsonConfig): number {
   const parameters = text.section('rope_parameters');
   for (const section of [parameters, text.section('rope_scaling')])
     for (const field of ['rope_type', 'type']) section.choice(field, ['default'], 'default');
-  return text.number('rope_theta', parameters.number('rope_theta', 10000));
+  return text.positive('rope_theta', parameters.positive('rope_theta', 10000));
 }
 
 /** `vision_feature_layer` counts hidden states: 0 is the first block's input, −1 the last block's output. */

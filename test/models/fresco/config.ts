@@ -35,14 +35,14 @@ export function parseFrescoConfig(json: unknown): FrescoConfig {
       causal: true,
       crossAttention: true,
       gated: true,
-      rotary: { theta: text.number('rope_theta', 10000) },
+      rotary: { theta: text.positive('rope_theta', 10000) },
     },
     imageSize: vision.size('image_size'),
     patchSize: vision.size('patch_size'),
-    eps: config.number('eps', 1e-5),
+    eps: config.eps('eps', 1e-5),
     vocabulary: text.size('vocab_size'),
     maxPositions: text.size('max_position_embeddings', 64),
-    stopTokens: config.integers('eos_token_id', [2]),
+    stopTokens: config.tokens('eos_token_id', [2]),
   };
 }
 

@@ -1,0 +1,53 @@
+import { readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { parseBlipConfig } from '../../src/models/blip/config.ts';
+import { Processor, type VisionLanguageModel } from '../../src/models/index.ts';
+import { MemoryFolder } from '../weights/support.ts';
+
+const file = (path: string) =>
+  readFileSync(new URL(`../../weights/blip-shapes/${path}`, import.meta.url), 'utf8');
+const TOKENIZER = { 'tokenizer.json': file('tokenizer.json') };
+const settings = JSON.parse(file('preprocessor_config.json')) as Record<string, unknown>;
+const model = { templates: {} } as VisionLanguageModel; // of which nothing else is read
+
+const load = (files: Record<string, unknown>) => {
+  const texts = Object.entries(files).map(([name, json]) => [name, JSON.stringify(json)]);
+  return Processor.load(model, new MemoryFolder({ ...TOKENIZER, ...Object.fromEntries(texts) }));
+};
+
+it('reads the image processor that transformers 5 puts into processor_config.json, before any other', async () => {
+  const old = { ...settings, size: { height: 32, width: 32 } };
+  const expected = (await load({ 'preprocessor_config.json': settings })).images.settings;
+  const nested = { processor_class: 'BlipProcessor', image_processor: settings };
+  expect((await load({ 'processor_config.json': nested })).images.settings).toEqual(expected);
+  const both = { 'processor_config.json': nested, 'preprocessor_config.json': old };
+  expect((await load(both)).images.settings).toEqual(expected);
+  const without = { 'processor_config.json': { patch_size: 8 }, 'preprocessor_config.json': settings };
+  expect((await load(without)).images.settings).toEqual(expected);
+});
+
+it('names the file of what is wrong, and of what is done otherwise', async () => {
+  await expect(load({ 'processor_config.json': { image_processor: [] } })).rejects.toThrow(
+    'folder/processor_config.json: image_processor: expected a JSON object',
+  );
+  await expect(load({})).rejects.toThrow('folder has no preprocessor_config.json');
+  const fast = { ...settings, image_processor_type: 'BlipImageProcessorFast' };
+  expect((await load({ 'preprocessor_config.json': fast })).warnings).toEqual([
+    expect.stringContaining(
+      'folder/preprocessor_config.json: BlipImageProcessorFast resizes with torchvision',
+    ),
+  ]);
+});
+
+it.each<[string, object]>([
+  ['text_config: "layer_norm_eps"', { text_config: { layer_norm_eps: -1e-12 } }],
+  ['vision_config: "layer_norm_eps"', { vision_config: { layer_norm_eps: '0' } }],
+  ['text_config: "bos_token_id"', { text_config: { bos_token_id: -1 } }],
+  ['text_config: "sep_token_id"', { text_config: { sep_token_id: 0.5 } }],
+  ['vision_config: "num_attention_heads"', { vision_config: { num_attention_heads: 0 } }],
+  ['text_config: "num_hidden_layers"', { text_config: { num_hidden_layers: 1e12 } }],
+])("BLIP's config.json is refused with the field named: %s", (message, config) => {
+  expect(() => parseBlipConfig(config)).toThrow(
+    expect.objectContaining({ code: 'config', message: expect.stringContaining(message) }),
+  );
+});
