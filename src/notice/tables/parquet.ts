@@ -74,34 +74,6 @@ export async function* readCells<Name extends CellColumn = CellColumn>(
 }
 
 /**
- * Joins parts into one file, in the order given. The result is, byte for byte, what writing all cells at once gives.
- * @returns number of rows
- * @throws NoticeError('data') if two parts hold cells of the same sample, task, corruption, draw and site: they would
- *   count twice
- */
-export async function mergeCells(parts: readonly string[], path: string): Promise<number> {
-  const owners = new Map<string, string>();
-  const joined = async function* () {
-    for (const part of parts) {
-      for await (const cell of readCells(part)) {
-        const { task, sample, modality, corruption, draw, site } = cell;
-        const key = JSON.stringify([task, sample, modality, corruption, draw, site]);
-        const owner = owners.get(key) ?? part;
-        if (owner !== part) {
-          throw new NoticeError(
-            'data',
-            `Sample ${sample} (${task}, ${corruption}, ${site}) is in both ${owner} and ${part}. Merge only one of the two.`,
-          );
-        }
-        owners.set(key, part);
-        yield cell;
-      }
-    }
-  };
-  return writeCells(path, joined());
-}
-
-/**
  * File name of a part, such that names stand in the order of the run.
  * @param place the part's place in the whole run from 0; a shard uses the places of the whole
  */
