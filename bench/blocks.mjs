@@ -1,4 +1,5 @@
 // What a block of each tower is made of: dispatches, counted, and the GPU's time by kernel.
+import { ModelRun } from '../dist/models/index.js';
 import { runWithHooks } from '../dist/patching/index.js';
 import { estimateForward } from './estimate.mjs';
 
@@ -18,7 +19,7 @@ export async function benchBlocks(model, sample, { log }) {
     log(`${name.padEnd(13)} ${layers} blocks, ${dispatches} dispatches in each`);
   }
   await runWithHooks(model, [sample], {}); // compiles
-  const times = await model.gpu.profile(() => runWithHooks(model, [sample], {}));
+  const times = await model.gpu.work((w) => w.profile(() => model.forward(w, [new ModelRun(sample)])));
   const kernels = times && byKernel(times);
   for (const { kernel, dispatches, ms, share } of kernels ?? [])
     log(

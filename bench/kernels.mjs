@@ -31,7 +31,7 @@ const HALF_PRODUCTS = [PRODUCTS[0], PRODUCTS[3], PRODUCTS[5]];
 const ENCODE = { f32: (values) => values, f16: f32ToF16, bf16: f32ToBf16 };
 
 /** Dispatches in one submission: enough that a GPU's time is not that of the submission. */
-const chainLength = (gpu) => (gpu.capabilities.software ? 1 : 100);
+const chainLength = (work) => (work.capabilities.software ? 1 : 100);
 
 /**
  * @param {{ rounds: number, onnx: boolean, peak: { flops: number, bytes: number }, only?: RegExp, log: (line: string) => void }} options
@@ -39,31 +39,31 @@ const chainLength = (gpu) => (gpu.capabilities.software ? 1 : 100);
  */
 export async function benchKernels(gpu, options) {
   const cases = [
-    ...PRODUCTS.map((shape) => productCase(gpu, shape, 'f32')),
-    ...['f16', 'bf16'].flatMap((type) => HALF_PRODUCTS.map((shape) => productCase(gpu, shape, type))),
-    attentionCase(gpu, { positions: 577, heads: 12, headSize: 64 }),
-    attentionCase(gpu, { positions: 144, heads: 12, headSize: 64 }),
-    normCase(gpu, { rows: 577, columns: 768 }),
+    ...PRODUCTS.map((shape) => productCase(shape, 'f32')),
+    ...['f16', 'bf16'].flatMap((type) => HALF_PRODUCTS.map((shape) => productCase(shape, type))),
+    attentionCase({ positions: 577, heads: 12, headSize: 64 }),
+    attentionCase({ positions: 144, heads: 12, headSize: 64 }),
+    normCase({ rows: 577, columns: 768 }),
   ].filter(({ name }) => !options.only || options.only.test(name));
   const results = [];
   for (const one of cases) {
-    const result = await gpu.scope(() => measure(gpu, one, options));
+    const result = await gpu.work((work) => measure(work, one, options));
     options.log(kernelLine(result));
     results.push(result);
   }
   return results;
 }
 
-async function measure(gpu, { name, flops, bytes, prepare }, { rounds, onnx, peak }) {
-  const { run, check, fromHost, onnxModel, onnxInputs } = prepare();
+async function measure(work, { name, flops, bytes, prepare }, { rounds, onnx, peak }) {
+  const { run, check, fromHost, onnxModel, onnxInputs } = prepare(work);
   await check();
-  const chain = chainLength(gpu);
+  const chain = chainLength(work);
   const contenders = [
     {
       name: 'kernel',
       run: () => {
         for (let i = 0; i < chain; i++) run();
-        return gpu.finish();
+        return work.finish();
       },
     },
   ];
@@ -96,17 +96,17 @@ async function measure(gpu, { name, flops, bytes, prepare }, { rounds, onnx, pea
   };
 }
 
-function productCase(gpu, { m, k, n }, type) {
-  const prepare = () => {
+function productCase({ m, k, n }, type) {
+  const prepare = (work) => {
     const x = randomValues(m * k, 1);
     const w = randomValues(n * k, 2);
-    const a = gpu.upload(x, m, k, 'a');
+    const a = work.upload(x, m, k, 'a');
     const stored = ENCODE[type](w);
-    const buffer = gpu.uploadWords(new Uint32Array(stored.buffer, 0, stored.byteLength / 4), 'w');
+    const buffer = work.uploadWords(new Uint32Array(stored.buffer, 0, stored.byteLength / 4), 'w');
     const parts = [{ buffer, firstRow: 0, rows: n }];
     const weight = { name: 'w', type, rows: n, columns: k, stride: k, parts };
-    const out = gpu.empty(m, n, 'out');
-    const run = () => matmul(gpu, a, weight, { out });
+    const out = work.empty(m, n, 'out');
+    const run = () => matmul(work, a, weight, { out });
     // Half types are off by their own rounding of the weights, 2⁻¹¹ and 2⁻⁸ of at most 0.5; √K such products of size 0.5 add up.
     const rounding = { f32: 2 ** -21, f16: 2 ** -12, bf16: 2 ** -9 }[type];
     const expected = (i) => {
@@ -119,14 +119,14 @@ function productCase(gpu, { m, k, n }, type) {
       run,
       check: async (values) => {
         if (!values) run();
-        const [own] = values ? [values] : await gpu.read(out);
+        const [own] = values ? [values] : await work.read(out);
         checkSample(`matmul ${type}`, own, expected, { tolerance: 4 * rounding * Math.sqrt(k) });
       },
       fromHost: async () => {
-        const input = gpu.upload(x, m, k, 'a');
-        const result = matmul(gpu, input, weight);
-        await gpu.read(result);
-        gpu.release(input, result);
+        const input = work.upload(x, m, k, 'a');
+        const result = matmul(work, input, weight);
+        await work.read(result);
+        work.release(input, result);
       },
       ...(type === 'f32'
         ? { onnxModel: () => matmulModel({ m, k, n }, w), onnxInputs: { a: [x, [m, k]] } }
@@ -136,28 +136,28 @@ function productCase(gpu, { m, k, n }, type) {
   return { name: `matmul ${m} × ${k} × ${n} ${type}`, flops: 2 * m * k * n, prepare };
 }
 
-function attentionCase(gpu, { positions, heads, headSize }) {
+function attentionCase({ positions, heads, headSize }) {
   const width = heads * headSize;
   const shape = { heads, keyHeads: heads, headSize };
   const keys = Uint32Array.from({ length: positions }, (_, p) => p);
   const queries = Array.from(keys, (p) => ({ query: p, out: p, keys: positions }));
-  const prepare = () => {
+  const prepare = (work) => {
     // Rows of [q | k | v], as the fused projection makes them.
     const qkv = randomValues(3 * positions * width, 3).map((value) => 4 * value);
     const plan = planAttention([{ keys, queries }], heads, Number.POSITIVE_INFINITY);
     const attend = (tensor, z) => {
-      const tables = uploadPlan(gpu, plan);
+      const tables = uploadPlan(work, plan);
       const [q, k, v] = [0, 1, 2].map((part) => columnsOf(tensor, part * width, width));
       for (const chunk of plan.chunks) {
-        const scores = attentionScores(gpu, q, k, shape, tables, chunk);
-        attentionSoftmax(gpu, scores, heads, tables, chunk);
-        attentionValues(gpu, scores, v, z, shape, tables, chunk);
-        gpu.release(scores);
+        const scores = attentionScores(work, q, k, shape, tables, chunk);
+        attentionSoftmax(work, scores, heads, tables, chunk);
+        attentionValues(work, scores, v, z, shape, tables, chunk);
+        work.release(scores);
       }
-      releasePlan(gpu, tables);
+      releasePlan(work, tables);
     };
-    const input = gpu.upload(qkv, positions, 3 * width, 'qkv');
-    const z = gpu.empty(positions, width, 'z');
+    const input = work.upload(qkv, positions, 3 * width, 'qkv');
+    const z = work.empty(positions, width, 'z');
     const value = (part, p, c) => qkv[3 * p * width + part * width + c];
     const expected = (i) => {
       const [p, column] = [Math.floor(i / width), i % width];
@@ -181,7 +181,7 @@ function attentionCase(gpu, { positions, heads, headSize }) {
       run: () => attend(input, z),
       check: async (values) => {
         if (!values) attend(input, z);
-        const [own] = values ? [] : await gpu.read(z);
+        const [own] = values ? [] : await work.read(z);
         const back = (i) => {
           const [p, column] = [Math.floor(i / width), i % width];
           return values[(Math.floor(column / headSize) * positions + p) * headSize + (column % headSize)];
@@ -190,11 +190,11 @@ function attentionCase(gpu, { positions, heads, headSize }) {
         checkSample('attention', rows, expected, { tolerance: 1e-5, count: 60 });
       },
       fromHost: async () => {
-        const tensor = gpu.upload(qkv, positions, 3 * width, 'qkv');
-        const result = gpu.empty(positions, width, 'z');
+        const tensor = work.upload(qkv, positions, 3 * width, 'qkv');
+        const result = work.empty(positions, width, 'z');
         attend(tensor, result);
-        await gpu.read(result);
-        gpu.release(tensor, result);
+        await work.read(result);
+        work.release(tensor, result);
       },
       onnxModel: () => attentionModel({ heads, positions, headSize }),
       get onnxInputs() {
@@ -209,16 +209,16 @@ function attentionCase(gpu, { positions, heads, headSize }) {
   };
 }
 
-function normCase(gpu, { rows, columns }) {
-  const prepare = () => {
+function normCase({ rows, columns }) {
+  const prepare = (work) => {
     const values = randomValues(rows * columns, 4);
-    const x = gpu.upload(values, rows, columns, 'x');
+    const x = work.upload(values, rows, columns, 'x');
     const vector = (constant) => {
       const filled = new Float32Array(columns).fill(constant);
-      return { name: 'vector', length: columns, buffer: gpu.uploadWords(filled, 'vector') };
+      return { name: 'vector', length: columns, buffer: work.uploadWords(filled, 'vector') };
     };
     const weights = { scale: vector(1), shift: vector(0), eps: 1e-5 };
-    const run = () => gpu.release(normalize(gpu, x, weights));
+    const run = () => work.release(normalize(work, x, weights));
     const expected = (i) => {
       const row = values.subarray(i - (i % columns), i - (i % columns) + columns);
       const mean = row.reduce((sum, value) => sum + value, 0) / columns;
@@ -228,8 +228,8 @@ function normCase(gpu, { rows, columns }) {
     return {
       run,
       check: async () => {
-        const result = normalize(gpu, x, weights);
-        const [own] = await gpu.read(result);
+        const result = normalize(work, x, weights);
+        const [own] = await work.read(result);
         checkSample('layer norm', own, expected, { tolerance: 1e-5 });
       },
     };

@@ -6,11 +6,14 @@ import { EditSet } from '../dist/patching/edits.js';
 import { replace } from '../dist/patching/index.js';
 import { PatchProbe } from '../dist/patching/probe.js';
 
-/** Image features of a job, computed when this returns. */
+/** Image features of a job, computed when this returns, to be given back with `gpu.release(...features.tensors)`. */
 export async function sharedFeatures(model, { clean, corrupt }) {
-  const features = await model.encodeImages([...new Set([...clean.images, ...corrupt.images])]);
-  await model.gpu.finish();
-  return features;
+  return model.gpu.work(async (w) => {
+    const features = await model.encodeImages(w, [...new Set([...clean.images, ...corrupt.images])]);
+    w.keep(...features.tensors);
+    await w.finish();
+    return features;
+  });
 }
 
 /**
@@ -20,24 +23,23 @@ export async function sharedFeatures(model, { clean, corrupt }) {
  * @returns the cell's four numbers
  */
 export function oneCell(model, { clean, corrupt, correct, incorrect }, cell, features) {
-  const { gpu } = model;
   const runs = [clean, corrupt, corrupt].map((sample) => new ModelRun(sample));
   const [cleanRun, , patched] = runs;
   const hook = cell.site.replace('.', `.blocks.${cell.layer}.`);
   const heads = cell.head === undefined ? {} : { heads: [cell.head] };
-  const edits = new EditSet(gpu, runs, [
-    replace({ hook, run: patched, positions: [cell.position], ...heads }, { run: cleanRun }),
-  ]);
-  return gpu.scope(async () => {
-    const logits = await model.forward(runs, { probe: new PatchProbe(gpu, { edits, runs }), features });
+  return model.gpu.work(async (w) => {
+    const edits = new EditSet(w, runs, [
+      replace({ hook, run: patched, positions: [cell.position], ...heads }, { run: cleanRun }),
+    ]);
+    const logits = await model.forward(w, runs, { probe: new PatchProbe(w, { edits, runs }), features });
     const scores = logSumExp(
-      gpu,
+      w,
       logits.tensor,
       runs.map(() => [correct, incorrect]),
       runs.map((run) => logits.rowOf(run)),
     );
-    const effects = restoration(gpu, scores, [{ patched: 2, corrupt: 1, clean: 0 }]);
-    const [numbers] = await gpu.read(effects);
+    const effects = restoration(w, scores, [{ patched: 2, corrupt: 1, clean: 0 }]);
+    const [numbers] = await w.read(effects);
     await edits.verify();
     return numbers;
   });

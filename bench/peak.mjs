@@ -42,33 +42,35 @@ function each(line) {
 }
 
 /** @returns {Promise<{ flops: number, bytes: number }>} per second, the best of 6 runs */
-export async function measurePeak(gpu) {
-  const { software } = gpu.capabilities;
+export function measurePeak(gpu) {
+  return gpu.work((w) => measure(w));
+}
+
+async function measure(w) {
+  const { software } = w.capabilities;
   const groups = software ? 64 : 16384;
   const steps = software ? 64 : 1024;
   const threads = 64 * groups;
-  const out = gpu.empty(1, threads, 'peak');
+  const out = w.empty(1, threads, 'peak');
   const bytes = software ? 64 * 2 ** 20 : 512 * 2 ** 20;
-  const data = gpu.empty(1, bytes / 4, 'peak data');
+  const data = w.empty(1, bytes / 4, 'peak data');
   const rate = async (amount, dispatch) => {
     const times = [];
     for (let i = 0; i < 6; i++) {
       const { wall } = await stopwatch(() => {
         dispatch();
-        return gpu.finish();
+        return w.finish();
       });
       times.push(wall);
     }
     return (1000 * amount) / Math.min(...times);
   };
-  const peak = {
+  return {
     flops: await rate(threads * steps * CHAINS * 4 * 2, () =>
-      gpu.dispatch(arithmetic, [out.buffer], { steps }, [groups, 1, 1]),
+      w.dispatch(arithmetic, [out.buffer], { steps }, [groups, 1, 1]),
     ),
     bytes: await rate(bytes, () =>
-      gpu.dispatch(reading, [data.buffer, out.buffer], { quads: bytes / 16, threads }, [groups, 1, 1]),
+      w.dispatch(reading, [data.buffer, out.buffer], { quads: bytes / 16, threads }, [groups, 1, 1]),
     ),
   };
-  gpu.release(out, data);
-  return peak;
 }

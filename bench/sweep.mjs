@@ -65,7 +65,7 @@ export async function benchSweep(model, { sample, formatPlan, log }) {
     compare(one.result[0].sites[0].data[2], expected, cell);
     const features = await sharedFeatures(model, job);
     const again = await stopwatch(() => oneCell(model, job, cell, features));
-    features.release();
+    model.gpu.release(...features.tensors);
     shared.push(again.wall / 1000);
     compare(again.result[2], expected, cell);
   }

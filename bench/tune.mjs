@@ -19,7 +19,7 @@ export async function tune(gpu, { rounds, only, log }) {
   const results = [];
   for (const task of tuningTasks(gpu.capabilities)) {
     if (only && !only.test(task.key)) continue;
-    const times = await gpu.scope(() => measure(gpu, task, rounds));
+    const times = await gpu.work((w) => measure(w, task, rounds));
     const [usual] = times;
     const best = times.reduce((a, b) => (b.ms < a.ms ? b : a));
     const wins = best.ms < MARGIN * usual.ms;
@@ -36,10 +36,10 @@ export async function tune(gpu, { rounds, only, log }) {
   return results;
 }
 
-async function measure(gpu, { m, n, k, type, candidates }, rounds) {
-  const a = gpu.upload(randomValues(m * k), m, k, 'a');
+async function measure(w, { m, n, k, type, candidates }, rounds) {
+  const a = w.upload(randomValues(m * k), m, k, 'a');
   const stored = ENCODE[type](randomValues(n * k, 2));
-  const buffer = gpu.uploadWords(new Uint32Array(stored.buffer, 0, stored.byteLength / 4), 'w');
+  const buffer = w.uploadWords(new Uint32Array(stored.buffer, 0, stored.byteLength / 4), 'w');
   const weight = {
     name: 'w',
     type,
@@ -48,12 +48,12 @@ async function measure(gpu, { m, n, k, type, candidates }, rounds) {
     stride: k,
     parts: [{ buffer, firstRow: 0, rows: n }],
   };
-  const out = gpu.empty(m, n, 'out');
-  const chain = gpu.capabilities.software ? 1 : 50;
-  const reference = await product(gpu, a, weight, { variant: chooseMatmul(gpu.capabilities, m, n, type) });
+  const out = w.empty(m, n, 'out');
+  const chain = w.capabilities.software ? 1 : 50;
+  const reference = await product(w, a, weight, { variant: chooseMatmul(w.capabilities, m, n, type) });
   const contenders = [];
   for (const variant of candidates) {
-    const values = await product(gpu, a, weight, { variant });
+    const values = await product(w, a, weight, { variant });
     const wrong = values.findIndex((value, i) => !Object.is(value, reference[i]));
     if (wrong >= 0)
       throw new Error(
@@ -62,8 +62,8 @@ async function measure(gpu, { m, n, k, type, candidates }, rounds) {
     contenders.push({
       name: JSON.stringify(variant),
       run: () => {
-        for (let i = 0; i < chain; i++) matmul(gpu, a, weight, { out, variant });
-        return gpu.finish();
+        for (let i = 0; i < chain; i++) matmul(w, a, weight, { out, variant });
+        return w.finish();
       },
     });
   }
@@ -74,9 +74,9 @@ async function measure(gpu, { m, n, k, type, candidates }, rounds) {
   }));
 }
 
-async function product(gpu, a, weight, options) {
-  const result = matmul(gpu, a, weight, options);
-  const [values] = await gpu.read(result);
-  gpu.release(result);
+async function product(w, a, weight, options) {
+  const result = matmul(w, a, weight, options);
+  const [values] = await w.read(result);
+  w.release(result);
   return values;
 }

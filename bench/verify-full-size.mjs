@@ -142,7 +142,7 @@ async function eachOnShared(job) {
   const features = await sharedFeatures(model, job);
   const found = [];
   for (const cell of cells) found.push(await eachCell(job, cell, features));
-  features.release();
+  model.gpu.release(...features.tensors);
   return found;
 }
 

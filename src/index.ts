@@ -9,6 +9,7 @@ export type {
   KernelTime,
   PoolStatistics,
   Tensor,
+  Work,
   WorkEstimate,
 } from './gpu/index.ts';
 export * from './inputs/index.ts';
@@ -20,6 +21,7 @@ export {
   type ImageInput,
   type LoadOptions,
   loadModel,
+  ModelRun,
   type PatchGrid,
   type PreparedPrompt,
   Processor,

@@ -1,3 +1,5 @@
+import { GpuValidationError } from './errors.ts';
+import { guarded, type Verdict } from './faults.ts';
 import type { Pipeline } from './pipeline.ts';
 
 /** Groups kept; a pass through a model needs some hundreds. */
@@ -18,19 +20,40 @@ export class BindGroupCache {
     this.#device = device;
   }
 
-  /** Group 0 of `pipeline` with `buffers` as its bindings, in order. */
-  get(pipeline: Pipeline, buffers: readonly GPUBuffer[]): GPUBindGroup {
+  /**
+   * Group 0 of `pipeline` with `buffers` as its bindings, in order.
+   *
+   * @param onVerdict told what the device makes of a new group
+   */
+  get(
+    pipeline: Pipeline,
+    buffers: readonly GPUBuffer[],
+    onVerdict: (verdict: Verdict) => void,
+  ): GPUBindGroup {
     let key = '';
     for (const buffer of buffers) key += `${this.#numberOf(buffer)} `;
     let group = this.#groups.get(pipeline)?.get(key);
     if (!group) {
-      group = this.#device.createBindGroup({
-        layout: pipeline.layout,
-        entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
-      });
+      const made = this.#make(pipeline, buffers);
+      onVerdict(made.verdict);
+      group = made.value;
       this.#keep(pipeline, key, group);
     }
     return group;
+  }
+
+  #make({ source, layout }: Pipeline, buffers: readonly GPUBuffer[]) {
+    const refused = (message: string) =>
+      new GpuValidationError(
+        `${source.name}: WebGPU refused its buffers ${buffers.map(({ label }) => `"${label}"`).join(', ')}: ${message}`,
+      );
+    return guarded(this.#device, { validation: refused }, () =>
+      this.#device.createBindGroup({
+        label: source.name,
+        layout,
+        entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+      }),
+    );
   }
 
   #keep(pipeline: Pipeline, key: string, group: GPUBindGroup): void {

@@ -35,7 +35,20 @@ export class ShaderError extends NoticeError {
   }
 }
 
-/** A command that WebGPU's validation refused: a defect of the caller, reported at the next read. */
+/**
+ * What the compiler says is wrong with a WGSL text, with the lines it speaks of.
+ *
+ * @param before lines of the text that stand before those that the reader knows
+ */
+export function compilerMessages({ messages }: GPUCompilationInfo, text: string, before = 0): string {
+  const lines = text.split('\n');
+  return messages
+    .filter(({ type }) => type === 'error')
+    .map(({ message, lineNum }) => `line ${lineNum - before}: ${message}\n  ${lines[lineNum - 1] ?? ''}`)
+    .join('\n');
+}
+
+/** A command that WebGPU's validation refused: a defect of the caller. */
 export class GpuValidationError extends NoticeError {
   constructor(message: string) {
     super('validation', message);

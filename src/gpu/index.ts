@@ -1,17 +1,19 @@
 export type { AdapterIdentity, Capabilities, DeviceLimits, Feature, TuningTable } from './capabilities.ts';
 export { identify } from './capabilities.ts';
+export type { WorkEstimate } from './counted-work.ts';
 export {
+  compilerMessages,
   DeviceLostError,
   GpuValidationError,
   NoAdapterError,
   OutOfMemoryError,
   ShaderError,
 } from './errors.ts';
-export type { WorkEstimate } from './estimate.ts';
-export { Gpu, type GpuOptions } from './gpu.ts';
+export { Gpu, type GpuOptions, type GpuStatistics } from './gpu.ts';
 export type { ParamLayout, ParamValues } from './params.ts';
 export type { KernelSource } from './pipeline.ts';
 export type { PoolStatistics } from './pool.ts';
 export { inSyntax, type MatrixSyntax, type SubgroupMatrix } from './subgroup-matrix.ts';
 export { columnsOf, isContiguous, rowsOf, shapeOf, type Tensor } from './tensor.ts';
 export type { KernelTime } from './timing.ts';
+export { Work } from './work.ts';

@@ -1,4 +1,5 @@
-import { ShaderError } from './errors.ts';
+import { compilerMessages, ShaderError } from './errors.ts';
+import { guarded, type Verdict } from './faults.ts';
 import { MAX_PARAM_BYTES, type ParamLayout } from './params.ts';
 
 /** One kernel: WGSL text with what the host has to know of it. */
@@ -24,6 +25,8 @@ export interface Pipeline<L extends ParamLayout = ParamLayout> {
   readonly source: KernelSource<L>;
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
+  /** A ShaderError if it did not compile. Every work that uses the kernel watches it; gone once all is known to be well. */
+  verdict: Verdict | undefined;
 }
 
 const COMPUTE = 4; // GPUShaderStage.COMPUTE
@@ -42,7 +45,12 @@ export class PipelineCache {
     this.#paramsLayout = paramsLayout;
   }
 
-  /** Compiles a kernel, or returns it from the cache. The key is the whole text with its constants. */
+  /**
+   * Compiles a kernel, or returns it from the cache. The key is the whole text with its constants.
+   *
+   * The pipeline is there at once and may turn out not to compile. To have kernels compiled before they are recorded,
+   * and beside each other, would go here: `createComputePipelineAsync` for a list of sources, into the same cache.
+   */
   get<L extends ParamLayout>(source: KernelSource<L>): Pipeline<L> {
     const known = this.#bySource.get(source);
     if (known) return known as unknown as Pipeline<L>;
@@ -64,27 +72,43 @@ export class PipelineCache {
       );
     }
     const device = this.#device;
-    const module = device.createShaderModule({ label: source.name, code: this.text(source) });
-    const layout = device.createBindGroupLayout({
-      label: source.name,
-      entries: source.bindings.map((access, binding) => ({
-        binding,
-        visibility: COMPUTE,
-        buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
-      })),
+    const text = this.text(source);
+    const refused = async (message: string) => {
+      const lines = compilerMessages(await made.value.module.getCompilationInfo(), text);
+      return new ShaderError(`the kernel ${source.name} does not compile\n${lines || message}`);
+    };
+    const made = guarded(device, { validation: refused, internal: refused }, () => {
+      const module = device.createShaderModule({ label: source.name, code: text });
+      const layout = device.createBindGroupLayout({
+        label: source.name,
+        entries: source.bindings.map((access, binding) => ({
+          binding,
+          visibility: COMPUTE,
+          buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
+        })),
+      });
+      const pipeline = device.createComputePipeline({
+        label: source.name,
+        layout: this.#layout(layout, bytes),
+        compute: { module, entryPoint: 'main', constants: source.constants ?? {} },
+      });
+      return { module, layout, pipeline };
     });
-    const pipelineLayout = this.#immediates
-      ? device.createPipelineLayout({
-          bindGroupLayouts: [layout],
-          immediateSize: Math.ceil(bytes / 16) * 16,
+    const { layout, pipeline } = made.value;
+    const compiled: Pipeline = { source, pipeline, layout, verdict: made.verdict };
+    void made.verdict.then((error) => {
+      if (!error) compiled.verdict = undefined;
+    });
+    return compiled;
+  }
+
+  #layout(buffers: GPUBindGroupLayout, paramBytes: number): GPUPipelineLayout {
+    return this.#immediates
+      ? this.#device.createPipelineLayout({
+          bindGroupLayouts: [buffers],
+          immediateSize: Math.ceil(paramBytes / 16) * 16,
         } as GPUPipelineLayoutDescriptor)
-      : device.createPipelineLayout({ bindGroupLayouts: [layout, this.#paramsLayout] });
-    const pipeline = device.createComputePipeline({
-      label: source.name,
-      layout: pipelineLayout,
-      compute: { module, entryPoint: 'main', constants: source.constants ?? {} },
-    });
-    return { source, pipeline, layout };
+      : this.#device.createPipelineLayout({ bindGroupLayouts: [buffers, this.#paramsLayout] });
   }
 
   /** The WGSL that is compiled: extensions, the kernel's text, and the declaration of `params`. */

@@ -16,17 +16,12 @@ interface Span {
 
 /** Buffers that the host can map. */
 export class StagingBuffers {
-  readonly #create: (size: number, usage: number, label: string) => GPUBuffer;
   #spare: GPUBuffer | undefined;
 
-  constructor(create: (size: number, usage: number, label: string) => GPUBuffer) {
-    this.#create = create;
-  }
-
   /** A buffer of at least `bytes` bytes, not mapped. */
-  take(bytes: number): GPUBuffer {
+  take(bytes: number, create: (size: number, usage: number, label: string) => GPUBuffer): GPUBuffer {
     const spare = this.#spare;
-    if (!spare || bytes > KEPT_BYTES) return this.#create(Math.max(bytes, KEPT_BYTES), USAGE, 'readback');
+    if (!spare || bytes > KEPT_BYTES) return create(Math.max(bytes, KEPT_BYTES), USAGE, 'readback');
     this.#spare = undefined;
     return spare;
   }

@@ -1,9 +1,10 @@
-// Work is recorded into one command encoder and submitted in large portions. Consecutive dispatches share a
+// A work is recorded into one command encoder and submitted in large portions. Consecutive dispatches share a
 // compute pass; WebGPU orders them as written.
 
-import { BindGroupCache } from './bind-groups.ts';
+import type { BindGroupCache } from './bind-groups.ts';
 import type { Capabilities } from './capabilities.ts';
-import { ShaderError } from './errors.ts';
+import { GpuValidationError, OutOfMemoryError, ShaderError } from './errors.ts';
+import { guarded, type Refusals, type Verdict } from './faults.ts';
 import { MAX_PARAM_BYTES, type ParamLayout, type ParamValues, packParams } from './params.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { DispatchTimer } from './timing.ts';
@@ -15,43 +16,44 @@ const MAX_FLOPS_PER_SUBMIT = 2e10;
 /** Bytes between two kernels' parameters in the uniform buffer: the largest alignment WebGPU can ask for. */
 const PARAM_STRIDE = 256;
 
-export interface RecorderStatistics {
-  readonly dispatches: number;
-  readonly submissions: number;
+const refused = (message: string) => new GpuValidationError(`WebGPU refused recorded work: ${message}`);
+const REFUSALS: Refusals = {
+  validation: refused,
+  internal: refused,
+  'out-of-memory': (message) => new OutOfMemoryError(0, `the device ran out of memory: ${message}`),
+};
+
+/** What all recordings of a device have in common. */
+export interface Recording {
+  readonly device: GPUDevice;
+  readonly limits: Capabilities['limits'];
+  readonly bindGroups: BindGroupCache;
+  /** Absent on devices with immediates. */
+  readonly params: ParamBuffer | undefined;
+}
+
+export interface RecorderEvents {
+  /** Told what the device makes of what was recorded. */
+  readonly onVerdict: (verdict: Verdict) => void;
+  /** Told of every submission, and of the dispatches and floating-point operations in it. */
+  readonly onSubmit: (dispatches: number, flops: number) => void;
 }
 
 export class Recorder {
-  readonly #device: GPUDevice;
-  readonly #limits: Capabilities['limits'];
-  readonly #params: ParamBuffer | undefined;
-  readonly #bindGroups: BindGroupCache;
-  readonly #afterSubmit: (flops: number) => void;
+  readonly #recording: Recording;
+  readonly #events: RecorderEvents;
+  readonly #params: ParamWords | undefined;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
   #pending = 0;
   #pendingFlops = 0;
-  #dispatches = 0;
-  #submissions = 0;
   /** Set while a profile is taken: every dispatch then has a pass of its own. */
   timer: DispatchTimer | undefined;
 
-  /**
-   * @param paramsLayout absent on devices with immediates
-   * @param afterSubmit told the floating-point operations of the submission
-   */
-  constructor(
-    device: GPUDevice,
-    limits: Capabilities['limits'],
-    paramsLayout: GPUBindGroupLayout | undefined,
-    afterSubmit: (flops: number) => void,
-  ) {
-    this.#device = device;
-    this.#limits = limits;
-    this.#bindGroups = new BindGroupCache(device);
-    this.#params = paramsLayout
-      ? new ParamBuffer(device, paramsLayout, MAX_DISPATCHES_PER_SUBMIT)
-      : undefined;
-    this.#afterSubmit = afterSubmit;
+  constructor(recording: Recording, events: RecorderEvents) {
+    this.#recording = recording;
+    this.#events = events;
+    this.#params = recording.params && new ParamWords(recording.params);
   }
 
   /** Records one kernel over `groups` workgroups. A grid with a zero is skipped. */
@@ -63,7 +65,7 @@ export class Recorder {
     flops: number,
   ): void {
     if (groups.some((count) => count === 0)) return;
-    const limit = this.#limits.maxComputeWorkgroupsPerDimension;
+    const limit = this.#recording.limits.maxComputeWorkgroupsPerDimension;
     if (groups.some((count) => count > limit)) {
       throw new ShaderError(
         `${pipeline.source.name}: grid ${groups.join(' × ')} exceeds maxComputeWorkgroupsPerDimension (${limit})`,
@@ -71,7 +73,8 @@ export class Recorder {
     }
     const pass = this.#computePass(pipeline.source.name);
     pass.setPipeline(pipeline.pipeline);
-    pass.setBindGroup(0, this.#bindGroups.get(pipeline as unknown as Pipeline, buffers));
+    const { bindGroups } = this.#recording;
+    pass.setBindGroup(0, bindGroups.get(pipeline as unknown as Pipeline, buffers, this.#events.onVerdict));
     if (Object.keys(pipeline.source.params).length > 0) {
       const words = packParams(pipeline.source.params, params);
       if (this.#params) this.#params.bind(pass, words);
@@ -79,7 +82,6 @@ export class Recorder {
     }
     pass.dispatchWorkgroups(...groups);
     if (this.timer) this.#endPass();
-    this.#dispatches++;
     this.#pending++;
     this.#pendingFlops += flops;
     if (this.#pending >= MAX_DISPATCHES_PER_SUBMIT || this.#pendingFlops >= MAX_FLOPS_PER_SUBMIT)
@@ -101,24 +103,29 @@ export class Recorder {
   /** Submits what has been recorded. */
   submit(): void {
     this.#endPass();
-    this.timer?.resolve(this.#commandEncoder());
-    if (this.#encoder) {
+    const encoder = this.#encoder;
+    if (encoder) {
+      const { device } = this.#recording;
+      this.timer?.resolve(encoder);
       this.#params?.upload();
-      this.#device.queue.submit([this.#encoder.finish()]);
-      this.#encoder = undefined;
-      this.#pending = 0;
-      this.#submissions++;
+      const { verdict } = guarded(device, REFUSALS, () => device.queue.submit([encoder.finish()]));
+      this.#events.onVerdict(verdict);
+      this.#events.onSubmit(this.#pending, this.#pendingFlops);
     }
-    this.#afterSubmit(this.#pendingFlops);
+    this.abandon();
+  }
+
+  /** Forgets what has been recorded. */
+  abandon(): void {
+    this.#endPass();
+    this.#params?.clear();
+    this.#encoder = undefined;
+    this.#pending = 0;
     this.#pendingFlops = 0;
   }
 
-  get statistics(): RecorderStatistics {
-    return { dispatches: this.#dispatches, submissions: this.#submissions };
-  }
-
   #commandEncoder(): GPUCommandEncoder {
-    this.#encoder ??= this.#device.createCommandEncoder();
+    this.#encoder ??= this.#recording.device.createCommandEncoder();
     return this.#encoder;
   }
 
@@ -138,35 +145,49 @@ export class Recorder {
 /** `setImmediates` is not yet in @webgpu/types. */
 type ImmediatePass = GPUComputePassEncoder & { setImmediates(offset: number, data: Uint32Array): void };
 
-/** Parameters of one submission's kernels in one uniform buffer, bound with dynamic offsets. */
-class ParamBuffer {
+/** A uniform buffer for the parameters of one submission's kernels, bound with dynamic offsets. */
+export class ParamBuffer {
   readonly #device: GPUDevice;
   readonly #buffer: GPUBuffer;
-  readonly #group: GPUBindGroup;
-  readonly #staging: Uint32Array<ArrayBuffer>;
-  #count = 0;
+  readonly group: GPUBindGroup;
 
-  constructor(device: GPUDevice, layout: GPUBindGroupLayout, capacity: number) {
-    const size = capacity * PARAM_STRIDE;
+  constructor(device: GPUDevice, layout: GPUBindGroupLayout) {
     this.#device = device;
-    this.#staging = new Uint32Array(size / 4);
+    const size = MAX_DISPATCHES_PER_SUBMIT * PARAM_STRIDE;
     this.#buffer = device.createBuffer({ label: 'kernel parameters', size, usage: 0x40 | 0x08 }); // UNIFORM | COPY_DST
-    this.#group = device.createBindGroup({
+    this.group = device.createBindGroup({
       layout,
       entries: [{ binding: 0, resource: { buffer: this.#buffer, size: MAX_PARAM_BYTES } }],
     });
   }
 
-  bind(pass: GPUComputePassEncoder, words: Uint32Array): void {
-    const offset = this.#count++ * PARAM_STRIDE;
-    this.#staging.set(words, offset / 4);
-    pass.setBindGroup(1, this.#group, [offset]);
+  /** Writes are ordered with submissions, so the buffer can be filled anew before every one. */
+  write(words: Uint32Array<ArrayBuffer>, count: number): void {
+    this.#device.queue.writeBuffer(this.#buffer, 0, words, 0, count);
+  }
+}
+
+/** The parameters of the kernels that are recorded, until they are submitted. */
+class ParamWords {
+  readonly #buffer: ParamBuffer;
+  readonly #words = new Uint32Array((MAX_DISPATCHES_PER_SUBMIT * PARAM_STRIDE) / 4);
+  #count = 0;
+
+  constructor(buffer: ParamBuffer) {
+    this.#buffer = buffer;
   }
 
-  /** Writes are ordered with submissions, so the buffer can be refilled at once. */
+  bind(pass: GPUComputePassEncoder, words: Uint32Array): void {
+    const offset = this.#count++ * PARAM_STRIDE;
+    this.#words.set(words, offset / 4);
+    pass.setBindGroup(1, this.#buffer.group, [offset]);
+  }
+
   upload(): void {
-    if (this.#count > 0)
-      this.#device.queue.writeBuffer(this.#buffer, 0, this.#staging, 0, (this.#count * PARAM_STRIDE) / 4);
+    if (this.#count > 0) this.#buffer.write(this.#words, (this.#count * PARAM_STRIDE) / 4);
+  }
+
+  clear(): void {
     this.#count = 0;
   }
 }

@@ -35,23 +35,30 @@ export class DispatchTimer {
       encoder.resolveQuerySet(this.#queries, 0, 2 * this.#labels.length, this.#resolved, 0);
   }
 
-  /** Reads the stamps of submitted work and frees the queries. */
-  async finish(): Promise<KernelTime[]> {
+  /** Reads the stamps of submitted work. */
+  async read(): Promise<KernelTime[]> {
     const bytes = 16 * this.#labels.length;
     if (bytes === 0) return [];
     const staging = this.#device.createBuffer({ size: bytes, usage: 0x01 | 0x08 }); // MAP_READ | COPY_DST
-    const encoder = this.#device.createCommandEncoder();
-    encoder.copyBufferToBuffer(this.#resolved, 0, staging, 0, bytes);
-    this.#device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(1);
-    const stamps = new BigUint64Array(staging.getMappedRange().slice(0));
-    staging.destroy();
+    try {
+      const encoder = this.#device.createCommandEncoder();
+      encoder.copyBufferToBuffer(this.#resolved, 0, staging, 0, bytes);
+      this.#device.queue.submit([encoder.finish()]);
+      await staging.mapAsync(1);
+      const stamps = new BigUint64Array(staging.getMappedRange().slice(0));
+      return this.#labels.map((kernel, i) => ({
+        kernel,
+        milliseconds: elapsed(stamps[2 * i]!, stamps[2 * i + 1]!),
+      }));
+    } finally {
+      staging.destroy();
+    }
+  }
+
+  /** Frees the queries. What writes to them must have been submitted, or never be. */
+  destroy(): void {
     this.#resolved.destroy();
     this.#queries.destroy();
-    return this.#labels.map((kernel, i) => ({
-      kernel,
-      milliseconds: elapsed(stamps[2 * i]!, stamps[2 * i + 1]!),
-    }));
   }
 }
 

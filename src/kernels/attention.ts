@@ -2,7 +2,7 @@
 // and patterns in between are what an interpretability tool wants to read and edit.
 
 import { checkShape } from '../errors.ts';
-import { type Gpu, type KernelSource, shapeOf, type Tensor } from '../gpu/index.ts';
+import { type KernelSource, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
 import type { AttentionChunk, AttentionPlan } from './attention-plan.ts';
 import { deviceClass } from './device-class.ts';
 import { assemble, once, reductionFor } from './source.ts';
@@ -23,17 +23,17 @@ export interface AttentionTables {
   readonly keys: GPUBuffer;
 }
 
-export function uploadPlan(gpu: Gpu, plan: AttentionPlan): AttentionTables {
+export function uploadPlan(w: Work, plan: AttentionPlan): AttentionTables {
   return {
     plan,
-    entries: gpu.uploadWords(plan.entries, 'attention entries'),
-    tiles: gpu.uploadWords(plan.tiles, 'attention tiles'),
-    keys: gpu.uploadWords(plan.keys, 'attention keys'),
+    entries: w.uploadWords(plan.entries, 'attention entries'),
+    tiles: w.uploadWords(plan.tiles, 'attention tiles'),
+    keys: w.uploadWords(plan.keys, 'attention keys'),
   };
 }
 
-export function releasePlan(gpu: Gpu, tables: AttentionTables): void {
-  for (const buffer of [tables.entries, tables.tiles, tables.keys]) gpu.pool.release(buffer);
+export function releasePlan(w: Work, tables: AttentionTables): void {
+  for (const buffer of [tables.entries, tables.tiles, tables.keys]) w.release(buffer);
 }
 
 const SCORES = {
@@ -54,9 +54,9 @@ const SCORES = {
 const MINUS_INFINITY_BITS = 0xff800000;
 
 /** Lanes of the attention kernels on a device, and whether they exchange values. */
-function lanes(gpu: Gpu): { SG: number; SUBGROUPS: number; enable: readonly string[] } {
-  return deviceClass(gpu.capabilities).startsWith('software-')
-    ? { SG: gpu.capabilities.subgroupSize, SUBGROUPS: 1, enable: ['subgroups'] }
+function lanes(w: Work): { SG: number; SUBGROUPS: number; enable: readonly string[] } {
+  return deviceClass(w.capabilities).startsWith('software-')
+    ? { SG: w.capabilities.subgroupSize, SUBGROUPS: 1, enable: ['subgroups'] }
     : { SG: 32, SUBGROUPS: 0, enable: [] };
 }
 
@@ -67,13 +67,13 @@ export type ScoresKernel = 'attention_scores' | 'attention_scores_tile';
 const TILE = { SG: 64, QUADS: 8 };
 
 function scoresKernel(
-  gpu: Gpu,
+  w: Work,
   kernel: ScoresKernel,
   tileRows: number,
   headSize: number,
   vec4: boolean,
 ): { source: KernelSource<typeof SCORES>; keys: number } {
-  const { SG, SUBGROUPS, enable } = lanes(gpu);
+  const { SG, SUBGROUPS, enable } = lanes(w);
   const step = SUBGROUPS ? SG : 4;
   const columns = SUBGROUPS ? 4 : 1;
   const tail = headSize % step !== 0;
@@ -112,21 +112,21 @@ function aligned(tensor: Tensor, headSize: number): boolean {
  * @returns [entries, heads · pitch]
  */
 export function attentionScores(
-  gpu: Gpu,
+  w: Work,
   q: Tensor,
   k: Tensor,
   { heads, keyHeads, headSize }: AttentionShape,
   tables: AttentionTables,
   chunk: AttentionChunk,
-  kernel: ScoresKernel = gpu.capabilities.software ? 'attention_scores' : 'attention_scores_tile',
+  kernel: ScoresKernel = w.capabilities.software ? 'attention_scores' : 'attention_scores_tile',
 ): Tensor {
   checkHeads('queries', q, heads, headSize);
   checkHeads('keys', k, keyHeads, headSize);
   checkShape(heads % keyHeads === 0, () => `attention: ${heads} heads cannot share ${keyHeads} key heads`);
   const { tileRows, pitch } = tables.plan;
-  const { source, keys } = scoresKernel(gpu, kernel, tileRows, headSize, aligned(k, headSize));
-  const scores = gpu.empty(chunk.entries, heads * pitch, 'attention scores');
-  gpu.dispatch(
+  const { source, keys } = scoresKernel(w, kernel, tileRows, headSize, aligned(k, headSize));
+  const scores = w.empty(chunk.entries, heads * pitch, 'attention scores');
+  w.dispatch(
     source,
     [q.buffer, k.buffer, tables.entries, tables.tiles, tables.keys, scores.buffer],
     {
@@ -153,13 +153,13 @@ const SOFTMAX = { H: 'u32', pitch: 'u32', firstEntry: 'u32' } as const;
 
 /** Turns a chunk's scores into its pattern, in place; the padding of a row becomes 0. */
 export function attentionSoftmax(
-  gpu: Gpu,
+  w: Work,
   scores: Tensor,
   heads: number,
   tables: AttentionTables,
   chunk: AttentionChunk,
 ): void {
-  const { reduction, WG, enable } = reductionFor(gpu.capabilities);
+  const { reduction, WG, enable } = reductionFor(w.capabilities);
   const source = once(
     `attention_softmax ${reduction} ${WG}`,
     (): KernelSource<typeof SOFTMAX> => ({
@@ -170,7 +170,7 @@ export function attentionSoftmax(
       enable,
     }),
   );
-  gpu.dispatch(
+  w.dispatch(
     source,
     [tables.entries, scores.buffer],
     { H: heads, pitch: tables.plan.pitch, firstEntry: chunk.firstEntry },
@@ -200,7 +200,7 @@ function checkHeads(what: string, tensor: Tensor, heads: number, headSize: numbe
 
 /** pattern · V for one chunk, written into the rows of `z` [*, heads · d_head] that its entries name. */
 export function attentionValues(
-  gpu: Gpu,
+  w: Work,
   pattern: Tensor,
   v: Tensor,
   z: Tensor,
@@ -210,7 +210,7 @@ export function attentionValues(
 ): void {
   checkHeads('values', v, keyHeads, headSize);
   checkHeads('results', z, heads, headSize);
-  const { SG, SUBGROUPS, enable } = lanes(gpu);
+  const { SG, SUBGROUPS, enable } = lanes(w);
   const vec4 = Number(aligned(v, headSize));
   const { tileRows, pitch } = tables.plan;
   const name = `attention_values ${tileRows}x${SG}${SUBGROUPS ? ' subgroups' : ''}${vec4 ? ' vec4' : ''}`;
@@ -226,7 +226,7 @@ export function attentionValues(
       enable,
     }),
   );
-  gpu.dispatch(
+  w.dispatch(
     source,
     [pattern.buffer, v.buffer, tables.entries, tables.tiles, tables.keys, z.buffer],
     {

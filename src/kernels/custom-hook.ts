@@ -1,4 +1,4 @@
-import type { Gpu, KernelSource, Tensor } from '../gpu/index.ts';
+import type { KernelSource, Tensor, Work } from '../gpu/index.ts';
 import { ELEMENT_THREADS, gridOf } from './grid.ts';
 import { assemble, once } from './source.ts';
 
@@ -25,7 +25,7 @@ export interface HookRow {
  * @param size features of a head
  * @throws ShaderError with the compiler's message if the text does not compile
  */
-export function customHook(gpu: Gpu, x: Tensor, size: number, rows: readonly HookRow[], body: string): void {
+export function customHook(w: Work, x: Tensor, size: number, rows: readonly HookRow[], body: string): void {
   const source = once(
     `custom hook ${body}`,
     (): KernelSource<typeof PARAMS> => ({
@@ -37,16 +37,16 @@ export function customHook(gpu: Gpu, x: Tensor, size: number, rows: readonly Hoo
       params: PARAMS,
     }),
   );
-  const table = gpu.uploadWords(
+  const table = w.uploadWords(
     Uint32Array.from(rows.flatMap(({ row, batch, position }) => [row, batch, position, 0])),
     'rows of a hook',
   );
-  const { groups, gridX } = gridOf(gpu, rows.length);
-  gpu.dispatch(
+  const { groups, gridX } = gridOf(w, rows.length);
+  w.dispatch(
     source,
     [x.buffer, table],
     { R: rows.length, columns: x.columns, size, offset: x.offset, stride: x.stride, gridX },
     groups,
   );
-  gpu.pool.release(table);
+  w.release(table);
 }

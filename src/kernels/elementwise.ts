@@ -1,7 +1,7 @@
-// Kernels that treat every value or every row alike: activations, sums, norms, row copies, rotary embedding, casts.
+// Kernels that treat every value or every row alike: activations, sums, norms, row copies, rotary embedding.
 
 import { checkShape } from '../errors.ts';
-import { type Gpu, isContiguous, type KernelSource, shapeOf, type Tensor } from '../gpu/index.ts';
+import { isContiguous, type KernelSource, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
 import { ELEMENT_THREADS, elementGrid, gridOf } from './grid.ts';
 import { type Activation, assemble, once, reductionFor } from './source.ts';
 import type { Vector } from './weight.ts';
@@ -10,7 +10,7 @@ const WG = ELEMENT_THREADS;
 const ELEMENTS = { count: 'u32', threads: 'u32' } as const;
 
 /** act(x), or act(x) · gate: an MLP's activation apart from its product. Shapes equal and contiguous. */
-export function activate(gpu: Gpu, x: Tensor, activation: Activation, gate?: Tensor): Tensor {
+export function activate(w: Work, x: Tensor, activation: Activation, gate?: Tensor): Tensor {
   checkContiguous('activation', x, ...(gate ? [gate] : []));
   const name = `activation ${activation}${gate ? ' gated' : ''}`;
   const source = once(
@@ -22,15 +22,15 @@ export function activate(gpu: Gpu, x: Tensor, activation: Activation, gate?: Ten
       params: ELEMENTS,
     }),
   );
-  const out = gpu.empty(x.rows, x.columns, 'activation');
+  const out = w.empty(x.rows, x.columns, 'activation');
   const count = x.rows * x.columns;
-  const { groups, threads } = elementGrid(gpu, count);
-  gpu.dispatch(source, [x.buffer, out.buffer, ...(gate ? [gate.buffer] : [])], { count, threads }, groups);
+  const { groups, threads } = elementGrid(w, count);
+  w.dispatch(source, [x.buffer, out.buffer, ...(gate ? [gate.buffer] : [])], { count, threads }, groups);
   return out;
 }
 
 /** x + residual, both contiguous [R, C]. */
-export function add(gpu: Gpu, x: Tensor, residual: Tensor): Tensor {
+export function add(w: Work, x: Tensor, residual: Tensor): Tensor {
   checkContiguous('add', x, residual);
   const source = once(
     'add',
@@ -41,10 +41,10 @@ export function add(gpu: Gpu, x: Tensor, residual: Tensor): Tensor {
       params: ELEMENTS,
     }),
   );
-  const out = gpu.empty(x.rows, x.columns, 'sum');
+  const out = w.empty(x.rows, x.columns, 'sum');
   const count = x.rows * x.columns;
-  const { groups, threads } = elementGrid(gpu, count);
-  gpu.dispatch(source, [x.buffer, residual.buffer, out.buffer], { count, threads }, groups);
+  const { groups, threads } = elementGrid(w, count);
+  w.dispatch(source, [x.buffer, residual.buffer, out.buffer], { count, threads }, groups);
   return out;
 }
 
@@ -58,12 +58,12 @@ export interface NormWeights {
 }
 
 /** torch.nn.LayerNorm over the last dimension, or LlamaRMSNorm where there is no shift. x contiguous [R, C]. */
-export function normalize(gpu: Gpu, x: Tensor, { scale, shift, eps }: NormWeights): Tensor {
+export function normalize(w: Work, x: Tensor, { scale, shift, eps }: NormWeights): Tensor {
   checkContiguous('norm', x);
   for (const { name, length } of shift ? [scale, shift] : [scale])
     checkShape(length === x.columns, () => `norm: ${name} has ${length} values, input ${shapeOf(x)}`);
   const name = `${shift ? 'layer' : 'rms'}_norm`;
-  const { reduction, WG: threads, enable } = reductionFor(gpu.capabilities);
+  const { reduction, WG: threads, enable } = reductionFor(w.capabilities);
   const source = once(
     `${name} ${reduction} ${threads}`,
     (): KernelSource<typeof NORM> => ({
@@ -74,9 +74,9 @@ export function normalize(gpu: Gpu, x: Tensor, { scale, shift, eps }: NormWeight
       enable,
     }),
   );
-  const out = gpu.empty(x.rows, x.columns, 'normalized');
-  const { groups, gridX } = gridOf(gpu, x.rows);
-  gpu.dispatch(
+  const out = w.empty(x.rows, x.columns, 'normalized');
+  const { groups, gridX } = gridOf(w, x.rows);
+  w.dispatch(
     source,
     [x.buffer, scale.buffer, out.buffer, ...(shift ? [shift.buffer] : [])],
     { R: x.rows, C: x.columns, gridX, eps },
@@ -96,7 +96,7 @@ const GATHER = {
 } as const;
 
 /** Copies rows `index` of x into the rows of `out`, in order. `out` is [index.length, C] in another buffer than x. */
-export function gatherRows(gpu: Gpu, x: Tensor, index: Uint32Array, out: Tensor): Tensor {
+export function gatherRows(w: Work, x: Tensor, index: Uint32Array, out: Tensor): Tensor {
   checkShape(
     out.rows === index.length && out.columns === x.columns,
     () => `gathering ${index.length} rows of ${shapeOf(x)} into ${shapeOf(out)}`,
@@ -113,9 +113,9 @@ export function gatherRows(gpu: Gpu, x: Tensor, index: Uint32Array, out: Tensor)
       params: GATHER,
     }),
   );
-  const rows = gpu.uploadWords(index, 'row index');
-  const { groups, gridX } = gridOf(gpu, index.length);
-  gpu.dispatch(
+  const rows = w.uploadWords(index, 'row index');
+  const { groups, gridX } = gridOf(w, index.length);
+  w.dispatch(
     source,
     [x.buffer, rows, out.buffer],
     {
@@ -129,14 +129,14 @@ export function gatherRows(gpu: Gpu, x: Tensor, index: Uint32Array, out: Tensor)
     },
     groups,
   );
-  gpu.pool.release(rows);
+  w.release(rows);
   return out;
 }
 
 const MEAN = { R: 'u32', C: 'u32', offset: 'u32', stride: 'u32', gridX: 'u32' } as const;
 
 /** The mean of each group of rows of x: [groups, C]. */
-export function meanRows(gpu: Gpu, x: Tensor, groups: readonly (readonly number[])[]): Tensor {
+export function meanRows(w: Work, x: Tensor, groups: readonly (readonly number[])[]): Tensor {
   const beyond = groups.flat().find((row) => !(row >= 0 && row < x.rows));
   checkShape(beyond === undefined, () => `mean over row ${beyond} of ${shapeOf(x)}`);
   const empty = groups.findIndex((rows) => rows.length === 0);
@@ -150,24 +150,24 @@ export function meanRows(gpu: Gpu, x: Tensor, groups: readonly (readonly number[
       params: MEAN,
     }),
   );
-  const out = gpu.empty(groups.length, x.columns, 'mean of rows');
+  const out = w.empty(groups.length, x.columns, 'mean of rows');
   let first = 0;
   const spans = groups.flatMap((rows) => {
     const span = [first, rows.length];
     first += rows.length;
     return span;
   });
-  const table = gpu.uploadWords(Uint32Array.from(spans), 'groups');
-  const rows = gpu.uploadWords(Uint32Array.from(groups.flat()), 'rows of groups');
-  const grid = gridOf(gpu, groups.length);
-  gpu.dispatch(
+  const table = w.uploadWords(Uint32Array.from(spans), 'groups');
+  const rows = w.uploadWords(Uint32Array.from(groups.flat()), 'rows of groups');
+  const grid = gridOf(w, groups.length);
+  w.dispatch(
     source,
     [x.buffer, table, rows, out.buffer],
     { R: groups.length, C: x.columns, offset: x.offset, stride: x.stride, gridX: grid.gridX },
     grid.groups,
   );
-  gpu.pool.release(table);
-  gpu.pool.release(rows);
+  w.release(table);
+  w.release(rows);
   return out;
 }
 
@@ -187,7 +187,7 @@ const ROTARY = {
  * @param positions [R] u32
  * @param table [positions, d_head / 2] of (cos, sin), see {@link rotaryTable}
  */
-export function rotate(gpu: Gpu, x: Tensor, heads: number, positions: GPUBuffer, table: GPUBuffer): void {
+export function rotate(w: Work, x: Tensor, heads: number, positions: GPUBuffer, table: GPUBuffer): void {
   checkShape(x.columns % (2 * heads) === 0, () => `rotary: ${shapeOf(x)} is not ${heads} heads of even size`);
   const source = once(
     'rotary',
@@ -200,8 +200,8 @@ export function rotate(gpu: Gpu, x: Tensor, heads: number, positions: GPUBuffer,
   );
   const half = x.columns / heads / 2;
   const count = x.rows * heads * half;
-  const { groups, threads } = elementGrid(gpu, count);
-  gpu.dispatch(
+  const { groups, threads } = elementGrid(w, count);
+  w.dispatch(
     source,
     [x.buffer, positions, table],
     { count, threads, H: heads, half, offset: x.offset, stride: x.stride },
@@ -223,36 +223,6 @@ export function rotaryTable(positions: number, headSize: number, theta: number):
     }
   }
   return table;
-}
-
-/** Packs an even number of f32 values into f16 or bf16, two to a 4-byte word. The result's columns count words. */
-export function castDown(gpu: Gpu, x: Tensor, type: 'f16' | 'bf16'): Tensor {
-  checkContiguous('cast', x);
-  checkShape(x.columns % 2 === 0, () => `cast to ${type} needs an even number of columns, not ${x.columns}`);
-  return cast(gpu, x, gpu.empty(x.rows, x.columns / 2, type), type, false);
-}
-
-/** The inverse of {@link castDown}. */
-export function castUp(gpu: Gpu, x: Tensor, type: 'f16' | 'bf16'): Tensor {
-  checkContiguous('cast', x);
-  return cast(gpu, x, gpu.empty(x.rows, x.columns * 2, 'f32'), type, true);
-}
-
-function cast(gpu: Gpu, x: Tensor, out: Tensor, type: 'f16' | 'bf16', up: boolean): Tensor {
-  const name = `cast ${up ? 'from' : 'to'} ${type}`;
-  const source = once(
-    name,
-    (): KernelSource<typeof ELEMENTS> => ({
-      name,
-      code: assemble('cast', { constants: { WG, TO_F32: Number(up), BF16: Number(type === 'bf16') } }),
-      bindings: ['read', 'read_write'],
-      params: ELEMENTS,
-    }),
-  );
-  const count = (x.rows * x.columns) / (up ? 1 : 2);
-  const { groups, threads } = elementGrid(gpu, count);
-  gpu.dispatch(source, [x.buffer, out.buffer], { count, threads }, groups);
-  return out;
 }
 
 function checkContiguous(kernel: string, ...tensors: readonly Tensor[]): void {

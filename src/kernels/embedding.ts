@@ -1,7 +1,7 @@
 // From token ids and pixel values to the first rows of a residual stream.
 
 import { checkShape } from '../errors.ts';
-import { type Gpu, isContiguous, type KernelSource, shapeOf, type Tensor } from '../gpu/index.ts';
+import { isContiguous, type KernelSource, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
 import { ELEMENT_THREADS, elementGrid, gridOf } from './grid.ts';
 import { assemble, once } from './source.ts';
 import type { Vector, Weight } from './weight.ts';
@@ -17,7 +17,7 @@ const TOKENS = { R: 'u32', C: 'u32', stride: 'u32', tFirst: 'u32', tRows: 'u32',
  * @throws ShapeError if an id or a place is beyond its table
  */
 export function embedTokens(
-  gpu: Gpu,
+  w: Work,
   ids: readonly number[],
   tokens: Weight,
   places?: readonly number[],
@@ -54,14 +54,11 @@ export function embedTokens(
       params: TOKENS,
     }),
   );
-  const out = gpu.empty(ids.length, tokens.columns, 'token embeddings');
-  const index = gpu.uploadWords(
-    Uint32Array.from(ids.flatMap((id, i) => [id, places?.[i] ?? 0])),
-    'token ids',
-  );
-  const { groups, gridX } = gridOf(gpu, ids.length);
+  const out = w.empty(ids.length, tokens.columns, 'token embeddings');
+  const index = w.uploadWords(Uint32Array.from(ids.flatMap((id, i) => [id, places?.[i] ?? 0])), 'token ids');
+  const { groups, gridX } = gridOf(w, ids.length);
   for (const part of tokens.parts) {
-    gpu.dispatch(
+    w.dispatch(
       source,
       [index, part.buffer, out.buffer, ...(positions?.parts[0] ? [positions.parts[0].buffer] : [])],
       {
@@ -75,7 +72,7 @@ export function embedTokens(
       groups,
     );
   }
-  gpu.pool.release(index);
+  w.release(index);
   return out;
 }
 
@@ -87,7 +84,7 @@ const PATCHES = { count: 'u32', threads: 'u32', H: 'u32', W: 'u32', S: 'u32' } a
  * @param pixels [B, 3 · height · width] normalised pixel values, channels first
  * @returns [B · (height / S) · (width / S), 3 · S · S]
  */
-export function imagePatches(gpu: Gpu, pixels: Tensor, height: number, width: number, patch: number): Tensor {
+export function imagePatches(w: Work, pixels: Tensor, height: number, width: number, patch: number): Tensor {
   checkShape(
     isContiguous(pixels) &&
       pixels.columns === 3 * height * width &&
@@ -104,15 +101,10 @@ export function imagePatches(gpu: Gpu, pixels: Tensor, height: number, width: nu
       params: PATCHES,
     }),
   );
-  const out = gpu.empty(pixels.rows * (height / patch) * (width / patch), 3 * patch * patch, 'image patches');
+  const out = w.empty(pixels.rows * (height / patch) * (width / patch), 3 * patch * patch, 'image patches');
   const count = out.rows * out.columns;
-  const { groups, threads } = elementGrid(gpu, count);
-  gpu.dispatch(
-    source,
-    [pixels.buffer, out.buffer],
-    { count, threads, H: height, W: width, S: patch },
-    groups,
-  );
+  const { groups, threads } = elementGrid(w, count);
+  w.dispatch(source, [pixels.buffer, out.buffer], { count, threads, H: height, W: width, S: patch }, groups);
   return out;
 }
 
@@ -124,7 +116,7 @@ const IMAGE = { R: 'u32', C: 'u32', T: 'u32', stride: 'u32', gridX: 'u32' } as c
  * @param patches [B · (T − 1), C] embedded patches
  * @returns [B · T, C] with T the rows of `positions`
  */
-export function embedImage(gpu: Gpu, patches: Tensor, classToken: Vector, positions: Weight): Tensor {
+export function embedImage(w: Work, patches: Tensor, classToken: Vector, positions: Weight): Tensor {
   const length = positions.rows;
   checkShape(
     isContiguous(patches) &&
@@ -149,9 +141,9 @@ export function embedImage(gpu: Gpu, patches: Tensor, classToken: Vector, positi
     }),
   );
   const rows = (patches.rows / (length - 1)) * length;
-  const out = gpu.empty(rows, patches.columns, 'image embeddings');
-  const { groups, gridX } = gridOf(gpu, rows);
-  gpu.dispatch(
+  const out = w.empty(rows, patches.columns, 'image embeddings');
+  const { groups, gridX } = gridOf(w, rows);
+  w.dispatch(
     source,
     [patches.buffer, classToken.buffer, positions.parts[0]!.buffer, out.buffer],
     { R: rows, C: patches.columns, T: length, stride: positions.stride, gridX },

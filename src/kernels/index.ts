@@ -19,8 +19,6 @@ export { customHook, type HookRow } from './custom-hook.ts';
 export {
   activate,
   add,
-  castDown,
-  castUp,
   gatherRows,
   meanRows,
   type NormWeights,

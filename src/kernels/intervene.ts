@@ -1,5 +1,5 @@
 import { checkShape } from '../errors.ts';
-import { type Gpu, type KernelSource, shapeOf, type Tensor } from '../gpu/index.ts';
+import { type KernelSource, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
 import { ELEMENT_THREADS, gridOf } from './grid.ts';
 import { assemble, once } from './source.ts';
 
@@ -44,7 +44,7 @@ const PARAMS = {
  * @param fired counters (u32); every element written counts one
  */
 export function intervene(
-  gpu: Gpu,
+  w: Work,
   x: Tensor,
   op: InterveneOp,
   edits: readonly Edit[],
@@ -72,9 +72,9 @@ export function intervene(
     words.set([edit.row, edit.firstColumn, edit.columns, edit.source, 0, edit.counter], 8 * i);
     floats[8 * i + 4] = edit.alpha;
   });
-  const table = gpu.uploadWords(words, 'edits');
-  const { groups, gridX } = gridOf(gpu, edits.length);
-  gpu.dispatch(
+  const table = w.uploadWords(words, 'edits');
+  const { groups, gridX } = gridOf(w, edits.length);
+  w.dispatch(
     kernel,
     [x.buffer, table, fired, ...(source ? [source.buffer] : [])],
     {
@@ -88,7 +88,7 @@ export function intervene(
     },
     groups,
   );
-  gpu.pool.release(table);
+  w.release(table);
 }
 
 /** Kernels run without bounds checks, so an edit beside its tensors would read or write foreign memory. */

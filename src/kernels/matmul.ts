@@ -1,5 +1,5 @@
 import { checkShape } from '../errors.ts';
-import { type Gpu, type KernelSource, shapeOf, type Tensor } from '../gpu/index.ts';
+import { type KernelSource, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
 import { matrixBlock, matrixKernel, matrixTile } from './matmul-matrix.ts';
 import { type Epilogue, MATMUL_PARAMS, matmulBindings } from './matmul-operands.ts';
 import { quantizedKernel, quantizedTile } from './matmul-quantized.ts';
@@ -79,9 +79,9 @@ function matmulKernel(
  *   with weights in floats are rounded as matmul_matrix.wgsl says, about as finely as f32.
  * @throws ShapeError
  */
-export function matmul(gpu: Gpu, a: Tensor, weight: LinearWeight, options: MatmulOptions = {}): Tensor {
+export function matmul(w: Work, a: Tensor, weight: LinearWeight, options: MatmulOptions = {}): Tensor {
   const { bias, residual } = options;
-  const out = options.out ?? gpu.empty(a.rows, weight.rows, `${weight.name} · x`);
+  const out = options.out ?? w.empty(a.rows, weight.rows, `${weight.name} · x`);
   checkShape(
     a.columns === weight.columns,
     () => `matmul with ${weight.name} [${weight.rows}, ${weight.columns}]: the input is ${shapeOf(a)}`,
@@ -98,13 +98,13 @@ export function matmul(gpu: Gpu, a: Tensor, weight: LinearWeight, options: Matmu
     !bias || bias.length === weight.rows,
     () => `matmul with ${weight.name}: bias ${bias?.name} has ${bias?.length} values, not ${weight.rows}`,
   );
-  const { source, block, parts } = plan(gpu, a, weight, options);
+  const { source, block, parts } = plan(w, a, weight, options);
   for (const part of parts) {
     const buffers = [a.buffer, part.buffer, out.buffer];
     if (bias) buffers.push(bias.buffer);
     if (residual) buffers.push(residual.buffer);
     if ('scales' in part) buffers.push(part.scales);
-    gpu.dispatch(
+    w.dispatch(
       source,
       buffers,
       {
@@ -136,12 +136,12 @@ interface Plan {
 }
 
 function plan(
-  gpu: Gpu,
+  w: Work,
   a: Tensor,
   weight: LinearWeight,
   { bias, activation = 'none', residual, variant }: MatmulOptions,
 ): Plan {
-  const { capabilities } = gpu;
+  const { capabilities } = w;
   const epilogue = { activation, bias: bias !== undefined, residual: residual !== undefined };
   const tile = variant ? undefined : quantizedTile(capabilities, a.rows, a.columns);
   if (tile && isQuantized(weight))
@@ -170,5 +170,5 @@ function plan(
     vec4,
     tail: a.columns % chosen.threads !== 0,
   });
-  return { source, block: blockOf(chosen), parts: floatParts(gpu, weight) };
+  return { source, block: blockOf(chosen), parts: floatParts(w, weight) };
 }

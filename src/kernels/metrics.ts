@@ -1,7 +1,7 @@
 // From logits to the few numbers that leave the GPU.
 
 import { checkShape } from '../errors.ts';
-import { type Gpu, isContiguous, type KernelSource, shapeOf, type Tensor } from '../gpu/index.ts';
+import { isContiguous, type KernelSource, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
 import { ELEMENT_THREADS, gridOf } from './grid.ts';
 import { assemble, once, reductionFor } from './source.ts';
 
@@ -17,7 +17,7 @@ const LSE = { R: 'u32', V: 'u32', count: 'u32', gridX: 'u32' } as const;
  * @throws ShapeError if an id is not below V, or a row does not exist
  */
 export function logSumExp(
-  gpu: Gpu,
+  w: Work,
   logits: Tensor,
   ids: readonly (readonly number[])[],
   rows: readonly number[] = ids.map((_, row) => row),
@@ -32,7 +32,7 @@ export function logSumExp(
   checkShape(noRow === undefined, () => `log-sum-exp: row ${noRow} of logits ${shapeOf(logits)}`);
   const beyond = ids.flat().find((id) => !(id >= 0 && id < logits.columns));
   checkShape(beyond === undefined, () => `token id ${beyond} is outside the vocabulary of ${logits.columns}`);
-  const { reduction, WG, enable } = reductionFor(gpu.capabilities);
+  const { reduction, WG, enable } = reductionFor(w.capabilities);
   const source = once(
     `log_sum_exp ${reduction} ${WG}`,
     (): KernelSource<typeof LSE> => ({
@@ -43,19 +43,19 @@ export function logSumExp(
       enable,
     }),
   );
-  const out = gpu.empty(ids.length, 1 + count, 'log-sum-exp and logits');
-  const table = gpu.uploadWords(
+  const out = w.empty(ids.length, 1 + count, 'log-sum-exp and logits');
+  const table = w.uploadWords(
     Uint32Array.from(ids.flatMap((tokens, i) => [rows[i] as number, ...tokens])),
     'answer ids',
   );
-  const { groups, gridX } = gridOf(gpu, ids.length);
-  gpu.dispatch(
+  const { groups, gridX } = gridOf(w, ids.length);
+  w.dispatch(
     source,
     [logits.buffer, table, out.buffer],
     { R: ids.length, V: logits.columns, count, gridX },
     groups,
   );
-  gpu.pool.release(table);
+  w.release(table);
   return out;
 }
 
@@ -72,9 +72,9 @@ export interface RestorationRow {
  * P'(correct), P'(correct) − P*(correct), LD' − LD* and (LD' − LD*) / (LD − LD*) of patched runs.
  *
  * @param scores [*, 3] = (log-sum-exp, logit of the correct, logit of the incorrect answer), from {@link logSumExp}
- * @returns [rows.length, 4]; the last is not finite where clean and corrupt run have the same logit difference
+ * @returns [rows.length, 4]; the last is NaN where clean and corrupt run have the same logit difference
  */
-export function restoration(gpu: Gpu, scores: Tensor, rows: readonly RestorationRow[]): Tensor {
+export function restoration(w: Work, scores: Tensor, rows: readonly RestorationRow[]): Tensor {
   checkShape(
     isContiguous(scores) && scores.columns === 3,
     () => `restoration expects scores [*, 3], found ${shapeOf(scores)}`,
@@ -92,16 +92,16 @@ export function restoration(gpu: Gpu, scores: Tensor, rows: readonly Restoration
       params: RESTORATION,
     }),
   );
-  const out = gpu.empty(rows.length, 4, 'restoration');
-  const index = gpu.uploadWords(
+  const out = w.empty(rows.length, 4, 'restoration');
+  const index = w.uploadWords(
     Uint32Array.from(rows.flatMap(({ patched, corrupt, clean }) => [patched, corrupt, clean])),
     'rows of runs',
   );
-  gpu.dispatch(source, [scores.buffer, index, out.buffer], { R: rows.length }, [
+  w.dispatch(source, [scores.buffer, index, out.buffer], { R: rows.length }, [
     Math.ceil(rows.length / ELEMENT_THREADS),
     1,
     1,
   ]);
-  gpu.pool.release(index);
+  w.release(index);
   return out;
 }

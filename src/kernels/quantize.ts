@@ -1,6 +1,6 @@
 // Quantised weights: made of what a file holds, and made into f32 again a few rows at a time.
 
-import type { Gpu, KernelSource } from '../gpu/index.ts';
+import type { KernelSource, Work } from '../gpu/index.ts';
 import { ELEMENT_THREADS, elementGrid, gridOf } from './grid.ts';
 import { assemble, once, reductionFor } from './source.ts';
 import {
@@ -43,14 +43,14 @@ function codeConstants(type: QuantizedType) {
  * @param refused 4 bytes; the first word becomes 1 if a value is not finite, and otherwise stays as it is
  */
 export function quantize(
-  gpu: Gpu,
+  w: Work,
   input: FileRows,
   { type, columns, stride }: Pick<QuantizedWeight, 'type' | 'columns' | 'stride'>,
   part: QuantizedPart,
   first: number,
   refused: GPUBuffer,
 ): void {
-  const { reduction, WG: threads, enable } = reductionFor(gpu.capabilities);
+  const { reduction, WG: threads, enable } = reductionFor(w.capabilities);
   const stored = { HALF: Number(input.type !== 'f32'), BF16: Number(input.type === 'bf16') };
   const scales = once(
     `quantize_scales ${type} ${input.type} ${reduction} ${threads}`,
@@ -79,8 +79,8 @@ export function quantize(
     }),
   );
   const groups = scaleCount(type, input.rows, columns);
-  const grid = gridOf(gpu, groups);
-  gpu.dispatch(
+  const grid = gridOf(w, groups);
+  w.dispatch(
     scales,
     [input.buffer, part.scales, refused],
     {
@@ -93,8 +93,8 @@ export function quantize(
     grid.groups,
   );
   const words = wordsOf({ type, columns, stride }, first, input.rows);
-  const elements = elementGrid(gpu, words.count);
-  gpu.dispatch(
+  const elements = elementGrid(w, words.count);
+  w.dispatch(
     codes,
     [input.buffer, part.scales, part.buffer],
     { ...words, threads: elements.threads },
@@ -106,7 +106,7 @@ export function quantize(
  * The parts of a weight as floats: those of a float weight as they are, those of a quantised one as f32 in portions, each
  * of which is valid until the next is asked for.
  */
-export function* floatParts(gpu: Gpu, weight: LinearWeight): Generator<WeightPart, void, undefined> {
+export function* floatParts(w: Work, weight: LinearWeight): Generator<WeightPart, void, undefined> {
   if (!isQuantized(weight)) {
     yield* weight.parts;
     return;
@@ -126,19 +126,19 @@ export function* floatParts(gpu: Gpu, weight: LinearWeight): Generator<WeightPar
   );
   const most = Math.max(1, Math.floor(SLAB_BYTES / (4 * stride)));
   const longest = Math.max(...weight.parts.map(({ rows }) => rows));
-  const buffer = gpu.pool.acquire(4 * stride * Math.min(most, longest), `${name} as f32`);
+  const buffer = w.acquire(4 * stride * Math.min(most, longest), `${name} as f32`);
   try {
     for (const part of weight.parts) {
       for (let first = 0; first < part.rows; first += most) {
         const rows = Math.min(most, part.rows - first);
         const words = wordsOf(weight, first, rows);
-        const { groups, threads } = elementGrid(gpu, words.count);
-        gpu.dispatch(source, [part.buffer, part.scales, buffer], { ...words, threads }, groups);
+        const { groups, threads } = elementGrid(w, words.count);
+        w.dispatch(source, [part.buffer, part.scales, buffer], { ...words, threads }, groups);
         yield { buffer, firstRow: part.firstRow + first, rows };
       }
     }
   } finally {
-    gpu.pool.release(buffer);
+    w.release(buffer);
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { checkWhole } from '../check.ts';
 import { NoticeError } from '../errors.ts';
-import type { Gpu, Tensor } from '../gpu/index.ts';
+import type { Gpu, Tensor, Work } from '../gpu/index.ts';
 import { type Generated, type GenerateOptions, ModelRun, type Sample } from './model.ts';
 import { checkLength, towerRun } from './sequences.ts';
 import { type KeyValueCache, NO_PROBE, type Probe, Run, type TowerConfig } from './tower/index.ts';
@@ -17,98 +17,97 @@ export function argmax(logits: Float32Array): number {
 }
 
 /** An empty cache for some sequences of up to `capacity` positions each. */
-export function keyValueCache(
-  gpu: Gpu,
+function keyValueCache(
+  w: Work,
   { layers, keyHeads, headSize, name }: TowerConfig,
   sequences: number,
   capacity: number,
 ): KeyValueCache {
   const tensors: Tensor[] = Array.from({ length: layers }, (_, layer) =>
-    gpu.empty(sequences * capacity, 2 * keyHeads * headSize, `${name} block ${layer} keys and values`),
+    w.empty(sequences * capacity, 2 * keyHeads * headSize, `${name} block ${layer} keys and values`),
   );
   return { layers: tensors, capacity };
 }
 
-/** Share of the memory budget that keys and values of earlier positions may take. */
-const CACHE_SHARE = 0.5;
-
-/** How many sequences of `capacity` positions a device holds at once: at least one. */
-export function sequencesAtOnce(
-  { capabilities, pool }: Gpu,
-  { layers, heads, keyHeads, headSize, mlpWidth }: TowerConfig,
-  capacity: number,
-): number {
-  const { maxStorageBufferBindingSize, maxBufferSize } = capabilities.limits;
-  const largestTensor = Math.min(maxStorageBufferBindingSize, maxBufferSize);
-  const widest = Math.max(mlpWidth, (heads + 2 * keyHeads) * headSize);
-  const cacheBytes = layers * 4 * capacity * 2 * keyHeads * headSize;
-  return Math.max(
-    1,
-    Math.floor(Math.min(largestTensor / (4 * capacity * widest), (CACHE_SHARE * pool.budget) / cacheBytes)),
-  );
-}
-
-/** How a model that continues its prompt takes a step. Both give logits, one row per run. */
-export interface Continuation {
+/** How a model answers, a token at a time. */
+export interface Answering {
+  /** The tower that writes the answer. */
+  readonly config: TowerConfig;
   readonly stopTokens: readonly number[];
   readonly maxPositions: number;
+  /** Positions of that tower before the answer's first. */
+  promptLength(sample: Sample): number;
   /** Reads the prompts. */
-  start(runs: readonly ModelRun[], probe: Probe, cache: KeyValueCache): Promise<Tensor>;
+  start(w: Work, runs: readonly ModelRun[], probe: Probe, cache: KeyValueCache): Promise<AnswerSteps>;
+}
+
+/** Answers in the making. Logits have one row per run. */
+export interface AnswerSteps {
+  /** Of the first new token. */
+  readonly logits: Tensor;
   /** Reads one more token of each run; the tower's runs have it as their last position. */
-  next(
-    runs: readonly ModelRun[],
-    tokens: readonly number[],
-    probe: Probe,
-    cache: KeyValueCache,
-  ): Promise<Tensor>;
+  next(tokens: readonly number[]): Promise<Tensor>;
 }
 
 /**
- * Answers that continue their prompts, in as few groups as memory allows; one group where somebody looks on.
+ * Answers, in as few groups as memory allows, each a work of its own; one group where somebody looks on.
  *
- * @param config the tower that reads prompt and answer
  * @throws NoticeError('text') if prompt and answer may become longer than the model reads
  */
-export async function continuePrompts(
+export async function generateAnswers(
   gpu: Gpu,
-  config: TowerConfig,
   samples: readonly Sample[],
   options: GenerateOptions,
-  { stopTokens, maxPositions, start, next }: Continuation,
+  answering: Answering,
 ): Promise<Generated[]> {
+  const { config, stopTokens, maxPositions, promptLength, start } = answering;
   const { maxNewTokens = MAX_NEW_TOKENS, sample, onToken } = options;
   checkWhole(maxNewTokens, 'maxNewTokens', { from: 1 });
-  const runs = samples.map((prompt) => new ModelRun(prompt));
-  const probe = options.probe?.(runs) ?? NO_PROBE;
   // The last new token is not read again.
-  const capacity = Math.max(0, ...samples.map(({ ids }) => ids.length)) + maxNewTokens - 1;
+  const capacity = Math.max(0, ...samples.map(promptLength)) + maxNewTokens - 1;
   checkLength(capacity, maxPositions);
-  const size = options.probe ? runs.length : sequencesAtOnce(gpu, config, capacity);
+  const size = options.probe ? samples.length : await answersAtOnce(gpu, samples, answering, capacity);
   const stop = new Set(stopTokens);
   const answers: Generated[] = [];
-  for (let first = 0; first < runs.length; first += size) {
-    const group = runs.slice(first, first + size);
+  for (let first = 0; first < samples.length; first += size) {
+    const runs = samples.slice(first, first + size).map((prompt) => new ModelRun(prompt));
     const groupOptions: GenerateOptions = {
       ...options,
       ...(sample && { sample: (logits, i) => sample(logits, first + i) }),
       ...(onToken && { onToken: (token, i) => onToken(token, first + i) }),
     };
-    const generated = await gpu.scope(async () => {
-      const cache = keyValueCache(gpu, config, group.length, capacity);
-      const logits = await start(group, probe, cache);
-      return generateTokens(gpu, group.length, stop, groupOptions, logits, (tokens, step) => {
-        group.forEach((run, i) => {
+    const generated = await gpu.work(async (w) => {
+      const probe = options.probe?.(w, runs) ?? NO_PROBE;
+      const steps = await start(w, runs, probe, keyValueCache(w, config, runs.length, capacity));
+      return generateTokens(w, runs.length, stop, groupOptions, steps.logits, (tokens, step) => {
+        runs.forEach((run, i) => {
           const { memory } = towerRun(run, config.name);
-          const longer = new Run(run.sample.ids.length + step, { memory });
+          const longer = new Run(promptLength(run.sample) + step, { memory });
           longer.rows[longer.length - 1] = i;
           run.towers.set(config.name, longer);
         });
-        return next(group, tokens, probe, cache);
+        return steps.next(tokens);
       });
     });
     answers.push(...generated);
   }
   return answers;
+}
+
+/** How many answers fit the memory budget together, going by what the longest prompt takes: at least one. */
+export async function answersAtOnce(
+  gpu: Gpu,
+  samples: readonly Sample[],
+  { config, start }: Pick<Answering, 'config' | 'start'>,
+  capacity: number,
+): Promise<number> {
+  if (samples.length <= 1) return 1;
+  const longest = samples.reduce((a, b) => (b.ids.length > a.ids.length ? b : a));
+  const { peakBytes, largestBytes } = await gpu.count((w) =>
+    start(w, [new ModelRun(longest)], NO_PROBE, keyValueCache(w, config, 1, capacity)),
+  );
+  const { room } = gpu;
+  return Math.max(1, Math.floor(Math.min(room.bytes / peakBytes, room.largestBytes / largestBytes)));
 }
 
 /**
@@ -117,8 +116,8 @@ export async function continuePrompts(
  * @param first logits of the first new token, one row per sequence
  * @param next takes the tokens just chosen and their step (1 for the second new token) to the next logits
  */
-export async function generateTokens(
-  gpu: Gpu,
+async function generateTokens(
+  w: Work,
   sequences: number,
   stopTokens: ReadonlySet<number>,
   { maxNewTokens = MAX_NEW_TOKENS, sample = argmax, onToken, onEnd, keepLogits }: GenerateOptions,
@@ -133,7 +132,7 @@ export async function generateTokens(
   let logits = first;
   let tokens: readonly number[] = [];
   for (let step = 0; step < maxNewTokens; step++) {
-    const [values] = await gpu.read(logits);
+    const [values] = await w.read(logits);
     tokens = answers.map((answer, i) => {
       if (answer.stopped) return tokens[i] as number;
       const row = (values as Float32Array).subarray(i * logits.columns, (i + 1) * logits.columns);
@@ -149,7 +148,7 @@ export async function generateTokens(
       return token;
     });
     if (step + 1 === maxNewTokens || answers.every((answer) => answer.stopped)) break;
-    gpu.release(logits);
+    w.release(logits);
     logits = await next(tokens, step + 1);
   }
   await onEnd?.();

@@ -1,6 +1,6 @@
 // What every vision-language model of this library can do, whatever towers it is made of.
 
-import type { Gpu, Tensor } from '../gpu/index.ts';
+import type { Gpu, Tensor, Work } from '../gpu/index.ts';
 import type { PromptTemplates } from '../inputs/index.ts';
 import type { HookInfo } from './hook-table.ts';
 import type { FeatureGrid, ImageInput } from './image-input.ts';
@@ -46,9 +46,8 @@ export interface ForwardOptions {
 /** What the vision tower made of some images; kept by whoever runs several walks on them. */
 export interface ImageFeatures {
   readonly images: readonly ImageInput[];
-  /** What has to be kept of a scope that they are made in. */
+  /** What has to be kept of the work in which they are made, and released when they are done with. */
   readonly tensors: readonly Tensor[];
-  release(): void;
 }
 
 /** Logits of the answer's first position. */
@@ -67,7 +66,7 @@ export interface GenerateOptions {
    * Makes what looks at and changes activations, from the samples' runs. These are then walked together, the prompts
    * first, then one new position of each at a time.
    */
-  readonly probe?: (runs: readonly ModelRun[]) => Probe;
+  readonly probe?: (w: Work, runs: readonly ModelRun[]) => Probe;
   /** Called when all is generated, while what the probe holds is still there. */
   readonly onEnd?: () => Promise<void>;
   /** Called with every new token of a sequence as it comes. */
@@ -140,18 +139,18 @@ export interface VisionLanguageModel extends Conventions {
   /** An image of the size that the model was made for, all zeros: for plans. */
   blankImage(): ImageInput;
   /**
-   * Computes what several walks on the same images share; pass it to them and release it when done. Call within
-   * `gpu.scope`, keeping its tensors.
+   * Computes what several walks on the same images share: pass it to them. For walks in other works keep its tensors, and
+   * release them when done.
    */
-  encodeImages(images: readonly ImageInput[]): Promise<ImageFeatures>;
+  encodeImages(w: Work, images: readonly ImageInput[]): Promise<ImageFeatures>;
   /**
-   * Computes runs. Call within `gpu.scope`: what is not kept is released at the scope's end.
+   * Computes runs.
    *
    * @param runs bases before what is derived from them
    */
-  forward(runs: readonly ModelRun[], options?: ForwardOptions): Promise<Logits>;
+  forward(w: Work, runs: readonly ModelRun[], options?: ForwardOptions): Promise<Logits>;
   /**
-   * Greedy (or sampled) answers, one per sample.
+   * Greedy (or sampled) answers, one per sample, in works of their own.
    *
    * @throws NoticeError('not-finite') for logits that are NaN or infinite
    */

@@ -2,7 +2,7 @@
 
 import { checkFloats } from '../check.ts';
 import { NoticeError, ShapeError } from '../errors.ts';
-import type { Gpu, Tensor } from '../gpu/index.ts';
+import type { Tensor, Work } from '../gpu/index.ts';
 import { embedImage, imagePatches, matmul, type Vector, type Weight } from '../kernels/index.ts';
 import type { HookInfo } from './hook-table.ts';
 import type { FeatureGrid, ImageInput } from './image-input.ts';
@@ -84,7 +84,7 @@ export function reusable(
 
 /** Embeds images: [images · positions, width]. */
 export function embedImages(
-  gpu: Gpu,
+  w: Work,
   images: readonly ImageInput[],
   { patches, classToken, positions, imageSize, patchSize }: VisionEmbedding,
 ): Tensor {
@@ -100,10 +100,10 @@ export function embedImages(
     if (bad >= 0) throw new ShapeError(`image ${i}: pixel value ${bad} is ${image.data[bad]}`);
     pixels.set(image.data, i * size);
   });
-  const input = gpu.upload(pixels, images.length, size, 'pixel values');
-  const rows = imagePatches(gpu, input, imageSize, imageSize, patchSize);
-  const embedded = matmul(gpu, rows, patches.weight, { bias: patches.bias });
-  const x = embedImage(gpu, embedded, classToken, positions);
-  gpu.release(input, rows, embedded);
+  const input = w.upload(pixels, images.length, size, 'pixel values');
+  const rows = imagePatches(w, input, imageSize, imageSize, patchSize);
+  const embedded = matmul(w, rows, patches.weight, { bias: patches.bias });
+  const x = embedImage(w, embedded, classToken, positions);
+  w.release(input, rows, embedded);
   return x;
 }

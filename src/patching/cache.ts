@@ -1,7 +1,7 @@
 // Activations kept on the GPU until they are asked for.
 
 import { NoticeError } from '../errors.ts';
-import type { Gpu, Tensor } from '../gpu/index.ts';
+import type { Gpu, Tensor, Work } from '../gpu/index.ts';
 import { gatherRows } from '../kernels/index.ts';
 import { type Activation, type ModelRun, towerRun } from '../models/index.ts';
 import { isByHead, lengthAt, towerOf } from './names.ts';
@@ -15,18 +15,16 @@ export class CachedActivation {
   readonly lengths: readonly number[];
   /** Keys of each run where columns are keys; undefined where they are features. */
   readonly keys: readonly number[] | undefined;
-  readonly #gpu: Gpu;
   readonly #tensor: Tensor;
+  #gpu: Gpu | undefined;
   #released = false;
 
   constructor(
-    gpu: Gpu,
     { name, heads, size }: Activation,
     tensor: Tensor,
     lengths: readonly number[],
     keys: readonly number[] | undefined,
   ) {
-    this.#gpu = gpu;
     this.name = name;
     this.heads = heads;
     this.size = size;
@@ -71,7 +69,9 @@ export class CachedActivation {
 
   /** Reads it from the GPU, in the order of {@link shape}. */
   async read(): Promise<Float32Array> {
-    const [rows] = await this.#gpu.read(this.tensor);
+    const { tensor } = this;
+    if (!this.#gpu) throw new Error(`${this.name} is read outside the work in which it was made`);
+    const [rows] = await this.#gpu.read(tensor);
     return this.arrange(rows as Float32Array);
   }
 
@@ -116,20 +116,25 @@ export class CachedActivation {
     return row;
   }
 
+  /** To be called when its tensor outlives the work in which it was made. */
+  keptOn(gpu: Gpu): this {
+    this.#gpu = gpu;
+    return this;
+  }
+
   /** Frees the GPU memory. */
   release(): void {
-    if (!this.#released) this.#gpu.release(this.#tensor);
+    if (!this.#released) this.#gpu?.release(this.#tensor);
     this.#released = true;
   }
 }
 
 /** Activations of one batch by hook name. */
 export class ActivationCache {
-  readonly #gpu: Gpu;
   readonly #activations = new Map<string, CachedActivation>();
 
-  constructor(gpu: Gpu) {
-    this.#gpu = gpu;
+  constructor(activations: readonly CachedActivation[]) {
+    for (const activation of activations) this.#activations.set(activation.name, activation);
   }
 
   get names(): string[] {
@@ -152,7 +157,7 @@ export class ActivationCache {
   }
 
   /** Reads an activation from the GPU, in the order of its shape. */
-  read(name: string): Promise<Float32Array> {
+  async read(name: string): Promise<Float32Array> {
     return this.get(name).read();
   }
 
@@ -165,27 +170,33 @@ export class ActivationCache {
     for (const activation of this.#activations.values()) activation.release();
     this.#activations.clear();
   }
+}
 
-  /** Copies the rows of some runs from an activation. In the step of an answer these are those of new positions. */
-  store(activation: Activation, runs: readonly ModelRun[]): CachedActivation {
-    const tower = towerOf(activation.name);
-    const own = runs.map((run) => towerRun(run, tower));
-    const rowsOf = own.map((run) =>
-      Array.from({ length: lengthAt(activation.name, run) }, (_, p) => activation.rowOf(run, p)).filter(
-        (row) => row >= 0,
-      ),
-    );
-    const lengths = rowsOf.map((rows) => rows.length);
-    const rows = rowsOf.flat();
-    const tensor = gatherRows(
-      this.#gpu,
-      activation.tensor,
-      Uint32Array.from(rows),
-      this.#gpu.empty(rows.length, activation.tensor.columns, `cached ${activation.name}`),
-    );
-    const keys = activation.columns === 'keys' ? own.map((run) => activation.keysOf(run)) : undefined;
-    const cached = new CachedActivation(this.#gpu, activation, tensor, lengths, keys);
-    this.#activations.set(activation.name, cached);
-    return cached;
-  }
+/**
+ * Copies the rows of some runs from an activation. In the step of an answer these are those of new positions.
+ *
+ * @param positionsOf which positions of the run of this number, in which order; default all
+ */
+export function cacheActivation(
+  w: Work,
+  activation: Activation,
+  runs: readonly ModelRun[],
+  positionsOf?: (run: number) => readonly number[] | undefined,
+): CachedActivation {
+  const tower = towerOf(activation.name);
+  const own = runs.map((run) => towerRun(run, tower));
+  const rowsOf = own.map((run, i) => {
+    const positions = positionsOf?.(i) ?? Array.from({ length: lengthAt(activation.name, run) }, (_, p) => p);
+    return positions.map((p) => activation.rowOf(run, p)).filter((row) => row >= 0);
+  });
+  const lengths = rowsOf.map((rows) => rows.length);
+  const rows = rowsOf.flat();
+  const tensor = gatherRows(
+    w,
+    activation.tensor,
+    Uint32Array.from(rows),
+    w.empty(rows.length, activation.tensor.columns, `cached ${activation.name}`),
+  );
+  const keys = activation.columns === 'keys' ? own.map((run) => activation.keysOf(run)) : undefined;
+  return new CachedActivation(activation, tensor, lengths, keys);
 }

@@ -1,7 +1,7 @@
 // Interventions become edits in the recorded GPU work; counters on the GPU tell whether every one of them happened.
 
 import { NoticeError } from '../errors.ts';
-import type { Gpu } from '../gpu/index.ts';
+import type { Work } from '../gpu/index.ts';
 import { type Activation, type Fork, type ModelRun, type Run, towerRun } from '../models/index.ts';
 import { checkIndices, spansOf } from './columns.ts';
 import type { Intervention } from './intervention.ts';
@@ -10,7 +10,7 @@ import { PendingEdits, type SourcedEdit } from './pending-edits.ts';
 import { sourceOf } from './sources.ts';
 
 export class EditSet {
-  readonly #gpu: Gpu;
+  readonly #w: Work;
   /** The batch, for interventions that name a run by its row. */
   readonly #runs: readonly ModelRun[];
   readonly #rows: ReadonlyMap<ModelRun, number>;
@@ -21,8 +21,8 @@ export class EditSet {
   readonly #list: readonly Intervention[];
   #fired: GPUBuffer | undefined;
 
-  constructor(gpu: Gpu, runs: readonly ModelRun[], interventions: readonly Intervention[]) {
-    this.#gpu = gpu;
+  constructor(w: Work, runs: readonly ModelRun[], interventions: readonly Intervention[]) {
+    this.#w = w;
     this.#runs = runs;
     this.#rows = new Map(runs.map((run, row) => [run, row]));
     this.#list = interventions;
@@ -61,15 +61,13 @@ export class EditSet {
    * from it too, wherever they have rows of their own.
    */
   apply(activation: Activation): void {
-    const pending = new PendingEdits(this.#gpu, activation.tensor, this.#counters());
+    const pending = new PendingEdits(this.#w, activation.tensor, this.#counters());
     const tower = towerOf(activation.name);
     for (const { intervention, counter } of this.#byHook.get(activation.name) ?? []) {
       const { op, hook, alpha = 1 } = intervention;
       // A mean is taken of what the interventions before have left.
       if (op === 'mean') pending.flush();
-      const source = sourceOf(this.#gpu, activation, intervention, this.#runs, (run) =>
-        this.#runOf(run, hook),
-      );
+      const source = sourceOf(this.#w, activation, intervention, this.#runs, (run) => this.#runOf(run, hook));
       const edits: SourcedEdit[] = [];
       const rows = new Set<number>();
       const targets = this.#targets(intervention).flatMap((target) =>
@@ -112,7 +110,7 @@ export class EditSet {
    */
   async verify(): Promise<void> {
     if (this.#list.length === 0) return;
-    const [words] = await this.#gpu.read({
+    const [words] = await this.#w.read({
       buffer: this.#counters(),
       rows: 1,
       columns: this.#list.length,
@@ -135,7 +133,7 @@ export class EditSet {
 
   #counters(): GPUBuffer {
     if (!this.#fired)
-      this.#fired = this.#gpu.uploadWords(new Uint32Array(Math.max(1, this.#list.length)), 'fired counters');
+      this.#fired = this.#w.uploadWords(new Uint32Array(Math.max(1, this.#list.length)), 'fired counters');
     return this.#fired;
   }
 

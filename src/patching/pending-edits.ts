@@ -1,6 +1,6 @@
 // Edits of one hook point on their way to the GPU: as few dispatches as give what edits one after the other would.
 
-import type { Gpu, Tensor } from '../gpu/index.ts';
+import type { Tensor, Work } from '../gpu/index.ts';
 import { type Edit, gatherRows, type InterveneOp, intervene } from '../kernels/index.ts';
 
 /** An edit with the tensor that it reads; absent: the activation itself. */
@@ -23,13 +23,13 @@ interface Dispatch {
 }
 
 export class PendingEdits {
-  readonly #gpu: Gpu;
+  readonly #w: Work;
   readonly #target: Tensor;
   readonly #counters: GPUBuffer;
   #open: Dispatch | undefined;
 
-  constructor(gpu: Gpu, target: Tensor, counters: GPUBuffer) {
-    this.#gpu = gpu;
+  constructor(w: Work, target: Tensor, counters: GPUBuffer) {
+    this.#w = w;
     this.#target = target;
     this.#counters = counters;
   }
@@ -56,8 +56,7 @@ export class PendingEdits {
   flush(): void {
     const open = this.#open;
     this.#open = undefined;
-    if (open)
-      intervene(this.#gpu, this.#target, open.op, open.edits, this.#counters, open.tensor, open.column);
+    if (open) intervene(this.#w, this.#target, open.op, open.edits, this.#counters, open.tensor, open.column);
   }
 
   #addGroup(
@@ -98,10 +97,10 @@ export class PendingEdits {
     const rows = [...new Set(edits.map(({ source }) => source))];
     const place = new Map(rows.map((row, i) => [row, i]));
     const tensor = gatherRows(
-      this.#gpu,
+      this.#w,
       this.#target,
       Uint32Array.from(rows),
-      this.#gpu.empty(rows.length, this.#target.columns, 'sources of edits'),
+      this.#w.empty(rows.length, this.#target.columns, 'sources of edits'),
     );
     return edits.map((edit) => ({ ...edit, tensor, source: place.get(edit.source) as number }));
   }

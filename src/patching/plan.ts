@@ -1,10 +1,11 @@
 // What a sweep will take, before it runs. The numbers come from the code that runs it, on a device that only counts.
 
+import type { WorkEstimate } from '../gpu/index.ts';
 import type { ImageInput, VisionLanguageModel } from '../models/index.ts';
 import { type Cell, imagesOf, type SweepJob } from './cells.ts';
 import { splitCells } from './split.ts';
 import { prepareJob, type SweepOptions } from './sweep.ts';
-import { type WalkOptions, walkCells } from './walk-cells.ts';
+import { CellWalk, type WalkOptions } from './walk-cells.ts';
 
 export interface LayerRows {
   readonly tower: string;
@@ -37,26 +38,43 @@ export async function planSweep(
   jobs: readonly SweepJob[],
   options: SweepOptions = {},
 ): Promise<SweepPlan> {
-  const { controls = true, compat = [] } = options;
-  const cells = jobs.flatMap((job, pair) => prepareJob(model, job, pair, compat).cells);
+  const cells = jobs.flatMap((job, pair) => prepareJob(model, job, pair, options.compat).cells);
   const groups = await splitCells(model, jobs, cells, options);
+  const { rows, ...wavefront } = await countWavefront(model, jobs, groups, options);
+  const { rows: oneByOneRows, flops, sharedFlops } = await countOneByOne(model, jobs, cells);
+  return {
+    cells: cells.length,
+    walks: groups.flat().length,
+    layers: [...oneByOneRows].map(([name, count]) => {
+      const [tower = '', , layer] = name.split('.');
+      return { tower, layer: Number(layer), rows: rows.get(name) ?? 0, oneByOneRows: count };
+    }),
+    ...wavefront,
+    oneByOneFlops: flops,
+    oneByOneSharedFlops: sharedFlops,
+    weightBytes: model.weightBytes,
+  };
+}
+
+/** Rows at the end of blocks, by hook point, and what all walks take. */
+async function countWavefront(
+  model: VisionLanguageModel,
+  jobs: readonly SweepJob[],
+  groups: readonly (readonly (readonly Cell[])[])[],
+  { controls = true, compat = [] }: SweepOptions,
+) {
   const rows = new Map<string, number>();
-  const count = (name: string, n: number) => rows.set(name, (rows.get(name) ?? 0) + n);
-  const walking = (part: readonly Cell[], shared: boolean, onRows: WalkOptions['onRows']) =>
-    model.gpu.estimate(async () => {
-      const features = shared ? await model.encodeImages(imagesOf(jobs, part)) : undefined;
-      await walkCells(model, jobs, part, { mode: 'wavefront', controls, estimate: true, features, onRows });
-      features?.release();
+  const onRows = (name: string, n: number) => rows.set(name, (rows.get(name) ?? 0) + n);
+  const walking = (part: readonly Cell[], shared: boolean, onRows?: WalkOptions['onRows']) =>
+    model.gpu.count(async (w) => {
+      const features = shared ? await model.encodeImages(w, imagesOf(jobs, part)) : undefined;
+      await CellWalk.record(w, model, jobs, part, { mode: 'wavefront', controls, compat, features, onRows });
     });
-  const encoding = (images: readonly ImageInput[]) =>
-    model.gpu.estimate(async () => (await model.encodeImages(images)).release());
-  let flops = 0;
-  let dispatches = 0;
-  let peakBytes = 0;
+  let [flops, dispatches, peakBytes] = [0, 0, 0];
   for (const group of groups) {
     const shared = group.length > 1;
     for (const [i, part] of group.entries()) {
-      const walk = await walking(part, shared, shared && i === 0 ? undefined : count);
+      const walk = await walking(part, shared, shared && i === 0 ? undefined : onRows);
       flops += walk.flops;
       dispatches += walk.dispatches;
       peakBytes = Math.max(peakBytes, walk.peakBytes);
@@ -64,43 +82,33 @@ export async function planSweep(
     if (!shared) continue;
     // The walks of a group have their image features in common: made once, and with them the rows of their tower.
     const [first = []] = group;
-    const features = await encoding(imagesOf(jobs, first));
+    const features = await encoding(model, imagesOf(jobs, first));
     flops -= (group.length - 1) * features.flops;
     dispatches -= (group.length - 1) * features.dispatches;
-    await walking(first, false, count);
+    await walking(first, false, onRows);
   }
-  const single = new Map<string, number>();
-  let oneByOneFlops = 0;
-  let oneByOneSharedFlops = 0;
+  return { rows, flops, dispatches, peakBytes };
+}
+
+/** What full passes of clean, corrupt and patched run take for every cell, and with image features that are shared. */
+async function countOneByOne(model: VisionLanguageModel, jobs: readonly SweepJob[], cells: readonly Cell[]) {
+  const rows = new Map<string, number>();
+  let [flops, sharedFlops] = [0, 0];
   for (const [pair, job] of jobs.entries()) {
     const own = cells.filter((cell) => cell.pair === pair);
     const [first] = own;
     if (!first) continue;
-    const full = await model.gpu.estimate(async () => {
-      await walkCells(model, jobs, [first], {
-        mode: 'one-by-one',
-        controls: false,
-        estimate: true,
-        onRows: (name, n) => single.set(name, (single.get(name) ?? 0) + own.length * n),
-      });
-    });
-    const vision = await encoding(job.clean.images);
-    oneByOneFlops += own.length * full.flops;
-    oneByOneSharedFlops +=
-      own.length * (full.flops - 3 * vision.flops) + imagesOf(jobs, own).length * vision.flops;
+    const onRows = (name: string, n: number) => rows.set(name, (rows.get(name) ?? 0) + own.length * n);
+    const full = await model.gpu.count((w) =>
+      CellWalk.record(w, model, jobs, [first], { mode: 'one-by-one', controls: false, compat: [], onRows }),
+    );
+    const vision = await encoding(model, job.clean.images);
+    flops += own.length * full.flops;
+    sharedFlops += own.length * (full.flops - 3 * vision.flops) + imagesOf(jobs, own).length * vision.flops;
   }
-  return {
-    cells: cells.length,
-    walks: groups.flat().length,
-    layers: [...single].map(([name, oneByOneRows]) => {
-      const [tower = '', , layer] = name.split('.');
-      return { tower, layer: Number(layer), rows: rows.get(name) ?? 0, oneByOneRows };
-    }),
-    flops,
-    oneByOneFlops,
-    oneByOneSharedFlops,
-    dispatches,
-    peakBytes,
-    weightBytes: model.weightBytes,
-  };
+  return { rows, flops, sharedFlops };
+}
+
+function encoding(model: VisionLanguageModel, images: readonly ImageInput[]): Promise<WorkEstimate> {
+  return model.gpu.count((w) => model.encodeImages(w, images));
 }

@@ -1,14 +1,13 @@
 // The probe that users' wishes make: edits first, then custom hooks, then what is to be cached.
 
 import { NoticeError } from '../errors.ts';
-import type { Gpu } from '../gpu/index.ts';
+import type { Work } from '../gpu/index.ts';
 import { customHook } from '../kernels/index.ts';
 import { type Activation, type Fork, type ModelRun, type Probe, towerRun } from '../models/index.ts';
-import { ActivationCache } from './cache.ts';
+import { type CachedActivation, cacheActivation } from './cache.ts';
 import type { EditSet } from './edits.ts';
 import type { CustomHook } from './intervention.ts';
 import { isOfMemory, lengthAt, towerOf } from './names.ts';
-import { checkSnippet } from './snippet.ts';
 
 /** Thrown inside a walk to end it early; caught by whoever started it. */
 export class StopWalk extends Error {}
@@ -25,14 +24,14 @@ export interface PatchProbeOptions {
 }
 
 export class PatchProbe implements Probe {
-  readonly cache: ActivationCache;
-  readonly #gpu: Gpu;
+  /** What has been cached so far. */
+  readonly cached: CachedActivation[] = [];
+  readonly #w: Work;
   readonly #options: PatchProbeOptions;
 
-  constructor(gpu: Gpu, options: PatchProbeOptions) {
-    this.#gpu = gpu;
+  constructor(w: Work, options: PatchProbeOptions) {
+    this.#w = w;
     this.#options = options;
-    this.cache = new ActivationCache(gpu);
   }
 
   wants(name: string): boolean {
@@ -61,7 +60,7 @@ export class PatchProbe implements Probe {
     const { edits, custom = [], cacheNames, runs, stopAfter } = this.#options;
     edits?.apply(activation);
     for (const hook of custom) if (hook.hook === activation.name) await this.#run(hook, activation);
-    if (cacheNames?.has(activation.name)) this.cache.store(activation, runs);
+    if (cacheNames?.has(activation.name)) this.cached.push(cacheActivation(this.#w, activation, runs));
     if (stopAfter === activation.name) throw new StopWalk();
   }
 
@@ -78,16 +77,16 @@ export class PatchProbe implements Probe {
     });
     const rows = byRun.flat();
     if ('wgsl' in hook) {
-      await checkSnippet(this.#gpu, hook.hook, hook.wgsl);
-      customHook(this.#gpu, activation.tensor, activation.size, rows, hook.wgsl);
+      customHook(this.#w, activation.tensor, activation.size, rows, hook.wgsl);
       return;
     }
-    const cached = new ActivationCache(this.#gpu).store(activation, this.#options.runs);
-    const before = await cached.read();
-    cached.release();
+    const cached = cacheActivation(this.#w, activation, this.#options.runs);
+    const [values] = await this.#w.read(cached.tensor);
+    this.#w.release(cached.tensor);
+    const before = cached.arrange(values as Float32Array);
     const firstPositions = byRun.map(([first]) => first?.position ?? 0);
     const info = { name: activation.name, shape: cached.shape, firstPositions };
-    const after = (await this.#gpu.callOut(() => hook.callback(before, info))) ?? before;
+    const after = (await this.#w.callOut(() => hook.callback(before, info))) ?? before;
     if (after.length !== before.length)
       throw new NoticeError(
         'hook',
@@ -101,9 +100,9 @@ export class PatchProbe implements Probe {
 
   /** Writes one row through a staging buffer, so that it happens in the order of the recorded work. */
   #write({ tensor }: Activation, row: number, values: Float32Array<ArrayBuffer>): void {
-    const staging = this.#gpu.uploadWords(values, 'values of a callback');
+    const staging = this.#w.uploadWords(values, 'values of a callback');
     const offset = 4 * (tensor.offset + row * tensor.stride);
-    this.#gpu.recorder.copy(staging, 0, tensor.buffer, offset, values.byteLength);
-    this.#gpu.pool.release(staging);
+    this.#w.copy(staging, 0, tensor.buffer, offset, values.byteLength);
+    this.#w.release(staging);
   }
 }

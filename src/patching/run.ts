@@ -10,11 +10,12 @@ import {
   type VisionLanguageModel,
   withOwnImages,
 } from '../models/index.ts';
-import type { ActivationCache } from './cache.ts';
+import { ActivationCache } from './cache.ts';
 import { EditSet } from './edits.ts';
 import { type CustomHook, checkIntervention, type Intervention } from './intervention.ts';
 import { findHook, type NameFilter, selectHooks } from './names.ts';
 import { PatchProbe, StopWalk } from './probe.ts';
+import { checkSnippet } from './snippet.ts';
 
 export interface RunOptions {
   readonly interventions?: readonly Intervention[] | undefined;
@@ -75,26 +76,32 @@ export async function generateWithHooks(
   samples: readonly Sample[],
   { interventions, hooks: custom, ...options }: RunOptions & Omit<GenerateOptions, 'probe' | 'onEnd'>,
 ): Promise<Generated[]> {
-  const wishes = named(model, { interventions, hooks: custom });
+  const wishes = await named(model, { interventions, hooks: custom });
   let edits: EditSet | undefined;
   return model.generate(samples.map(withOwnImages), {
     ...options,
-    probe: (runs) => {
-      edits = new EditSet(model.gpu, runs, wishes.interventions);
-      return new PatchProbe(model.gpu, { edits, custom: wishes.custom, runs });
+    probe: (w, runs) => {
+      edits = new EditSet(w, runs, wishes.interventions);
+      return new PatchProbe(w, { edits, custom: wishes.custom, runs });
     },
     onEnd: async () => edits?.verify(),
   });
 }
 
-/** Wishes with the whole names of their hook points. */
-function named(model: VisionLanguageModel, { interventions = [], hooks: custom = [] }: RunOptions) {
+/**
+ * Wishes with the whole names of their hook points.
+ *
+ * @throws ShaderError if the WGSL of a hook does not compile
+ */
+async function named(model: VisionLanguageModel, { interventions = [], hooks: custom = [] }: RunOptions) {
   interventions.forEach(checkIntervention);
   const whole = <T extends { readonly hook: string }>(wish: T): T => ({
     ...wish,
     hook: findHook(model, wish.hook).name,
   });
-  return { interventions: interventions.map(whole), custom: custom.map(whole) };
+  const hooks = custom.map(whole);
+  for (const hook of hooks) if ('wgsl' in hook) await checkSnippet(model.gpu, hook.hook, hook.wgsl);
+  return { interventions: interventions.map(whole), custom: hooks };
 }
 
 async function forward(
@@ -109,20 +116,20 @@ async function forward(
 ): Promise<{ logits: Float32Array[] | undefined; cache: ActivationCache }> {
   const { gpu } = model;
   if (samples.length === 0) throw new NoticeError('usage', 'no samples to run');
-  const { interventions, custom } = named(model, {
+  const { interventions, custom } = await named(model, {
     interventions: wishes.interventions,
     hooks: wishes.custom,
   });
   const stopAfter = wishes.stopAfter && findHook(model, wishes.stopAfter).name;
   // An edit of one row must not reach another through an image that both share.
   const runs = samples.map((sample) => new ModelRun(withOwnImages(sample)));
-  return gpu.scope(async (keep) => {
-    const edits = new EditSet(gpu, runs, interventions);
-    const probe = new PatchProbe(gpu, { edits, custom, cacheNames: wishes.cacheNames, runs, stopAfter });
+  return gpu.work(async (w) => {
+    const edits = new EditSet(w, runs, interventions);
+    const probe = new PatchProbe(w, { edits, custom, cacheNames: wishes.cacheNames, runs, stopAfter });
     let logits: Float32Array[] | undefined;
     try {
-      const { tensor, rowOf } = await model.forward(runs, { probe });
-      const [values] = await gpu.read(tensor);
+      const { tensor, rowOf } = await model.forward(w, runs, { probe });
+      const [values] = await w.read(tensor);
       logits = runs.map((run) => {
         const row = rowOf(run);
         return (values as Float32Array).slice(row * tensor.columns, (row + 1) * tensor.columns);
@@ -131,7 +138,7 @@ async function forward(
       if (!(error instanceof StopWalk)) throw error;
     }
     await edits.verify();
-    for (const [, { tensor }] of probe.cache) keep(tensor);
-    return { logits, cache: probe.cache };
+    w.keep(...probe.cached.map(({ tensor }) => tensor));
+    return { logits, cache: new ActivationCache(probe.cached.map((activation) => activation.keptOn(gpu))) };
   });
 }

@@ -1,6 +1,6 @@
 // A user's WGSL is compiled by itself before it becomes part of a kernel, so that the message speaks of the user's lines.
 
-import { type Gpu, ShaderError } from '../gpu/index.ts';
+import { compilerMessages, type Gpu, ShaderError } from '../gpu/index.ts';
 
 const SIGNATURE = 'fn edit(value: f32, batch: u32, position: u32, head: u32, feature: u32) -> f32 {';
 
@@ -15,20 +15,14 @@ const FORMS = [
  * @throws ShaderError with line, text and the compiler's message if it does not compile
  */
 export async function checkSnippet(gpu: Gpu, hook: string, body: string): Promise<void> {
-  for (const [head, tail] of FORMS) await checkModule(gpu, hook, body, `${head}\n${body}\n${tail}\n`);
+  for (const [head, tail] of FORMS) await checkModule(gpu, hook, `${head}\n${body}\n${tail}\n`);
 }
 
-async function checkModule({ device }: Gpu, hook: string, body: string, code: string): Promise<void> {
+async function checkModule({ device }: Gpu, hook: string, code: string): Promise<void> {
   device.pushErrorScope('validation');
   const module = device.createShaderModule({ label: hook, code });
   const failure = await device.popErrorScope();
   if (!failure) return;
-  const { messages } = await module.getCompilationInfo();
-  const lines = body.split('\n');
-  const errors = messages
-    .filter(({ type }) => type === 'error')
-    .map(({ message, lineNum }) => `line ${lineNum - 1}: ${message}\n  ${lines[lineNum - 2] ?? ''}`);
-  throw new ShaderError(
-    `the WGSL of a hook at ${hook} does not compile\n${errors.join('\n') || failure.message}`,
-  );
+  const messages = compilerMessages(await module.getCompilationInfo(), code, 1);
+  throw new ShaderError(`the WGSL of a hook at ${hook} does not compile\n${messages || failure.message}`);
 }

@@ -1,7 +1,7 @@
 // Where the values of an intervention come from, as rows of tensors.
 
 import { NoticeError, ShapeError } from '../errors.ts';
-import type { Gpu, Tensor } from '../gpu/index.ts';
+import type { Tensor, Work } from '../gpu/index.ts';
 import { meanRows } from '../kernels/index.ts';
 import { type Activation, type ModelRun, type Run, towerRun } from '../models/index.ts';
 import type { CachedActivation } from './cache.ts';
@@ -29,7 +29,7 @@ const NONE: SourceRows = { row: () => 0, column: () => 0 };
  * @throws NoticeError('hook'), ShapeError if the source does not fit
  */
 export function sourceOf(
-  gpu: Gpu,
+  w: Work,
   activation: Activation,
   intervention: Intervention,
   runs: readonly ModelRun[],
@@ -37,9 +37,9 @@ export function sourceOf(
 ): Source {
   const { hook, op, source, positions } = intervention;
   if (op === 'zero' || op === 'scale') return () => NONE;
-  if (op === 'mean') return meanSource(gpu, activation, runs);
+  if (op === 'mean') return meanSource(w, activation, runs);
   if (!source) throw new NoticeError('hook', `the intervention "${op}" on ${hook} needs a source`);
-  if ('values' in source) return valueSource(gpu, intervention, source.values);
+  if ('values' in source) return valueSource(w, intervention, source.values);
   if (source.positions && source.positions.length !== positions?.length)
     throw new ShapeError(
       `${hook}: ${source.positions.length} source positions for ${positions?.length ?? 'all'} target positions`,
@@ -76,12 +76,12 @@ export function sourceOf(
 }
 
 /** The mean of all rows that the batch has there now. */
-function meanSource(gpu: Gpu, activation: Activation, runs: readonly ModelRun[]): Source {
+function meanSource(w: Work, activation: Activation, runs: readonly ModelRun[]): Source {
   const own = runs.map((run) => towerRun(run, towerOf(activation.name)));
   const rows = own.flatMap((run) =>
     Array.from({ length: lengthAt(activation.name, run) }, (_, p) => activation.rowOf(run, p)),
   );
-  const tensor = meanRows(gpu, activation.tensor, [[...new Set(rows.filter((row) => row >= 0))]]);
+  const tensor = meanRows(w, activation.tensor, [[...new Set(rows.filter((row) => row >= 0))]]);
   return (run) => {
     for (const other of own) checkKeys(activation, run, activation.keysOf(other));
     return { ...NONE, tensor };
@@ -89,7 +89,7 @@ function meanSource(gpu: Gpu, activation: Activation, runs: readonly ModelRun[])
 }
 
 /** Values that the caller gives: one row for every position, or one for all of them. */
-function valueSource(gpu: Gpu, { hook, positions }: Intervention, values: Float32Array): Source {
+function valueSource(w: Work, { hook, positions }: Intervention, values: Float32Array): Source {
   const uploaded = new Map<number, Tensor>();
   return (run, spans) => {
     const width = spans.reduce((sum, { count }) => sum + count, 0);
@@ -102,7 +102,7 @@ function valueSource(gpu: Gpu, { hook, positions }: Intervention, values: Float3
       );
     let tensor = uploaded.get(width);
     if (!tensor) {
-      tensor = gpu.upload(values, rows, width, 'patch values');
+      tensor = w.upload(values, rows, width, 'patch values');
       uploaded.set(width, tensor);
     }
     return { tensor, row: (_, i) => (rows === 1 ? 0 : i), column: ({ first, offset }) => first - offset };

@@ -5,14 +5,13 @@ import { NoticeError } from '../errors.ts';
 import type { WorkEstimate } from '../gpu/index.ts';
 import type { VisionLanguageModel } from '../models/index.ts';
 import type { Cell, SweepJob } from './cells.ts';
-import { walkCells } from './walk-cells.ts';
-
-/** Share of the memory budget that a walk may take; the pool rounds sizes up and keeps some buffers. */
-const BUDGET_SHARE = 0.75;
+import type { CompatSwitch } from './compat-switches.ts';
+import { CellWalk } from './walk-cells.ts';
 
 export interface SplitOptions {
   readonly cellsPerWalk?: number;
   readonly controls?: boolean;
+  readonly compat?: readonly CompatSwitch[];
 }
 
 /** What a walk over these cells costs. */
@@ -20,11 +19,11 @@ export function estimateWalk(
   model: VisionLanguageModel,
   jobs: readonly SweepJob[],
   cells: readonly Cell[],
-  controls: boolean,
+  { controls = true, compat = [] }: SplitOptions,
 ): Promise<WorkEstimate> {
-  return model.gpu.estimate(async () => {
-    await walkCells(model, jobs, cells, { mode: 'wavefront', controls, estimate: true });
-  });
+  return model.gpu.count((w) =>
+    CellWalk.record(w, model, jobs, cells, { mode: 'wavefront', controls, compat }),
+  );
 }
 
 /**
@@ -37,14 +36,15 @@ export async function splitCells(
   model: VisionLanguageModel,
   jobs: readonly SweepJob[],
   cells: readonly Cell[],
-  { cellsPerWalk, controls = true }: SplitOptions,
+  options: SplitOptions,
 ): Promise<Cell[][][]> {
+  const { cellsPerWalk } = options;
   const limit = cellsPerWalk ?? Number.POSITIVE_INFINITY;
   if (cellsPerWalk !== undefined) checkWhole(cellsPerWalk, 'cellsPerWalk', { from: 1 });
   const fits = async (part: readonly Cell[]) => {
     if (part.length > limit) return false;
     try {
-      return fitsDevice(model, await estimateWalk(model, jobs, part, controls));
+      return fitsDevice(model, await estimateWalk(model, jobs, part, options));
     } catch (error) {
       if (error instanceof NoticeError && error.code === 'out-of-memory') return false;
       throw error;
@@ -89,10 +89,6 @@ async function splitPair(cells: Cell[], fits: Fits): Promise<Cell[][]> {
 }
 
 function fitsDevice(model: VisionLanguageModel, { peakBytes, largestBytes }: WorkEstimate): boolean {
-  const { budget, statistics } = model.gpu.pool;
-  const { maxStorageBufferBindingSize, maxBufferSize } = model.gpu.capabilities.limits;
-  return (
-    peakBytes <= BUDGET_SHARE * budget - statistics.usedBytes &&
-    largestBytes <= Math.min(maxStorageBufferBindingSize, maxBufferSize)
-  );
+  const { room } = model.gpu;
+  return peakBytes <= room.bytes && largestBytes <= room.largestBytes;
 }

@@ -7,10 +7,9 @@
 
 import { checkChoice, checkWhole } from '../check.ts';
 import { NoticeError } from '../errors.ts';
-import type { ImageFeatures, ImageInput, VisionLanguageModel } from '../models/index.ts';
+import type { ImageFeatures, VisionLanguageModel } from '../models/index.ts';
 import type { SweepMode } from './batch.ts';
 import { type Cell, imagesOf, type SiteLayout, type SweepJob, siteCells } from './cells.ts';
-import { layerOutputs } from './compat.ts';
 import type { CompatSwitch } from './compat-switches.ts';
 import { type Controls, mergeControls } from './controls.ts';
 import { type NamedPass, namingNotFinite } from './finite.ts';
@@ -73,12 +72,11 @@ export async function sweep(
   const cells = prepared.flatMap((job) => job.cells);
   const numbers = new Map<Cell, Float32Array>();
   const bases = new Map<number, BaseNumbers>();
-  const outputs = await layerOutputs(model, jobs, cells, compat);
   const walk = async (part: readonly Cell[], features?: ImageFeatures) => {
     const found = await namingNotFinite(
       model,
       () => passesOf(jobs, part),
-      () => walkCells(model, jobs, part, { mode, features, controls, sourceOf: outputs?.sourceOf }),
+      () => walkCells(model, jobs, part, { mode, features, controls, compat }),
     );
     part.forEach((cell, i) => {
       numbers.set(cell, checkCell(cell, found.cells.subarray(4 * i, 4 * i + 4)));
@@ -89,30 +87,15 @@ export async function sweep(
     }
     onProgress?.(numbers.size, cells.length);
   };
-  try {
-    if (mode === 'one-by-one') {
-      for (const cell of cells) await walk([cell]);
-    } else {
-      for (const group of await splitCells(model, jobs, cells, options)) {
-        const features =
-          group.length > 1 ? await encodeImages(model, imagesOf(jobs, group.flat())) : undefined;
-        try {
-          for (const part of group) await walk(part, features);
-        } finally {
-          features?.release();
-        }
-      }
-      for (const cell of controls ? repeatedCells(model, cells, numbers, repeat) : []) {
-        const again = await walkCells(model, jobs, [cell], {
-          mode: 'one-by-one',
-          controls: false,
-          sourceOf: outputs?.sourceOf,
-        });
-        checkRepeated(cell, numbers.get(cell) as Float32Array, again.cells);
-      }
+  if (mode === 'one-by-one') {
+    for (const cell of cells) await walk([cell]);
+  } else {
+    for (const group of await splitCells(model, jobs, cells, options))
+      await walkGroup(model, jobs, group, walk);
+    for (const cell of controls ? repeatedCells(model, cells, numbers, repeat) : []) {
+      const again = await walkCells(model, jobs, [cell], { mode: 'one-by-one', controls: false, compat });
+      checkRepeated(cell, numbers.get(cell) as Float32Array, again.cells);
     }
-  } finally {
-    outputs?.release();
   }
   return prepared.map((job, pair) => {
     const { baseline, logits, controls: found } = bases.get(pair) as BaseNumbers;
@@ -145,12 +128,25 @@ function checkCell({ pair, hook }: Cell, numbers: Float32Array): Float32Array {
   throw new NoticeError('not-finite', `pair ${pair}: patched at ${hook}, the run's logits are not finite`);
 }
 
-function encodeImages(model: VisionLanguageModel, images: readonly ImageInput[]): Promise<ImageFeatures> {
-  return model.gpu.scope(async (keep) => {
-    const features = await model.encodeImages(images);
-    keep(...features.tensors);
-    return features;
+/** Walks that share their image features, if they are several. */
+async function walkGroup(
+  model: VisionLanguageModel,
+  jobs: readonly SweepJob[],
+  group: readonly (readonly Cell[])[],
+  walk: (part: readonly Cell[], features?: ImageFeatures) => Promise<void>,
+): Promise<void> {
+  const [first] = group;
+  if (first && group.length === 1) return walk(first);
+  const features = await model.gpu.work(async (w) => {
+    const made = await model.encodeImages(w, imagesOf(jobs, group.flat()));
+    w.keep(...made.tensors);
+    return made;
   });
+  try {
+    for (const part of group) await walk(part, features);
+  } finally {
+    model.gpu.release(...features.tensors);
+  }
 }
 
 /**

@@ -1,14 +1,16 @@
 // Some cells in one walk.
 
 import { NoticeError } from '../errors.ts';
+import type { Tensor, Work } from '../gpu/index.ts';
 import { gatherRows, logSumExp, restoration } from '../kernels/index.ts';
-import type { ImageFeatures, ModelRun, Probe, VisionLanguageModel } from '../models/index.ts';
+import type { ImageFeatures, Logits, ModelRun, Probe, VisionLanguageModel } from '../models/index.ts';
 import { Batch, type SweepMode } from './batch.ts';
 import type { Cell, SweepJob } from './cells.ts';
-import { type Controls, checkControls, controlRuns } from './controls.ts';
+import { layerOutputs } from './compat.ts';
+import type { CompatSwitch } from './compat-switches.ts';
+import { type Check, type Controls, checkControls, controlRuns } from './controls.ts';
 import { EditSet } from './edits.ts';
 import { type Intervention, type PatchSource, replace } from './intervention.ts';
-import { towerOf } from './names.ts';
 import { PatchProbe } from './probe.ts';
 
 /** What the runs answer that patches are compared with. */
@@ -30,101 +32,136 @@ export interface BaseNumbers {
 export interface WalkOptions {
   readonly mode: SweepMode;
   readonly controls: boolean;
+  readonly compat: readonly CompatSwitch[];
   readonly features?: ImageFeatures | undefined;
-  /** Where a cell's value comes from; default the clean run at the same place. */
-  readonly sourceOf?: ((cell: Cell) => PatchSource | undefined) | undefined;
-  /** Nothing is computed, so nothing can be checked. */
-  readonly estimate?: boolean;
   /** Told how many rows the residual stream has at the end of every block. */
   readonly onRows?: ((hook: string, rows: number) => void) | undefined;
 }
 
-/**
- * Computes cells.
- *
- * @returns four numbers per cell, and what the pairs' own runs give
- */
-export async function walkCells(
-  model: VisionLanguageModel,
-  jobs: readonly SweepJob[],
-  cells: readonly Cell[],
-  { mode, features, controls, sourceOf, estimate = false, onRows }: WalkOptions,
-): Promise<{ cells: Float32Array; bases: Map<number, BaseNumbers> }> {
-  const { gpu } = model;
-  const batch = new Batch(jobs, mode);
-  const pairs = [...new Set(cells.map(({ pair }) => pair))];
-  const bases = new Map(pairs.map((pair) => [pair, batch.bases(pair)]));
-  const patched = cells.map((cell) => {
-    const { pair, tower, hook, head, positions } = cell;
-    const run = batch.derive(pair, tower);
-    const target = { hook, run, positions, ...(head === undefined ? {} : { heads: [head] }) };
-    return {
-      pair,
-      run,
-      interventions: [replace(target, sourceOf?.(cell) ?? { run: batch.bases(pair).clean })],
-    };
-  });
-  const checks = controls && mode === 'wavefront' ? controlRuns(model, jobs, cells, batch) : [];
-  const measured = [...patched, ...checks];
-  const interventions: Intervention[] = [
-    ...batch.corruptions,
-    ...measured.flatMap((run) => run.interventions),
-  ];
-  const walk = async () => {
-    const edits = new EditSet(gpu, batch.runs, interventions);
-    const patches = new PatchProbe(gpu, { edits, runs: batch.runs });
-    // To look into the vision tower would make it be walked.
-    const unseen = features && !batch.runs.some((run) => run.departsIn.has('vision')) ? 'vision' : undefined;
-    const probe = onRows ? countingRows(patches, onRows, unseen) : patches;
-    const logits = await model.forward(batch.runs, { probe, ...(features ? { features } : {}) });
-    const scored: { pair: number; run: ModelRun }[] = [
+/** A run whose numbers are wanted. */
+interface Measured {
+  readonly pair: number;
+  readonly run: ModelRun;
+  readonly interventions: readonly Intervention[];
+}
+
+/** What a walk gives: four numbers per cell, and what the pairs' own runs give. */
+export interface WalkResult {
+  readonly cells: Float32Array;
+  readonly bases: ReadonlyMap<number, BaseNumbers>;
+}
+
+/** Some cells on their way through a model: all is recorded, nothing has been read. */
+export class CellWalk {
+  readonly #w: Work;
+  readonly #cells: number;
+  readonly #bases: ReadonlyMap<number, Bases>;
+  readonly #checks: readonly Check[];
+  readonly #edits: EditSet;
+  /** Row of each pair's clean run in the scores; the corrupt run's follows. */
+  readonly #baseRow: ReadonlyMap<number, number>;
+  readonly #effects: Tensor;
+  readonly #scores: Tensor;
+  /** Logits that leave the GPU, and whose they are. */
+  readonly #logits: Tensor;
+  readonly #logitRows: ReadonlyMap<ModelRun, number>;
+
+  /** Records a walk over cells. */
+  static async record(
+    w: Work,
+    model: VisionLanguageModel,
+    jobs: readonly SweepJob[],
+    cells: readonly Cell[],
+    { mode, features, controls, compat, onRows }: WalkOptions,
+  ): Promise<CellWalk> {
+    const batch = new Batch(jobs, mode);
+    const bases = new Map(cells.map(({ pair }) => [pair, batch.bases(pair)]));
+    const sourceOf = await layerOutputs(w, model, jobs, cells, compat, features);
+    const patched = cells.map((cell) => patchedRun(batch, cell, sourceOf(cell)));
+    const checks = controls && mode === 'wavefront' ? controlRuns(model, jobs, cells, batch) : [];
+    const measured = [...patched, ...checks];
+    const edits = new EditSet(w, batch.runs, [
+      ...batch.corruptions,
+      ...measured.flatMap((run) => run.interventions),
+    ]);
+    const probe: Probe = new PatchProbe(w, { edits, runs: batch.runs });
+    if (onRows) probe.passed = (name, rows) => name.endsWith('.hook_resid_post') && onRows(name, rows);
+    const logits = await model.forward(w, batch.runs, { probe, ...(features ? { features } : {}) });
+    return new CellWalk(w, jobs, { cells: cells.length, bases, checks, measured, edits, logits });
+  }
+
+  private constructor(
+    w: Work,
+    jobs: readonly SweepJob[],
+    { cells, bases, checks, measured, edits, logits }: Walked,
+  ) {
+    this.#w = w;
+    this.#cells = cells;
+    this.#bases = bases;
+    this.#checks = checks;
+    this.#edits = edits;
+    this.#baseRow = new Map([...bases.keys()].map((pair, i) => [pair, 2 * i]));
+    const seen = [...bases.values()].flatMap(({ clean, corrupt }) => [clean, corrupt]);
+    const scored = [
       ...[...bases].flatMap(([pair, { clean, corrupt }]) => [
         { pair, run: clean },
         { pair, run: corrupt },
       ]),
       ...measured,
     ];
-    const scores = logSumExp(
-      gpu,
+    this.#scores = logSumExp(
+      w,
       logits.tensor,
       scored.map(({ pair }) => [(jobs[pair] as SweepJob).correct, (jobs[pair] as SweepJob).incorrect]),
       scored.map(({ run }) => logits.rowOf(run)),
     );
-    const baseRow = new Map(pairs.map((pair, i) => [pair, 2 * i]));
-    const effects = restoration(
-      gpu,
-      scores,
+    this.#effects = restoration(
+      w,
+      this.#scores,
       measured.map(({ pair }, i) => {
-        const clean = baseRow.get(pair) as number;
-        return { patched: 2 * pairs.length + i, corrupt: clean + 1, clean };
+        const clean = this.#baseRow.get(pair) as number;
+        return { patched: 2 * bases.size + i, corrupt: clean + 1, clean };
       }),
     );
     // Logits leave the GPU only where they are compared or reported.
-    const seen = [...bases.values()].flatMap(({ clean, corrupt }) => [clean, corrupt]);
-    const rows = [...new Set([...seen, ...checks.map(({ run }) => run)].map((run) => logits.rowOf(run)))];
-    const { columns } = logits.tensor;
-    const some = gatherRows(
-      gpu,
+    const owners = [...seen, ...checks.map(({ run }) => run)];
+    const rows = [...new Set(owners.map((run) => logits.rowOf(run)))];
+    this.#logitRows = new Map(owners.map((run) => [run, rows.indexOf(logits.rowOf(run))]));
+    this.#logits = gatherRows(
+      w,
       logits.tensor,
       Uint32Array.from(rows),
-      gpu.empty(rows.length, columns, 'logits to read'),
+      w.empty(rows.length, logits.tensor.columns, 'logits to read'),
     );
-    const [values, scoreValues, someLogits] = await gpu.read(effects, scores, some);
-    if (!estimate) await edits.verify();
+  }
+
+  /**
+   * Computes and reads.
+   *
+   * @throws NoticeError('unfired'), NoticeError('control')
+   */
+  async read(): Promise<WalkResult> {
+    const [effects, scores, logits] = (await this.#w.read(this.#effects, this.#scores, this.#logits)) as [
+      Float32Array,
+      Float32Array,
+      Float32Array,
+    ];
+    await this.#edits.verify();
+    const { columns } = this.#logits;
     const logitsOf = (run: ModelRun) => {
-      const first = rows.indexOf(logits.rowOf(run)) * columns;
-      return (someLogits as Float32Array).slice(first, first + columns);
+      const row = this.#logitRows.get(run) as number;
+      return logits.slice(row * columns, (row + 1) * columns);
     };
-    const numbers = values as Float32Array;
-    const checked = checks.map((check, i) => ({
+    const checked = this.#checks.map((check, i) => ({
       ...check,
-      effect: numbers.subarray(4 * (cells.length + i), 4 * (cells.length + i + 1)),
+      effect: effects.subarray(4 * (this.#cells + i), 4 * (this.#cells + i + 1)),
       logits: logitsOf(check.run),
     }));
-    const found = new Map<number, BaseNumbers>();
-    for (const [pair, { clean, corrupt }] of bases) {
-      const [pClean, ldClean] = scoreOf(scoreValues as Float32Array, baseRow.get(pair) as number);
-      const [pCorrupt, ldCorrupt] = scoreOf(scoreValues as Float32Array, (baseRow.get(pair) as number) + 1);
+    const bases = new Map<number, BaseNumbers>();
+    for (const [pair, { clean, corrupt }] of this.#bases) {
+      const row = this.#baseRow.get(pair) as number;
+      const [pClean, ldClean] = scoreOf(scores, row);
+      const [pCorrupt, ldCorrupt] = scoreOf(scores, row + 1);
       const own = checked.filter((check) => check.pair === pair);
       const [cleanLogits, corruptLogits] = [logitsOf(clean), logitsOf(corrupt)];
       for (const [name, values] of [
@@ -133,15 +170,48 @@ export async function walkCells(
       ] as const)
         if (!values.every(Number.isFinite))
           throw new NoticeError('not-finite', `pair ${pair}: the logits of the ${name} run are not finite`);
-      found.set(pair, {
+      bases.set(pair, {
         baseline: { pClean, pCorrupt, ldClean, ldCorrupt },
         logits: { clean: cleanLogits, corrupt: corruptLogits },
         controls: own.length > 0 ? checkControls(own, cleanLogits) : undefined,
       });
     }
-    return { cells: numbers.slice(0, 4 * cells.length), bases: found };
-  };
-  return estimate ? walk() : gpu.scope(walk);
+    return { cells: effects.slice(0, 4 * this.#cells), bases };
+  }
+}
+
+interface Bases {
+  readonly clean: ModelRun;
+  readonly corrupt: ModelRun;
+}
+
+/** What a model's forward pass over the runs of some cells left. */
+interface Walked {
+  readonly cells: number;
+  readonly bases: ReadonlyMap<number, Bases>;
+  readonly checks: readonly Check[];
+  /** The cells' runs, then those of the checks. */
+  readonly measured: readonly Measured[];
+  readonly edits: EditSet;
+  readonly logits: Logits;
+}
+
+/** The run of a cell. The value comes from the clean run at the same place, unless another source is given. */
+function patchedRun(batch: Batch, cell: Cell, source: PatchSource | undefined): Measured {
+  const { pair, tower, hook, head, positions } = cell;
+  const run = batch.derive(pair, tower);
+  const target = { hook, run, positions, ...(head === undefined ? {} : { heads: [head] }) };
+  return { pair, run, interventions: [replace(target, source ?? { run: batch.bases(pair).clean })] };
+}
+
+/** Computes cells in a work of their own. */
+export function walkCells(
+  model: VisionLanguageModel,
+  jobs: readonly SweepJob[],
+  cells: readonly Cell[],
+  options: WalkOptions,
+): Promise<WalkResult> {
+  return model.gpu.work(async (w) => (await CellWalk.record(w, model, jobs, cells, options)).read());
 }
 
 /** Probability of the correct answer and logit difference. */
@@ -152,21 +222,4 @@ function scoreOf(scores: Float32Array, row: number): [p: number, logitDifference
     number,
   ];
   return [Math.exp(correct - lse), Math.fround(correct - incorrect)];
-}
-
-/** Also looks at the end of every block, but for those of one tower. */
-function countingRows(
-  probe: Probe,
-  onRows: (hook: string, rows: number) => void,
-  unseen: string | undefined,
-): Probe {
-  const counts = (name: string) => name.endsWith('.hook_resid_post') && towerOf(name) !== unseen;
-  return {
-    wants: (name) => counts(name) || probe.wants(name),
-    forks: (name) => probe.forks(name),
-    visit: async (activation) => {
-      if (probe.wants(activation.name)) await probe.visit(activation);
-      if (counts(activation.name)) onRows(activation.name, activation.tensor.rows);
-    },
-  };
 }

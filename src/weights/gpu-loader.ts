@@ -7,6 +7,7 @@ import {
   ELEMENT_BYTES,
   type ElementType,
   type LinearWeight,
+  type QuantizedPart,
   type QuantizedType,
   type QuantizedWeight,
   quantize,
@@ -45,10 +46,7 @@ interface MatrixSize {
   readonly columns: number;
 }
 
-/**
- * Loads weights one after another. A device that runs out of memory says so in the call during which it did, or at
- * the next `gpu.read`.
- */
+/** Loads weights one after another. */
 export class WeightLoader {
   readonly #gpu: Gpu;
   readonly #checkpoint: Checkpoint;
@@ -104,11 +102,9 @@ export class WeightLoader {
     const type = this.#type ?? (stored.size === 1 ? [...stored][0]! : 'f32');
     const name = joinedName(infos);
     const { stride, parts: layout } = this.#layout(infos, type, columns);
-    const parts = layout.map(({ firstRow, rows: count, bytes }) => ({
-      buffer: this.#createBuffer(bytes, name),
-      firstRow,
-      rows: count,
-    }));
+    const parts: WeightPart[] = [];
+    for (const { firstRow, rows: count, bytes } of layout)
+      parts.push({ buffer: await this.#createBuffer(bytes, name), firstRow, rows: count });
     if (!this.#planOnly) {
       const pad = rowPadder(columns, stride);
       for await (const { info, bytes, row } of this.#rows(infos, columns, 1))
@@ -130,12 +126,14 @@ export class WeightLoader {
     infos.forEach(storageType);
     const name = joinedName(infos);
     const { stride, parts: layout } = this.#layout(infos, type, columns);
-    const parts = layout.map(({ firstRow, rows: count, bytes, scaleBytes }) => ({
-      buffer: this.#createBuffer(bytes, name),
-      scales: this.#createBuffer(scaleBytes, `${name} (scales)`),
-      firstRow,
-      rows: count,
-    }));
+    const parts: QuantizedPart[] = [];
+    for (const { firstRow, rows: count, bytes, scaleBytes } of layout)
+      parts.push({
+        buffer: await this.#createBuffer(bytes, name),
+        scales: await this.#createBuffer(scaleBytes, `${name} (scales)`),
+        firstRow,
+        rows: count,
+      });
     const weight = { name, type, rows, columns, stride, parts };
     if (!this.#planOnly) await this.#quantize(infos, weight);
     return weight;
@@ -154,7 +152,7 @@ export class WeightLoader {
     if (!flat || sum(infos.map((info) => elementCount(info.shape))) !== length || length === 0)
       throw misfit(infos, `a vector of ${length} elements`);
     const name = joinedName(infos);
-    const buffer = this.#createBuffer(16 * Math.ceil(length / 4), name);
+    const buffer = await this.#createBuffer(16 * Math.ceil(length / 4), name);
     let at = 0;
     for (const info of this.#planOnly ? [] : infos) {
       for await (const { bytes } of this.#checkpoint.chunks(info.name, CHUNK_BYTES)) {
@@ -196,43 +194,39 @@ export class WeightLoader {
     }
   }
 
-  #createBuffer(size: number, name: string): GPUBuffer {
+  async #createBuffer(size: number, name: string): Promise<GPUBuffer> {
     const buffer = this.#planOnly
       ? ({ size, label: name, destroy: () => {} } as unknown as GPUBuffer)
-      : this.#gpu.createBuffer(size, USAGE, name);
+      : await this.#gpu.createBuffer(size, USAGE, name);
     this.#buffers.push(buffer);
     return buffer;
   }
 
-  async #quantize(infos: readonly TensorInfo[], weight: QuantizedWeight): Promise<void> {
+  #quantize(infos: readonly TensorInfo[], weight: QuantizedWeight): Promise<void> {
     const { columns, name, type } = weight;
-    const gpu = this.#gpu;
-    const refused = gpu.createBuffer(4, USAGE, `${name} (not finite)`);
-    try {
+    return this.#gpu.work(async (w) => {
+      const refused = w.upload(new Float32Array(1), 1, 1, `${name} (not finite)`);
       for await (const { info, bytes, row } of this.#rows(infos, columns, blockRows(type, columns))) {
         const stored = storageType(info);
         const values = info.dtype === 'F64' ? new Uint8Array(convert(info, bytes, 'f32').buffer) : bytes;
         const rowBytes = columns * ELEMENT_BYTES[stored];
         for (const { part, begin, end } of overlaps(weight.parts, row, values.length / rowBytes)) {
-          const buffer = gpu.uploadWords(
+          const buffer = w.uploadWords(
             wholeWords(values.subarray((begin - row) * rowBytes, (end - row) * rowBytes)),
             `${name} (file)`,
           );
           const input = { buffer, type: stored, rows: end - begin };
-          quantize(gpu, input, weight, part, begin - part.firstRow, refused);
-          gpu.pool.release(buffer);
+          quantize(w, input, weight, part, begin - part.firstRow, refused.buffer);
+          w.release(buffer);
           await this.#wrote((end - begin) * rowBytes);
         }
       }
-      const [flag] = await gpu.read({ buffer: refused, rows: 1, columns: 1, stride: 1, offset: 0 });
+      const [flag] = await w.read(refused);
       if (flag![0] !== 0)
         throw new WeightsError(
           `${infos[0]!.file}: tensor "${name}" holds a value that is not finite, which ${type} cannot store. Load the model as it is in the file.`,
         );
-    } finally {
-      gpu.recorder.submit(); // after an error, work on these buffers may still be waiting
-      refused.destroy();
-    }
+    });
   }
 
   /** Writes whole rows from row `first` of the matrix into the parts that they fall into. */

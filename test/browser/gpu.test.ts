@@ -40,15 +40,16 @@ describe('a device in the browser', () => {
     const expected = Array.from({ length: rows }, (_, row) =>
       values.subarray(row * columns, (row + 1) * columns).reduce((sum, value) => sum + value, 0),
     );
-    const x = gpu.upload(values, rows, columns, 'x');
-    const sums = gpu.empty(1, rows, 'sums');
-    const total = gpu.empty(1, 1, 'total');
-    gpu.dispatch(ROW_SUM, [x.buffer, sums.buffer], { columns, factor: -2 }, [rows, 1, 1]);
-    gpu.dispatch(ROW_SUM, [sums.buffer, total.buffer], { columns: rows, factor: 0.5 }, [1, 1, 1]);
-    const [ofRows, ofAll] = await gpu.read(sums, total);
+    const [ofRows, ofAll] = await gpu.work((w) => {
+      const x = w.upload(values, rows, columns, 'x');
+      const sums = w.empty(1, rows, 'sums');
+      const total = w.empty(1, 1, 'total');
+      w.dispatch(ROW_SUM, [x.buffer, sums.buffer], { columns, factor: -2 }, [rows, 1, 1]);
+      w.dispatch(ROW_SUM, [sums.buffer, total.buffer], { columns: rows, factor: 0.5 }, [1, 1, 1]);
+      return w.read(sums, total);
+    });
     expect([...ofRows!]).toEqual(expected.map((sum) => -2 * sum));
     expect([...ofAll!]).toEqual([-expected.reduce((a, b) => a + b)]);
-    gpu.release(x, sums, total);
   });
 
   it('knows what the adapter can do', async () => {
@@ -75,12 +76,14 @@ describe('a device in the browser', () => {
     }
   });
 
-  it('reports a command that WebGPU refuses at the next read, once', async () => {
-    gpu.device.createBuffer({ size: 16, usage: 0 });
-    const x = gpu.upload(Float32Array.of(1), 1, 1, 'x');
-    await expect(gpu.read(x)).rejects.toThrow(GpuValidationError);
-    await expect(gpu.read(x)).resolves.toEqual([Float32Array.of(1)]);
-    gpu.release(x);
+  it('tells the work that WebGPU refuses, and no other', async () => {
+    const foreign = gpu.device.createBuffer({ size: 16, usage: 0x40 }); // UNIFORM
+    const refused = gpu.work((w) => {
+      w.copy(w.empty(1, 1, 'x').buffer, 0, foreign, 0, 4);
+    });
+    const other = gpu.work((w) => w.read(w.upload(Float32Array.of(1), 1, 1, 'x')));
+    await expect(refused).rejects.toThrow(GpuValidationError);
+    await expect(other).resolves.toEqual([Float32Array.of(1)]);
   });
 });
 

@@ -4,7 +4,7 @@ import { activate, add } from '../../src/kernels/index.ts';
 import * as reference from '../reference/index.ts';
 import { flatten } from '../reference/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
-import { testGpu } from '../support/gpu.ts';
+import { testWork } from '../support/gpu.ts';
 import { Random } from '../support/random.ts';
 import { ACTIVATION_ERROR, DEVICES, expectShapeErrors, read, upload } from './support.ts';
 
@@ -25,37 +25,37 @@ const SHAPES = [
 
 describe.each(DEVICES)('on %s', (_, device) => {
   it.each(['none', 'gelu', 'quick_gelu', 'silu'] as const)('%s is as in PyTorch', async (activation) => {
-    const gpu = await testGpu(device);
-    const actual = await read(gpu, activate(gpu, upload(gpu, X), activation));
+    const w = await testWork(device);
+    const actual = await read(w, activate(w, upload(w, X), activation));
     const atol = Array.from(X[0]!, (x) => ACTIVATION_ERROR * Math.abs(x));
     expectClose(actual, flatten(reference.activate(X, activation)), { atol });
   });
 
   it.each(SHAPES)('silu(x) · gate and x + residual of [%i, %i]', async (rows, columns) => {
-    const gpu = await testGpu(device);
+    const w = await testWork(device);
     const random = new Random(rows);
     const x = random.matrix(rows, columns, { spread: 8 });
     const y = random.matrix(rows, columns, { spread: 3 });
-    const gated = activate(gpu, upload(gpu, x), 'silu', upload(gpu, y));
-    const total = add(gpu, upload(gpu, x), upload(gpu, y));
+    const gated = activate(w, upload(w, x), 'silu', upload(w, y));
+    const total = add(w, upload(w, x), upload(w, y));
     const atol = flatten(reference.activate(x, 'none', y)).map(
       (product) => ACTIVATION_ERROR * Math.abs(product),
     );
-    expectClose(await read(gpu, gated), flatten(reference.activate(x, 'silu', y)), { atol });
+    expectClose(await read(w, gated), flatten(reference.activate(x, 'silu', y)), { atol });
     // A sum of two f32 is rounded once, which f64 rounded to f32 is too.
-    expectSameBits(await read(gpu, total), Float32Array.from(flatten(reference.add(x, y))));
+    expectSameBits(await read(w, total), Float32Array.from(flatten(reference.add(x, y))));
   });
 });
 
 describe('shapes that do not fit', () => {
   it('are named', async () => {
-    const gpu = await testGpu();
-    const x = gpu.empty(4, 6, 'x');
-    const y = gpu.empty(4, 5, 'y');
+    const w = await testWork();
+    const x = w.empty(4, 6, 'x');
+    const y = w.empty(4, 5, 'y');
     expectShapeErrors([
-      [() => add(gpu, x, y), /add: shapes \[4, 6\] and \[4, 5\] differ/],
-      [() => activate(gpu, x, 'silu', y), /activation: shapes \[4, 6\] and \[4, 5\] differ/],
-      [() => activate(gpu, columnsOf(x, 0, 5), 'gelu'), /contiguous rows.*\[4, 5\]/],
+      [() => add(w, x, y), /add: shapes \[4, 6\] and \[4, 5\] differ/],
+      [() => activate(w, x, 'silu', y), /activation: shapes \[4, 6\] and \[4, 5\] differ/],
+      [() => activate(w, columnsOf(x, 0, 5), 'gelu'), /contiguous rows.*\[4, 5\]/],
     ]);
   });
 });

@@ -1,6 +1,6 @@
 // Attention of a whole plan, for tests.
 
-import type { Gpu, Tensor } from '../../src/gpu/index.ts';
+import type { Tensor, Work } from '../../src/gpu/index.ts';
 import {
   type AttentionGroup,
   type AttentionPlan,
@@ -37,26 +37,26 @@ export function layGroups(groups: readonly GroupRows[]): AttentionGroup[] {
  * @returns scores and pattern [entries, heads, pitch]; z is written into the tensor given
  */
 export async function attend(
-  gpu: Gpu,
+  w: Work,
   { q, k, v, z }: { q: Tensor; k: Tensor; v: Tensor; z: Tensor },
   shape: AttentionShape,
   plan: AttentionPlan,
 ): Promise<{ scores: Float32Array; pattern: Float32Array }> {
   const { heads } = shape;
-  const tables = uploadPlan(gpu, plan);
+  const tables = uploadPlan(w, plan);
   const size = (plan.entries.length / 4) * heads * plan.pitch;
   const scores = new Float32Array(size);
   const pattern = new Float32Array(size);
   for (const chunk of plan.chunks) {
     const at = chunk.firstEntry * heads * plan.pitch;
     const poison = new Float32Array(chunk.entries * heads * plan.pitch).fill(Number.NaN);
-    gpu.release(gpu.upload(poison, 1, poison.length, 'poison')); // the pool hands it to the next of its size
-    const tensor = attentionScores(gpu, q, k, shape, tables, chunk);
-    scores.set(await read(gpu, tensor), at);
-    attentionSoftmax(gpu, tensor, heads, tables, chunk);
-    pattern.set(await read(gpu, tensor), at);
-    attentionValues(gpu, tensor, v, z, shape, tables, chunk);
-    gpu.release(tensor);
+    w.release(w.upload(poison, 1, poison.length, 'poison')); // the pool hands it to the next of its size
+    const tensor = attentionScores(w, q, k, shape, tables, chunk);
+    scores.set(await read(w, tensor), at);
+    attentionSoftmax(w, tensor, heads, tables, chunk);
+    pattern.set(await read(w, tensor), at);
+    attentionValues(w, tensor, v, z, shape, tables, chunk);
+    w.release(tensor);
   }
   return { scores, pattern };
 }

@@ -4,7 +4,7 @@
 import { expect, it } from 'vitest';
 import { attentionScores, planAttention, type ScoresKernel, uploadPlan } from '../../src/kernels/index.ts';
 import { expectSameBits } from '../support/close.ts';
-import { testGpu } from '../support/gpu.ts';
+import { testWork } from '../support/gpu.ts';
 import { Random } from '../support/random.ts';
 import { all, layGroups } from './attention-support.ts';
 import { read, uploadWindow } from './support.ts';
@@ -15,11 +15,11 @@ it.each([
   { tokens: 13, headSize: 40, heads: 4, keyHeads: 2 },
   { tokens: 65, headSize: 10, heads: 1, keyHeads: 1 },
 ])('scores of $tokens tokens, $heads heads of $headSize', async ({ tokens, headSize, heads, keyHeads }) => {
-  const gpu = await testGpu();
+  const w = await testWork();
   const random = new Random(tokens);
   const margins = { left: 4, right: 4, above: 1 };
-  const q = uploadWindow(gpu, random.matrix(tokens, heads * headSize), margins);
-  const k = uploadWindow(gpu, random.matrix(tokens, keyHeads * headSize), margins);
+  const q = uploadWindow(w, random.matrix(tokens, heads * headSize), margins);
+  const k = uploadWindow(w, random.matrix(tokens, keyHeads * headSize), margins);
   const shape = { heads, keyHeads, headSize };
   // Two lists of keys, each query seeing what stands before it.
   const seen = (query: number) => query + 1;
@@ -31,11 +31,9 @@ it.each([
     heads,
     40_000,
   );
-  const tables = uploadPlan(gpu, plan);
+  const tables = uploadPlan(w, plan);
   const scores = async (kernel: ScoresKernel) =>
-    Promise.all(
-      plan.chunks.map((chunk) => read(gpu, attentionScores(gpu, q, k, shape, tables, chunk, kernel))),
-    );
+    Promise.all(plan.chunks.map((chunk) => read(w, attentionScores(w, q, k, shape, tables, chunk, kernel))));
   const usual = await scores('attention_scores');
   const tiled = await scores('attention_scores_tile');
   expect(usual.length).toBe(plan.chunks.length);

@@ -8,7 +8,7 @@ import {
 } from '../../src/kernels/index.ts';
 import { attention, type HeadResult, type Matrix, norm } from '../reference/index.ts';
 import { expectClose } from '../support/close.ts';
-import { testGpu } from '../support/gpu.ts';
+import { testWork } from '../support/gpu.ts';
 import { Random } from '../support/random.ts';
 import { all, attend, type GroupRows, layGroups } from './attention-support.ts';
 import { around, DEVICES, EPSILON, expectShapeErrors, framed, read, uploadWindow } from './support.ts';
@@ -122,7 +122,7 @@ const prepared = CASES.map((c) => {
 
 describe.each(DEVICES)('attention on %s', (_, device) => {
   it.each(prepared)('%s', async (_title, { shape, plan, q, k, v, reference }) => {
-    const gpu = await testGpu(device);
+    const w = await testWork(device);
     const results = reference();
     const tolerance = tolerances(q, k, shape);
     for (const margins of [ALIGNED, UNALIGNED]) {
@@ -130,14 +130,14 @@ describe.each(DEVICES)('attention on %s', (_, device) => {
       const before = all(results.length + 2).map(() =>
         new Float32Array(shape.heads * shape.headSize).fill(7),
       );
-      const z = uploadWindow(gpu, before, margins);
+      const z = uploadWindow(w, before, margins);
       const operands = {
-        q: uploadWindow(gpu, q, margins),
-        k: uploadWindow(gpu, k, margins),
-        v: uploadWindow(gpu, v, margins),
+        q: uploadWindow(w, q, margins),
+        k: uploadWindow(w, k, margins),
+        v: uploadWindow(w, v, margins),
         z,
       };
-      const { scores, pattern } = await attend(gpu, operands, shape, plan);
+      const { scores, pattern } = await attend(w, operands, shape, plan);
       const inPlan = { shape: [results.length, shape.heads, plan.pitch] };
       expectClose(scores, padded(results, 'scores', plan.pitch, Number.NEGATIVE_INFINITY), {
         ...inPlan,
@@ -150,7 +150,7 @@ describe.each(DEVICES)('attention on %s', (_, device) => {
         rtol: tolerance.pattern,
       });
       const expected = [...results].reverse().map((heads) => heads.flatMap((head) => head.z));
-      expectClose(await read(gpu, around(z, margins)), framed([...expected, ...before.slice(-2)], margins), {
+      expectClose(await read(w, around(z, margins)), framed([...expected, ...before.slice(-2)], margins), {
         name: 'z',
         atol: tolerance.z,
       });
@@ -160,32 +160,32 @@ describe.each(DEVICES)('attention on %s', (_, device) => {
 
 describe('shapes that do not fit', () => {
   it('are named', async () => {
-    const gpu = await testGpu();
+    const w = await testWork();
     const groups = layGroups([[all(3), all(5)]]);
     const plan = planAttention(groups, 2, Number.POSITIVE_INFINITY);
-    const tables = uploadPlan(gpu, plan);
+    const tables = uploadPlan(w, plan);
     const [chunk] = plan.chunks;
     const shape = { heads: 2, keyHeads: 1, headSize: 4 };
-    const rows = (columns: number) => gpu.empty(5, columns, 'rows');
+    const rows = (columns: number) => w.empty(5, columns, 'rows');
     expectShapeErrors([
       [
-        () => attentionScores(gpu, rows(9), rows(4), shape, tables, chunk!),
+        () => attentionScores(w, rows(9), rows(4), shape, tables, chunk!),
         /queries \[5, 9\] are not 2 heads of 4/,
       ],
       [
-        () => attentionScores(gpu, rows(8), rows(8), shape, tables, chunk!),
+        () => attentionScores(w, rows(8), rows(8), shape, tables, chunk!),
         /keys \[5, 8\] are not 1 heads of 4/,
       ],
       [
-        () => attentionScores(gpu, rows(8), rows(12), { ...shape, keyHeads: 3 }, tables, chunk!),
+        () => attentionScores(w, rows(8), rows(12), { ...shape, keyHeads: 3 }, tables, chunk!),
         /2 heads cannot share 3 key heads/,
       ],
       [
-        () => attentionValues(gpu, rows(16), rows(5), rows(8), shape, tables, chunk!),
+        () => attentionValues(w, rows(16), rows(5), rows(8), shape, tables, chunk!),
         /values \[5, 5\] are not 1 heads of 4/,
       ],
       [
-        () => attentionValues(gpu, rows(16), rows(4), rows(7), shape, tables, chunk!),
+        () => attentionValues(w, rows(16), rows(4), rows(7), shape, tables, chunk!),
         /results \[5, 7\] are not 2 heads of 4/,
       ],
     ]);

@@ -4,7 +4,7 @@ import { embedImage, embedTokens, imagePatches } from '../../src/kernels/index.t
 import * as reference from '../reference/index.ts';
 import { flatten } from '../reference/index.ts';
 import { expectSameBits } from '../support/close.ts';
-import { testGpu } from '../support/gpu.ts';
+import { testWork } from '../support/gpu.ts';
 import { Random } from '../support/random.ts';
 import { DEVICES, expectShapeErrors, read, stored, upload, uploadVector, uploadWeight } from './support.ts';
 
@@ -14,23 +14,23 @@ const exact = (x: reference.Matrix) => Float32Array.from(flatten(x));
 
 describe.each(DEVICES)('on %s', (_, device) => {
   it.each(TYPES)('token and position embeddings in %s', async (type) => {
-    const gpu = await testGpu(device);
+    const w = await testWork(device);
     for (const columns of [768, 37, 1]) {
       const random = new Random(columns);
       const tokens = stored(random.matrix(101, columns), type);
       const positions = stored(random.matrix(29, columns), type);
       const ids = [0, 100, 50, 49, 51, 50, random.integer(101)];
       const places = [28, 0, 1, 2, 3, 28, 5];
-      const table = uploadWeight(gpu, tokens, type, [50, 1, 50]);
-      const both = embedTokens(gpu, ids, table, places, uploadWeight(gpu, positions, type));
-      expectSameBits(await read(gpu, both), exact(reference.embedTokens(ids, tokens, places, positions)));
-      const alone = embedTokens(gpu, ids, table);
-      expectSameBits(await read(gpu, alone), exact(reference.embedTokens(ids, tokens)));
+      const table = uploadWeight(w, tokens, type, [50, 1, 50]);
+      const both = embedTokens(w, ids, table, places, uploadWeight(w, positions, type));
+      expectSameBits(await read(w, both), exact(reference.embedTokens(ids, tokens, places, positions)));
+      const alone = embedTokens(w, ids, table);
+      expectSameBits(await read(w, alone), exact(reference.embedTokens(ids, tokens)));
     }
   });
 
   it.each(TYPES)('class token and position embeddings in %s', async (type) => {
-    const gpu = await testGpu(device);
+    const w = await testWork(device);
     for (const [images, T, columns] of [
       [2, 577, 40],
       [3, 5, 771],
@@ -41,57 +41,54 @@ describe.each(DEVICES)('on %s', (_, device) => {
       const classToken = random.vector(columns);
       const positions = stored(random.matrix(T, columns), type);
       const actual = embedImage(
-        gpu,
-        upload(gpu, patches),
-        uploadVector(gpu, classToken),
-        uploadWeight(gpu, positions, type),
+        w,
+        upload(w, patches),
+        uploadVector(w, classToken),
+        uploadWeight(w, positions, type),
       );
-      expectSameBits(await read(gpu, actual), exact(reference.embedImage(patches, classToken, positions)));
+      expectSameBits(await read(w, actual), exact(reference.embedImage(patches, classToken, positions)));
     }
   });
 
   it('the patches of images', async () => {
-    const gpu = await testGpu(device);
+    const w = await testWork(device);
     for (const [images, height, width, size] of [
       [2, 64, 48, 16],
       [1, 42, 28, 14],
       [3, 3, 2, 1],
     ] as const) {
       const pixels = new Random(size).matrix(images, 3 * height * width);
-      const actual = imagePatches(gpu, upload(gpu, pixels), height, width, size);
+      const actual = imagePatches(w, upload(w, pixels), height, width, size);
       expect(actual).toMatchObject({
         rows: (images * height * width) / size ** 2,
         columns: 3 * size * size,
       });
-      expectSameBits(await read(gpu, actual), exact(reference.imagePatches(pixels, height, width, size)));
+      expectSameBits(await read(w, actual), exact(reference.imagePatches(pixels, height, width, size)));
     }
   });
 });
 
 describe('what does not fit', () => {
   it('is named', async () => {
-    const gpu = await testGpu();
+    const w = await testWork();
     const random = new Random(1);
-    const table = { ...uploadWeight(gpu, random.matrix(10, 4)), name: 'word_embeddings' };
-    const places = { ...uploadWeight(gpu, random.matrix(3, 4)), name: 'position_embeddings' };
-    const halves = { ...uploadWeight(gpu, random.matrix(3, 4), 'f16'), name: 'position_embeddings' };
-    const four = uploadVector(gpu, [1, 2, 3, 4]);
-    const three = uploadVector(gpu, [1, 2, 3]);
-    const patches = gpu.empty(4, 4, 'patches');
+    const table = { ...uploadWeight(w, random.matrix(10, 4)), name: 'word_embeddings' };
+    const places = { ...uploadWeight(w, random.matrix(3, 4)), name: 'position_embeddings' };
+    const halves = { ...uploadWeight(w, random.matrix(3, 4), 'f16'), name: 'position_embeddings' };
+    const four = uploadVector(w, [1, 2, 3, 4]);
+    const three = uploadVector(w, [1, 2, 3]);
+    const patches = w.empty(4, 4, 'patches');
     expectShapeErrors([
-      [() => embedTokens(gpu, [1, 10], table), /token id 10 is outside the vocabulary of 10/],
-      [() => embedTokens(gpu, [-1], table), /token id -1 is outside/],
-      [() => embedTokens(gpu, [1, 2], table, [0, 3], places), /position 3 is beyond the 3 of position_emb/],
-      [() => embedTokens(gpu, [1, 2], table, [0], places), /1 positions for 2 token ids/],
-      [() => embedTokens(gpu, [1], table, [0], halves), /position_embeddings does not match word_embeddings/],
-      [() => embedImage(gpu, gpu.empty(3, 4, 'p'), four, places), /\[3, 4\] do not fill images of 2 patches/],
-      [() => embedImage(gpu, columnsOf(gpu.empty(4, 5, 'p'), 0, 4), four, places), /do not fill/],
-      [() => embedImage(gpu, patches, three, places), /vector has 3 values, position_embeddings 4 columns/],
-      [
-        () => imagePatches(gpu, gpu.empty(1, 48, 'x'), 4, 4, 3),
-        /\[1, 48\] is not .* 4 × 4\] in patches of 3/,
-      ],
-      [() => imagePatches(gpu, gpu.empty(1, 47, 'x'), 4, 4, 2), /\[1, 47\] is not/],
+      [() => embedTokens(w, [1, 10], table), /token id 10 is outside the vocabulary of 10/],
+      [() => embedTokens(w, [-1], table), /token id -1 is outside/],
+      [() => embedTokens(w, [1, 2], table, [0, 3], places), /position 3 is beyond the 3 of position_emb/],
+      [() => embedTokens(w, [1, 2], table, [0], places), /1 positions for 2 token ids/],
+      [() => embedTokens(w, [1], table, [0], halves), /position_embeddings does not match word_embeddings/],
+      [() => embedImage(w, w.empty(3, 4, 'p'), four, places), /\[3, 4\] do not fill images of 2 patches/],
+      [() => embedImage(w, columnsOf(w.empty(4, 5, 'p'), 0, 4), four, places), /do not fill/],
+      [() => embedImage(w, patches, three, places), /vector has 3 values, position_embeddings 4 columns/],
+      [() => imagePatches(w, w.empty(1, 48, 'x'), 4, 4, 3), /\[1, 48\] is not .* 4 × 4\] in patches of 3/],
+      [() => imagePatches(w, w.empty(1, 47, 'x'), 4, 4, 2), /\[1, 47\] is not/],
     ]);
   });
 });

@@ -2,12 +2,12 @@
 // bits must be is tested in matmul.test.ts, what the values must be in quantize.test.ts.
 
 import { describe, expect, it } from 'vitest';
-import { type Gpu, rowsOf } from '../../src/gpu/index.ts';
+import { rowsOf, type Work } from '../../src/gpu/index.ts';
 import { type Activation, matmul, type QuantizedType } from '../../src/kernels/index.ts';
 import { quantizedTile } from '../../src/kernels/matmul-quantized.ts';
 import { flatten, int8, type Matrix, nf4, toRows } from '../reference/index.ts';
 import { expectSameBits } from '../support/close.ts';
-import { testGpu } from '../support/gpu.ts';
+import { testWork } from '../support/gpu.ts';
 import { Random } from '../support/random.ts';
 import { uploadQuantized } from './quantized-support.ts';
 import {
@@ -28,13 +28,14 @@ function values(type: QuantizedType, w: Matrix): Float32Array[] {
 }
 
 /** The device, with the choices of kernels that a GPU would get. */
-function likeGpu(gpu: Gpu): Gpu {
+function likeGpu(work: Work): Work {
   return {
-    capabilities: { ...gpu.capabilities, software: false, subgroupSize: 32 },
-    pool: gpu.pool,
-    empty: gpu.empty.bind(gpu),
-    dispatch: gpu.dispatch.bind(gpu),
-  } as unknown as Gpu;
+    capabilities: { ...work.capabilities, software: false, subgroupSize: 32 },
+    empty: work.empty.bind(work),
+    acquire: work.acquire.bind(work),
+    release: work.release.bind(work),
+    dispatch: work.dispatch.bind(work),
+  } as unknown as Work;
 }
 
 interface Case {
@@ -65,15 +66,15 @@ const title = ({ M, K, N, partRows, activation }: Case) =>
 const MARGINS = { left: 3, right: 6, above: 2 };
 
 const DEVICE_KINDS = [
-  ...DEVICES.map(([name, options]) => [name, options, (gpu: Gpu) => gpu] as const),
+  ...DEVICES.map(([name, options]) => [name, options, (work: Work) => work] as const),
   ['a device with the kernels of a GPU', {}, likeGpu] as const,
 ];
 
 describe.each(DEVICE_KINDS)('on %s', (_, options, kind) => {
   const cases = (['nf4', 'int8'] as const).flatMap((type) => CASES.map((c) => [type, title(c), c] as const));
   it.each(cases)('%s %s', async (type, _title, { M, K, N, partRows, activation }) => {
-    const device = await testGpu(options);
-    const gpu = kind(device);
+    const device = await testWork(options);
+    const work = kind(device);
     const random = new Random(M + K + N);
     const w = random.matrix(N, K);
     const quantized = uploadQuantized(device, w, type, partRows ? { partRows } : {});
@@ -85,35 +86,35 @@ describe.each(DEVICE_KINDS)('on %s', (_, options, kind) => {
       ...(activation ? { activation } : {}),
     };
     for (const rest of [{}, epilogue]) {
-      const expected = await read(device, matmul(gpu, upload(device, a), floats, rest));
-      const found = await read(device, matmul(gpu, upload(device, a), quantized, rest));
+      const expected = await read(device, matmul(work, upload(device, a), floats, rest));
+      const found = await read(device, matmul(work, upload(device, a), quantized, rest));
       expectSameBits(found, expected, { shape: [M, N] });
     }
   });
 
   it.each(['nf4', 'int8'] as const)('%s reads and writes windows of columns', async (type) => {
-    const device = await testGpu(options);
-    const gpu = kind(device);
+    const device = await testWork(options);
+    const work = kind(device);
     const random = new Random(7);
     const w = random.matrix(11, 64);
     const weight = uploadQuantized(device, w, type);
     for (const M of [1, 4, 18]) {
       const a = random.matrix(M, 64);
       const out = uploadWindow(device, random.matrix(M, 11), MARGINS);
-      matmul(gpu, uploadWindow(device, a, MARGINS), weight, { out });
-      const plain = await read(device, matmul(gpu, upload(device, a), weight));
+      matmul(work, uploadWindow(device, a, MARGINS), weight, { out });
+      const plain = await read(device, matmul(work, upload(device, a), weight));
       expectSameBits(await read(device, out), plain);
       expectSameBits(await read(device, around(out, MARGINS)), framed(toRows(plain, 11), MARGINS));
     }
   });
 
   it.each(['nf4', 'int8'] as const)('%s: rows do not depend on the rows beside them', async (type) => {
-    const device = await testGpu(options);
-    const gpu = kind(device);
+    const device = await testWork(options);
+    const work = kind(device);
     const random = new Random(8);
     const weight = uploadQuantized(device, random.matrix(40, 192), type);
     const x = random.matrix(37, 192);
-    const whole = matmul(gpu, upload(device, x), weight);
+    const whole = matmul(work, upload(device, x), weight);
     for (const [first, size] of [
       [0, 1],
       [20, 1],
@@ -122,20 +123,20 @@ describe.each(DEVICE_KINDS)('on %s', (_, options, kind) => {
       [9, 16],
       [20, 17],
     ] as const) {
-      const alone = await read(device, matmul(gpu, upload(device, x.slice(first, first + size)), weight));
+      const alone = await read(device, matmul(work, upload(device, x.slice(first, first + size)), weight));
       expectSameBits(alone, await read(device, rowsOf(whole, first, size)), { name: `${size} rows` });
     }
   });
 });
 
 it('a weight larger than what is made into f32 at a time gives the same bits', async () => {
-  const gpu = await testGpu();
+  const work = await testWork();
   const K = 8256; // 32 MiB are 1016 rows
   const random = new Random(9);
   const w = random.matrix(1100, K);
-  const a = upload(gpu, random.matrix(5, K));
-  const found = await read(gpu, matmul(gpu, a, uploadQuantized(gpu, w, 'nf4')));
-  const expected = await read(gpu, matmul(gpu, a, uploadWeight(gpu, values('nf4', w))));
+  const a = upload(work, random.matrix(5, K));
+  const found = await read(work, matmul(work, a, uploadQuantized(work, w, 'nf4')));
+  const expected = await read(work, matmul(work, a, uploadWeight(work, values('nf4', w))));
   expectSameBits(found, expected, { shape: [5, 1100] });
 });
 

@@ -2,7 +2,7 @@
 // tiles in workgroup memory for GPUs run on SwiftShader too. What the bits must be is tested in matmul.test.ts.
 
 import { describe, expect, it } from 'vitest';
-import type { Gpu, Tensor } from '../../src/gpu/index.ts';
+import type { Tensor, Work } from '../../src/gpu/index.ts';
 import {
   canRun,
   type MatmulOptions,
@@ -13,7 +13,7 @@ import {
 } from '../../src/kernels/index.ts';
 import { flatten, linear, norm } from '../reference/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
-import { testGpu } from '../support/gpu.ts';
+import { testWork } from '../support/gpu.ts';
 import { Random } from '../support/random.ts';
 import { EPSILON, read, stored, upload, uploadVector, uploadWeight, uploadWindow } from './support.ts';
 
@@ -47,15 +47,15 @@ interface Operands {
 }
 
 /** A window of columns; with K a multiple of 4 its rows start at multiples of 4 elements. */
-function operands(gpu: Gpu, { M, K, N, type }: (typeof SHAPES)[number]): Operands {
+function operands(work: Work, { M, K, N, type }: (typeof SHAPES)[number]): Operands {
   const random = new Random(M);
   return {
-    a: uploadWindow(gpu, random.matrix(M, K), { left: 4, right: 4, above: 1 }),
-    weight: uploadWeight(gpu, stored(random.matrix(N, K), type), type, [40, N - 40]),
+    a: uploadWindow(work, random.matrix(M, K), { left: 4, right: 4, above: 1 }),
+    weight: uploadWeight(work, stored(random.matrix(N, K), type), type, [40, N - 40]),
     options: {
-      bias: uploadVector(gpu, random.vector(N)),
+      bias: uploadVector(work, random.vector(N)),
       activation: 'silu',
-      residual: upload(gpu, random.matrix(M, N)),
+      residual: upload(work, random.matrix(M, N)),
     },
   };
 }
@@ -67,27 +67,27 @@ describe('matmul variants', () => {
   });
 
   it.each([...distinct])('%s', async (_, variant) => {
-    const gpu = await testGpu();
-    if (!canRun(gpu.capabilities, variant)) {
-      console.log(`skipped: ${titleOf(variant)} does not run on ${gpu.capabilities.description}`);
+    const work = await testWork();
+    if (!canRun(work.capabilities, variant)) {
+      console.log(`skipped: ${titleOf(variant)} does not run on ${work.capabilities.description}`);
       return;
     }
     for (const shape of SHAPES) {
-      const { a, weight, options } = operands(gpu, shape);
-      const usual = await read(gpu, matmul(gpu, a, weight, options));
-      const other = await read(gpu, matmul(gpu, a, weight, { ...options, variant }));
+      const { a, weight, options } = operands(work, shape);
+      const usual = await read(work, matmul(work, a, weight, options));
+      const other = await read(work, matmul(work, a, weight, { ...options, variant }));
       expectSameBits(other, usual, { name: JSON.stringify(shape), shape: [shape.M, shape.N] });
     }
   });
 
   it('and the usual one is right about these shapes', async () => {
-    const gpu = await testGpu();
+    const work = await testWork();
     for (const { M, K, N } of SHAPES) {
       const random = new Random(M);
       const [a, w] = [random.matrix(M, K), random.matrix(N, K)];
       // A chain of K fma: see tolerance() in matmul.test.ts.
       const atol = flatten(a.map((row) => w.map((column) => 4 * EPSILON * norm(row) * norm(column))));
-      const result = await read(gpu, matmul(gpu, upload(gpu, a), uploadWeight(gpu, w)));
+      const result = await read(work, matmul(work, upload(work, a), uploadWeight(work, w)));
       expectClose(result, flatten(linear(a, w)), { atol, shape: [M, N] });
     }
   });

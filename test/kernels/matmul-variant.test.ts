@@ -67,13 +67,13 @@ describe('chooseMatmul', () => {
   });
 
   it('takes what was measured on the device, and only there', () => {
-    const [swiftShader, , , , gpu] = DEVICES as [(typeof DEVICES)[0], ...typeof DEVICES];
+    const [swiftShader, , , , w] = DEVICES as [(typeof DEVICES)[0], ...typeof DEVICES];
     const measured: MatmulVariant = { kernel: 'matmul_subgroup', rows: 16, columns: 3, threads: 4 };
     const tuning = { 'software-4 matmul tall f32': measured };
     expect(chooseMatmul({ ...swiftShader, tuning }, 577, 768, 'f32')).toBe(measured);
     expect(chooseMatmul({ ...swiftShader, tuning }, 577, 768, 'f16')).not.toBe(measured);
     expect(chooseMatmul({ ...swiftShader, tuning }, 1, 768, 'f32')).not.toBe(measured);
-    expect(chooseMatmul({ ...gpu!, tuning }, 577, 768, 'f32').kernel).toBe('matmul_tile');
+    expect(chooseMatmul({ ...w!, tuning }, 577, 768, 'f32').kernel).toBe('matmul_tile');
   });
 });
 

@@ -2,7 +2,7 @@ import { describe, it } from 'vitest';
 import { activate, add, type ElementType, matmul } from '../../src/kernels/index.ts';
 import { flatten, type LinearOptions, linear, type Matrix, norm, toRows } from '../reference/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
-import { testGpu } from '../support/gpu.ts';
+import { testWork } from '../support/gpu.ts';
 import { Random } from '../support/random.ts';
 import {
   ACTIVATION_ERROR,
@@ -112,30 +112,30 @@ const MARGINS = { left: 3, right: 6, above: 2 };
 
 describe.each(DEVICES)('matmul on %s', (_, device) => {
   it.each(prepared)('%s', async (_title, { a, w, type, partRows, options, reference }) => {
-    const gpu = await testGpu(device);
+    const work = await testWork(device);
     const { bias, residual, activation } = options;
-    const result = matmul(gpu, upload(gpu, a), uploadWeight(gpu, w, type, partRows), {
-      bias: bias && uploadVector(gpu, bias),
-      residual: residual && upload(gpu, residual),
+    const result = matmul(work, upload(work, a), uploadWeight(work, w, type, partRows), {
+      bias: bias && uploadVector(work, bias),
+      residual: residual && upload(work, residual),
       activation,
     });
     const { expected, atol } = reference();
-    expectClose(await read(gpu, result), expected, { atol, shape: [a.length, w.length] });
+    expectClose(await read(work, result), expected, { atol, shape: [a.length, w.length] });
   });
 
   // 13 rows take the tall tile, 3 the skinny one.
   it.each([13, 3])('windows of columns as input, residual and result, %i rows', async (M) => {
-    const gpu = await testGpu(device);
+    const work = await testWork(device);
     const random = new Random(M);
     const [a, w, residual] = [random.matrix(M, 37), random.matrix(53, 37), random.matrix(M, 53)];
-    const out = uploadWindow(gpu, random.matrix(M, 53), MARGINS);
-    matmul(gpu, uploadWindow(gpu, a, MARGINS), uploadWeight(gpu, w, 'f32', [20, 33]), {
-      residual: uploadWindow(gpu, residual, MARGINS),
+    const out = uploadWindow(work, random.matrix(M, 53), MARGINS);
+    matmul(work, uploadWindow(work, a, MARGINS), uploadWeight(work, w, 'f32', [20, 33]), {
+      residual: uploadWindow(work, residual, MARGINS),
       out,
     });
-    const plain = matmul(gpu, upload(gpu, a), uploadWeight(gpu, w), { residual: upload(gpu, residual) });
-    const values = toRows(await read(gpu, plain), 53);
-    expectSameBits(await read(gpu, around(out, MARGINS)), framed(values, MARGINS));
+    const plain = matmul(work, upload(work, a), uploadWeight(work, w), { residual: upload(work, residual) });
+    const values = toRows(await read(work, plain), 53);
+    expectSameBits(await read(work, around(out, MARGINS)), framed(values, MARGINS));
     expectClose(flatten(values), flatten(linear(a, w, { residual })), {
       atol: tolerance(a, w, { residual }),
     });
@@ -144,45 +144,48 @@ describe.each(DEVICES)('matmul on %s', (_, device) => {
   it.each(['none', 'gelu', 'quick_gelu', 'silu'] as const)(
     'a fused bias, %s and residual give what single kernels give, bit for bit',
     async (activation) => {
-      const gpu = await testGpu(device);
+      const work = await testWork(device);
       const random = new Random(5);
       const [M, K, N] = [13, 45, 37];
       const a = random.matrix(M, K, { spread: 2 });
-      const weight = uploadWeight(gpu, random.matrix(N, K));
+      const weight = uploadWeight(work, random.matrix(N, K));
       const bias = random.vector(N);
-      const residual = upload(gpu, random.matrix(M, N));
+      const residual = upload(work, random.matrix(M, N));
       const biasRows = upload(
-        gpu,
+        work,
         a.map(() => bias),
       );
-      const biased = add(gpu, matmul(gpu, upload(gpu, a), weight), biasRows);
-      const activated = activate(gpu, biased, activation);
-      const chain = await read(gpu, add(gpu, activated, residual));
-      const fused = matmul(gpu, upload(gpu, a), weight, {
-        bias: uploadVector(gpu, bias),
+      const biased = add(work, matmul(work, upload(work, a), weight), biasRows);
+      const activated = activate(work, biased, activation);
+      const chain = await read(work, add(work, activated, residual));
+      const fused = matmul(work, upload(work, a), weight, {
+        bias: uploadVector(work, bias),
         activation,
         residual,
       });
-      expectSameBits(await read(gpu, fused), chain);
+      expectSameBits(await read(work, fused), chain);
     },
   );
 });
 
 describe('shapes that do not fit', () => {
   it('are named with the weight', async () => {
-    const gpu = await testGpu();
+    const work = await testWork();
     const random = new Random(1);
-    const weight = uploadWeight(gpu, random.matrix(5, 8));
-    const a = gpu.empty(3, 8, 'a');
+    const weight = uploadWeight(work, random.matrix(5, 8));
+    const a = work.empty(3, 8, 'a');
     expectShapeErrors([
-      [() => matmul(gpu, gpu.empty(3, 7, 'a'), weight), /matmul with weight \[5, 8\]: the input is \[3, 7\]/],
-      [() => matmul(gpu, a, weight, { out: gpu.empty(3, 6, 'out') }), /result \[3, 6\], expected \[3, 5\]/],
       [
-        () => matmul(gpu, a, weight, { residual: gpu.empty(2, 5, 'r') }),
+        () => matmul(work, work.empty(3, 7, 'a'), weight),
+        /matmul with weight \[5, 8\]: the input is \[3, 7\]/,
+      ],
+      [() => matmul(work, a, weight, { out: work.empty(3, 6, 'out') }), /result \[3, 6\], expected \[3, 5\]/],
+      [
+        () => matmul(work, a, weight, { residual: work.empty(2, 5, 'r') }),
         /residual \[2, 5\], expected \[3, 5\]/,
       ],
       [
-        () => matmul(gpu, a, weight, { bias: uploadVector(gpu, [1, 2, 3]) }),
+        () => matmul(work, a, weight, { bias: uploadVector(work, [1, 2, 3]) }),
         /bias vector has 3 values, not 5/,
       ],
     ]);

@@ -2,7 +2,7 @@ import { describe, it } from 'vitest';
 import { normalize } from '../../src/kernels/index.ts';
 import { flatten, layerNorm, type Matrix, mean, rmsNorm } from '../reference/index.ts';
 import { expectClose } from '../support/close.ts';
-import { testGpu } from '../support/gpu.ts';
+import { testWork } from '../support/gpu.ts';
 import { Random } from '../support/random.ts';
 import { DEVICES, EPSILON, expectShapeErrors, read, upload, uploadVector } from './support.ts';
 
@@ -37,14 +37,14 @@ function tolerance(x: Matrix, normalized: Matrix, scale: ArrayLike<number>, shif
 describe.each(DEVICES)('on %s', (_, device) => {
   // Rows of ViT can lie far from zero compared with their spread.
   it.each([0, 100])('LayerNorm of rows around %f', async (centre) => {
-    const gpu = await testGpu(device);
+    const w = await testWork(device);
     for (const [rows, columns] of SHAPES) {
       const random = new Random(columns);
       const x = random.matrix(rows, columns, { centre });
       const [scale, shift] = [random.vector(columns), random.vector(columns)];
-      const weights = { scale: uploadVector(gpu, scale), shift: uploadVector(gpu, shift), eps: 1e-5 };
+      const weights = { scale: uploadVector(w, scale), shift: uploadVector(w, shift), eps: 1e-5 };
       const expected = layerNorm(x, scale, shift, 1e-5);
-      expectClose(await read(gpu, normalize(gpu, upload(gpu, x), weights)), flatten(expected), {
+      expectClose(await read(w, normalize(w, upload(w, x), weights)), flatten(expected), {
         atol: tolerance(x, expected, scale, shift),
         shape: [rows, columns],
       });
@@ -52,13 +52,13 @@ describe.each(DEVICES)('on %s', (_, device) => {
   });
 
   it('RMSNorm', async () => {
-    const gpu = await testGpu(device);
+    const w = await testWork(device);
     for (const [rows, columns] of SHAPES) {
       const random = new Random(columns);
       const x = random.matrix(rows, columns, { spread: 3 });
       const scale = random.vector(columns);
-      const actual = normalize(gpu, upload(gpu, x), { scale: uploadVector(gpu, scale), eps: 1e-6 });
-      expectClose(await read(gpu, actual), flatten(rmsNorm(x, scale, 1e-6)), {
+      const actual = normalize(w, upload(w, x), { scale: uploadVector(w, scale), eps: 1e-6 });
+      expectClose(await read(w, actual), flatten(rmsNorm(x, scale, 1e-6)), {
         rtol: EPSILON * (Math.sqrt(columns) + 8), // as above, without a mean
         shape: [rows, columns],
       });
@@ -66,13 +66,13 @@ describe.each(DEVICES)('on %s', (_, device) => {
   });
 
   it('eps as small as BERT’s 1e-12, and a constant row', async () => {
-    const gpu = await testGpu(device);
+    const w = await testWork(device);
     const x = [Float32Array.of(1e-5, -1e-5, 1e-5, -1e-5), Float32Array.of(7, 7, 7, 7)];
     const scale = Float32Array.of(1, 1, 1, 1);
     const shift = Float32Array.of(0, 1, 2, 3);
-    const weights = { scale: uploadVector(gpu, scale), shift: uploadVector(gpu, shift), eps: 1e-12 };
+    const weights = { scale: uploadVector(w, scale), shift: uploadVector(w, shift), eps: 1e-12 };
     expectClose(
-      await read(gpu, normalize(gpu, upload(gpu, x), weights)),
+      await read(w, normalize(w, upload(w, x), weights)),
       flatten(layerNorm(x, scale, shift, 1e-12)),
       { atol: 1e-6 }, // some ulp of numbers up to 4
     );
@@ -80,13 +80,13 @@ describe.each(DEVICES)('on %s', (_, device) => {
 });
 
 it('parameters of another length are named', async () => {
-  const gpu = await testGpu();
-  const x = gpu.empty(2, 4, 'x');
-  const four = uploadVector(gpu, [1, 2, 3, 4]);
-  const three = { ...uploadVector(gpu, [1, 2, 3]), name: 'ln.bias' };
+  const w = await testWork();
+  const x = w.empty(2, 4, 'x');
+  const four = uploadVector(w, [1, 2, 3, 4]);
+  const three = { ...uploadVector(w, [1, 2, 3]), name: 'ln.bias' };
   const message = /ln\.bias has 3 values, input \[2, 4\]/;
   expectShapeErrors([
-    [() => normalize(gpu, x, { scale: three, eps: 0 }), message],
-    [() => normalize(gpu, x, { scale: four, shift: three, eps: 0 }), message],
+    [() => normalize(w, x, { scale: three, eps: 0 }), message],
+    [() => normalize(w, x, { scale: four, shift: three, eps: 0 }), message],
   ]);
 });

@@ -2,7 +2,7 @@ import { describe, it } from 'vitest';
 import { rotaryTable, rotate } from '../../src/kernels/index.ts';
 import { flatten, rotary, toRows } from '../reference/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
-import { testGpu } from '../support/gpu.ts';
+import { testWork } from '../support/gpu.ts';
 import { Random } from '../support/random.ts';
 import { around, DEVICES, EPSILON, expectShapeErrors, framed, read, uploadWindow } from './support.ts';
 
@@ -16,27 +16,27 @@ describe.each(DEVICES)('rotary embedding on %s', (_, device) => {
     { heads: 1, headSize: 10 },
     { heads: 3, headSize: 2 },
   ])('$heads heads of $headSize features, a window changed in place', async ({ heads, headSize }) => {
-    const gpu = await testGpu(device);
+    const w = await testWork(device);
     const random = new Random(headSize);
     const positions = [0, 1, 2, 599, 300, 7, 7];
     const x = random.matrix(positions.length, heads * headSize);
-    const window = uploadWindow(gpu, x, MARGINS);
-    const table = gpu.uploadWords(rotaryTable(600, headSize, THETA), 'table');
-    rotate(gpu, window, heads, gpu.uploadWords(Uint32Array.from(positions), 'positions'), table);
+    const window = uploadWindow(w, x, MARGINS);
+    const table = w.uploadWords(rotaryTable(600, headSize, THETA), 'table');
+    rotate(w, window, heads, w.uploadWords(Uint32Array.from(positions), 'positions'), table);
     const expected = rotary(x, heads, positions, THETA);
     // cos, sin, two products and their sum are each rounded, at sizes up to 1, 1 and √2.
-    expectClose(await read(gpu, window), flatten(expected), {
+    expectClose(await read(w, window), flatten(expected), {
       atol: 6 * EPSILON,
       shape: [positions.length, heads, headSize],
     });
-    const ours = toRows(await read(gpu, window), heads * headSize);
-    expectSameBits(await read(gpu, around(window, MARGINS)), framed(ours, MARGINS));
+    const ours = toRows(await read(w, window), heads * headSize);
+    expectSameBits(await read(w, around(window, MARGINS)), framed(ours, MARGINS));
   });
 });
 
 it('heads of odd size cannot be rotated', async () => {
-  const gpu = await testGpu();
-  const buffer = gpu.uploadWords(new Uint32Array(4), 'any');
-  const x = gpu.empty(2, 9, 'x');
-  expectShapeErrors([[() => rotate(gpu, x, 3, buffer, buffer), /\[2, 9\] is not 3 heads of even size/]]);
+  const w = await testWork();
+  const buffer = w.uploadWords(new Uint32Array(4), 'any');
+  const x = w.empty(2, 9, 'x');
+  expectShapeErrors([[() => rotate(w, x, 3, buffer, buffer), /\[2, 9\] is not 3 heads of even size/]]);
 });

@@ -2,10 +2,10 @@
 // same run alone. So every kernel that mixes values of a row must add them in an order that the row alone decides.
 
 import { describe, it } from 'vitest';
-import { type Gpu, rowsOf, type Tensor } from '../../src/gpu/index.ts';
+import { rowsOf, type Tensor, type Work } from '../../src/gpu/index.ts';
 import { type ElementType, logSumExp, matmul, normalize, planAttention } from '../../src/kernels/index.ts';
 import { expectSameBits } from '../support/close.ts';
-import { testGpu } from '../support/gpu.ts';
+import { testWork } from '../support/gpu.ts';
 import { Random } from '../support/random.ts';
 import { all, attend, type GroupRows, layGroups } from './attention-support.ts';
 import { DEVICES, read, stored, upload, uploadVector, uploadWeight } from './support.ts';
@@ -18,45 +18,45 @@ const firstRow = (size: number) => Math.floor((TOTAL - size) / 3);
 
 /** Compares what `kernel` makes of batches of every size, cut out of x, with the same rows of what it makes of all of x. */
 async function expectRowsIndependent(
-  gpu: Gpu,
+  w: Work,
   x: readonly Float32Array[],
   kernel: (batch: Tensor) => Tensor,
 ): Promise<void> {
-  const whole = kernel(upload(gpu, x));
+  const whole = kernel(upload(w, x));
   for (const size of BATCHES) {
     const first = firstRow(size);
-    const alone = await read(gpu, kernel(upload(gpu, x.slice(first, first + size))));
-    const together = await read(gpu, rowsOf(whole, first, size));
+    const alone = await read(w, kernel(upload(w, x.slice(first, first + size))));
+    const together = await read(w, rowsOf(whole, first, size));
     expectSameBits(alone, together, { name: `${size} rows`, shape: [size, whole.columns] });
   }
 }
 
 describe.each(DEVICES)('on %s the rows do not depend on their batch in', (_, device) => {
   it.each(['f32', 'f16', 'bf16'] as const satisfies ElementType[])('matmul with %s', async (type) => {
-    const gpu = await testGpu(device);
+    const w = await testWork(device);
     const random = new Random(1);
-    const weight = uploadWeight(gpu, stored(random.matrix(40, 770), type), type, [17, 23]);
-    const bias = uploadVector(gpu, random.vector(40));
+    const weight = uploadWeight(w, stored(random.matrix(40, 770), type), type, [17, 23]);
+    const bias = uploadVector(w, random.vector(40));
     const x = random.matrix(TOTAL, 770);
-    await expectRowsIndependent(gpu, x, (batch) => matmul(gpu, batch, weight, { bias }));
+    await expectRowsIndependent(w, x, (batch) => matmul(w, batch, weight, { bias }));
   });
 
   it('LayerNorm and RMSNorm', async () => {
-    const gpu = await testGpu(device);
+    const w = await testWork(device);
     const random = new Random(2);
     const x = random.matrix(TOTAL, 131, { centre: 1 });
-    const scale = uploadVector(gpu, random.vector(131));
-    const shift = uploadVector(gpu, random.vector(131));
-    await expectRowsIndependent(gpu, x, (batch) => normalize(gpu, batch, { scale, shift, eps: 1e-5 }));
-    await expectRowsIndependent(gpu, x, (batch) => normalize(gpu, batch, { scale, eps: 1e-5 }));
+    const scale = uploadVector(w, random.vector(131));
+    const shift = uploadVector(w, random.vector(131));
+    await expectRowsIndependent(w, x, (batch) => normalize(w, batch, { scale, shift, eps: 1e-5 }));
+    await expectRowsIndependent(w, x, (batch) => normalize(w, batch, { scale, eps: 1e-5 }));
   });
 
   it('log-sum-exp', async () => {
-    const gpu = await testGpu(device);
+    const w = await testWork(device);
     const x = new Random(3).matrix(TOTAL, 457, { spread: 10 });
-    await expectRowsIndependent(gpu, x, (batch) =>
+    await expectRowsIndependent(w, x, (batch) =>
       logSumExp(
-        gpu,
+        w,
         batch,
         all(batch.rows).map(() => [5, 7]),
       ),
@@ -64,23 +64,23 @@ describe.each(DEVICES)('on %s the rows do not depend on their batch in', (_, dev
   });
 
   it.each([64, 10])('attention with heads of %i features, causal', async (headSize) => {
-    const gpu = await testGpu(device);
+    const w = await testWork(device);
     const tokens = 61;
     const shape = { heads: 3, keyHeads: 3, headSize };
     const random = new Random(4);
     const columns = 3 * headSize;
     const operands = {
-      q: upload(gpu, random.matrix(tokens, columns, { spread: 2 })),
-      k: upload(gpu, random.matrix(tokens, columns, { spread: 2 })),
-      v: upload(gpu, random.matrix(tokens, columns)),
+      q: upload(w, random.matrix(tokens, columns, { spread: 2 })),
+      k: upload(w, random.matrix(tokens, columns, { spread: 2 })),
+      v: upload(w, random.matrix(tokens, columns)),
     };
     /** z of each query row, computed in the given groups and chunks. */
     const z = async (groups: readonly GroupRows[], scratchBytes = Number.POSITIVE_INFINITY) => {
       const laid = layGroups(groups);
       const plan = planAttention(laid, shape.heads, scratchBytes);
-      const out = gpu.empty(tokens, columns, 'z');
-      await attend(gpu, { ...operands, z: out }, shape, plan);
-      const values = await read(gpu, out);
+      const out = w.empty(tokens, columns, 'z');
+      await attend(w, { ...operands, z: out }, shape, plan);
+      const values = await read(w, out);
       const rows = new Float32Array(tokens * columns);
       for (const { query, out: row } of laid.flatMap(({ queries }) => queries))
         rows.set(values.subarray(row * columns, (row + 1) * columns), query * columns);

@@ -3,7 +3,7 @@ import { gatherRows, meanRows } from '../../src/kernels/index.ts';
 import * as reference from '../reference/index.ts';
 import { flatten } from '../reference/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
-import { testGpu } from '../support/gpu.ts';
+import { testWork } from '../support/gpu.ts';
 import { Random } from '../support/random.ts';
 import { around, DEVICES, EPSILON, expectShapeErrors, framed, read, uploadWindow } from './support.ts';
 
@@ -15,21 +15,21 @@ describe.each(DEVICES)('on %s', (_, device) => {
     [13, 65],
     [3, 1],
   ])('rows of [%i, %i] are gathered from a window into a window', async (rows, columns) => {
-    const gpu = await testGpu(device);
+    const w = await testWork(device);
     const random = new Random(rows);
     const x = random.matrix(rows, columns);
     const index = [...random.permutation(rows).slice(0, 11), 0, rows - 1, 0];
-    const out = uploadWindow(gpu, random.matrix(index.length, columns), MARGINS);
-    expect(gatherRows(gpu, uploadWindow(gpu, x, MARGINS), Uint32Array.from(index), out)).toBe(out);
-    expectSameBits(await read(gpu, around(out, MARGINS)), framed(reference.gatherRows(x, index), MARGINS));
+    const out = uploadWindow(w, random.matrix(index.length, columns), MARGINS);
+    expect(gatherRows(w, uploadWindow(w, x, MARGINS), Uint32Array.from(index), out)).toBe(out);
+    expectSameBits(await read(w, around(out, MARGINS)), framed(reference.gatherRows(x, index), MARGINS));
   });
 
   it('the mean of groups of rows', async () => {
-    const gpu = await testGpu(device);
+    const w = await testWork(device);
     const random = new Random(3);
     const x = random.matrix(101, 67);
     const groups = [random.permutation(101), [7], [3, 3, 4], [100, 0, 50, 1]];
-    const actual = await read(gpu, meanRows(gpu, uploadWindow(gpu, x, MARGINS), groups));
+    const actual = await read(w, meanRows(w, uploadWindow(w, x, MARGINS), groups));
     // Up to 101 roundings of a sum that stays below √101 or so.
     expectClose(actual, flatten(reference.meanRows(x, groups)), { atol: 101 * EPSILON });
   });
@@ -37,26 +37,20 @@ describe.each(DEVICES)('on %s', (_, device) => {
 
 describe('rows that do not exist', () => {
   it('are named', async () => {
-    const gpu = await testGpu();
-    const x = gpu.empty(5, 3, 'x');
+    const w = await testWork();
+    const x = w.empty(5, 3, 'x');
     expectShapeErrors([
-      [() => gatherRows(gpu, x, Uint32Array.of(0, 5), gpu.empty(2, 3, 'out')), /gathering row 5 of \[5, 3\]/],
-      [
-        () => gatherRows(gpu, x, Uint32Array.of(0), gpu.empty(2, 3, 'out')),
-        /1 rows of \[5, 3\] into \[2, 3\]/,
-      ],
-      [
-        () => gatherRows(gpu, x, Uint32Array.of(0), gpu.empty(1, 4, 'out')),
-        /1 rows of \[5, 3\] into \[1, 4\]/,
-      ],
-      [() => meanRows(gpu, x, [[0], [4, -1]]), /mean over row -1 of \[5, 3\]/],
-      [() => meanRows(gpu, x, [[0], []]), /group 1 of 2 has no rows/],
+      [() => gatherRows(w, x, Uint32Array.of(0, 5), w.empty(2, 3, 'out')), /gathering row 5 of \[5, 3\]/],
+      [() => gatherRows(w, x, Uint32Array.of(0), w.empty(2, 3, 'out')), /1 rows of \[5, 3\] into \[2, 3\]/],
+      [() => gatherRows(w, x, Uint32Array.of(0), w.empty(1, 4, 'out')), /1 rows of \[5, 3\] into \[1, 4\]/],
+      [() => meanRows(w, x, [[0], [4, -1]]), /mean over row -1 of \[5, 3\]/],
+      [() => meanRows(w, x, [[0], []]), /group 1 of 2 has no rows/],
     ]);
   });
 
   it('gathering nothing does nothing', async () => {
-    const gpu = await testGpu();
-    const out = gpu.empty(0, 3, 'out');
-    expect(gatherRows(gpu, gpu.empty(5, 3, 'x'), new Uint32Array(0), out)).toBe(out);
+    const w = await testWork();
+    const out = w.empty(0, 3, 'out');
+    expect(gatherRows(w, w.empty(5, 3, 'x'), new Uint32Array(0), out)).toBe(out);
   });
 });

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
-import type { Gpu, KernelSource, Tensor } from '../../src/gpu/index.ts';
+import type { KernelSource, Tensor, Work } from '../../src/gpu/index.ts';
 import { SHADERS } from '../../src/kernels/generated/shaders.ts';
 import {
   activate,
@@ -10,8 +10,6 @@ import {
   attentionScores,
   attentionSoftmax,
   attentionValues,
-  castDown,
-  castUp,
   customHook,
   embedImage,
   embedTokens,
@@ -64,16 +62,17 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
     stride: columns,
     offset: 0,
   });
-  const gpu = {
+  const w = {
     capabilities: { ...device, limits: LIMITS },
-    pool: { acquire: () => buffer, release: () => {} },
+    acquire: () => buffer,
+    release: () => {},
     empty: tensor,
     uploadWords: () => buffer,
     dispatch: (source: KernelSource, buffers: readonly GPUBuffer[]) => {
       expect(buffers.length, source.name).toBe(source.bindings.length);
       kernels.add(source);
     },
-  } as unknown as Gpu;
+  } as unknown as Work;
   const vector: Vector = { name: 'vector', length: 8, buffer };
   const weight = (type: Weight['type']): Weight => {
     const part = { buffer, firstRow: 0, rows: 8 };
@@ -88,51 +87,50 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
   for (const rows of [1, 8])
     for (const bias of [undefined, vector])
       for (const residual of [undefined, tensor(rows, 8)]) {
-        for (const type of TYPES) matmul(gpu, tensor(rows, 8), weight(type), { bias, residual });
+        for (const type of TYPES) matmul(w, tensor(rows, 8), weight(type), { bias, residual });
         for (const activation of ACTIVATIONS)
-          matmul(gpu, tensor(rows, 8), weight('f32'), { bias, residual, activation });
+          matmul(w, tensor(rows, 8), weight('f32'), { bias, residual, activation });
       }
   for (const weight of [quantized('nf4'), quantized('int8')]) {
     for (const rows of [1, 4, 17])
       for (const bias of [undefined, vector])
         for (const residual of [undefined, tensor(rows, 8)])
-          matmul(gpu, tensor(rows, 64), weight, { bias, residual });
+          matmul(w, tensor(rows, 64), weight, { bias, residual });
     for (const type of TYPES) {
       const [part] = weight.parts;
-      quantize(gpu, { buffer, type, rows: 8 }, weight, part!, 0, buffer);
+      quantize(w, { buffer, type, rows: 8 }, weight, part!, 0, buffer);
     }
   }
-  for (const activation of ACTIVATIONS) for (const gate of [undefined, x]) activate(gpu, x, activation, gate);
-  add(gpu, x, x);
-  for (const shift of [undefined, vector]) normalize(gpu, x, { scale: vector, shift, eps: 1e-5 });
-  gatherRows(gpu, x, Uint32Array.of(0), tensor(1, 8));
-  meanRows(gpu, x, [[0]]);
-  rotate(gpu, x, 2, buffer, buffer);
-  for (const type of ['f16', 'bf16'] as const) for (const cast of [castDown, castUp]) cast(gpu, x, type);
+  for (const activation of ACTIVATIONS) for (const gate of [undefined, x]) activate(w, x, activation, gate);
+  add(w, x, x);
+  for (const shift of [undefined, vector]) normalize(w, x, { scale: vector, shift, eps: 1e-5 });
+  gatherRows(w, x, Uint32Array.of(0), tensor(1, 8));
+  meanRows(w, x, [[0]]);
+  rotate(w, x, 2, buffer, buffer);
   for (const type of TYPES) {
-    embedTokens(gpu, [0], weight(type));
-    embedTokens(gpu, [0], weight(type), [0], weight(type));
-    embedImage(gpu, tensor(7, 8), vector, weight(type));
+    embedTokens(w, [0], weight(type));
+    embedTokens(w, [0], weight(type), [0], weight(type));
+    embedImage(w, tensor(7, 8), vector, weight(type));
   }
-  imagePatches(gpu, tensor(1, 12), 2, 2, 1);
+  imagePatches(w, tensor(1, 12), 2, 2, 1);
   const edit = { row: 0, firstColumn: 0, columns: 1, source: 1, alpha: 1, counter: 0 };
-  for (const op of OPS) for (const source of [undefined, x]) intervene(gpu, x, op, [edit], buffer, source);
-  customHook(gpu, x, 8, [{ row: 0, batch: 0, position: 0 }], 'return value;');
+  for (const op of OPS) for (const source of [undefined, x]) intervene(w, x, op, [edit], buffer, source);
+  customHook(w, x, 8, [{ row: 0, batch: 0, position: 0 }], 'return value;');
   for (const count of [1, 4, 6, 8]) // each gets tiles of its own height
     for (const headSize of [4, 2]) {
       const queries = Array.from({ length: count }, (_, query) => ({ query, out: query, keys: 1 }));
       const plan = planAttention([{ keys: Uint32Array.of(0), queries }], 1, 1e9);
-      const tables = uploadPlan(gpu, plan);
+      const tables = uploadPlan(w, plan);
       const rows = tensor(8, headSize);
       for (const chunk of plan.chunks) {
         const shape = { heads: 1, keyHeads: 1, headSize };
-        const scores = attentionScores(gpu, rows, rows, shape, tables, chunk);
-        attentionSoftmax(gpu, scores, 1, tables, chunk);
-        attentionValues(gpu, scores, rows, rows, shape, tables, chunk);
+        const scores = attentionScores(w, rows, rows, shape, tables, chunk);
+        attentionSoftmax(w, scores, 1, tables, chunk);
+        attentionValues(w, scores, rows, rows, shape, tables, chunk);
       }
     }
-  logSumExp(gpu, x, [[0]]);
-  restoration(gpu, tensor(1, 3), [{ patched: 0, corrupt: 0, clean: 0 }]);
+  logSumExp(w, x, [[0]]);
+  restoration(w, tensor(1, 3), [{ patched: 0, corrupt: 0, clean: 0 }]);
   return [...kernels];
 }
 

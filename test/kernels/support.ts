@@ -2,7 +2,7 @@
 
 import { expect } from 'vitest';
 import { ShapeError } from '../../src/errors.ts';
-import type { Gpu, Tensor } from '../../src/gpu/index.ts';
+import type { Tensor, Work } from '../../src/gpu/index.ts';
 import { ELEMENT_BYTES, type ElementType, type Vector, type Weight } from '../../src/kernels/index.ts';
 import { f32ToBf16, f32ToF16 } from '../../src/weights/index.ts';
 import { flatten, type Matrix, roundToBf16, roundToF16 } from '../reference/index.ts';
@@ -24,8 +24,8 @@ export const EPSILON = 2 ** -24;
  */
 export const ACTIVATION_ERROR = 5e-7;
 
-export function upload(gpu: Gpu, x: Matrix): Tensor {
-  return gpu.upload(Float32Array.from(flatten(x)), x.length, x[0]!.length, 'x');
+export function upload(w: Work, x: Matrix): Tensor {
+  return w.upload(Float32Array.from(flatten(x)), x.length, x[0]!.length, 'x');
 }
 
 /** Margins of a window of columns in a wider tensor, in elements and rows. */
@@ -46,11 +46,11 @@ export function framed(x: Matrix, { left, right, above }: Margins): Float32Array
 }
 
 /** A window that holds `x`. Everything around it is NaN, so that a read beside it cannot go unnoticed. */
-export function uploadWindow(gpu: Gpu, x: Matrix, margins: Margins): Tensor {
+export function uploadWindow(w: Work, x: Matrix, margins: Margins): Tensor {
   const { left, right, above } = margins;
   const columns = x[0]!.length;
   const stride = left + columns + right;
-  const { buffer } = gpu.upload(framed(x, margins), above + x.length + 1, stride, 'window');
+  const { buffer } = w.upload(framed(x, margins), above + x.length + 1, stride, 'window');
   return { buffer, rows: x.length, columns, stride, offset: above * stride + left };
 }
 
@@ -78,7 +78,7 @@ export function stored(x: Matrix, type: ElementType): Matrix {
 
 /** A weight in parts of `partRows` rows each; their sum must be the number of rows. */
 export function uploadWeight(
-  gpu: Gpu,
+  w: Work,
   x: Matrix,
   type: ElementType = 'f32',
   partRows: readonly number[] = [x.length],
@@ -91,7 +91,7 @@ export function uploadWeight(
     for (let r = 0; r < rows; r++) values.set(x[firstRow + r]!, r * stride);
     const encoded = ENCODE[type](values);
     const words = new Uint32Array(encoded.buffer, 0, (values.length * ELEMENT_BYTES[type]) / 4);
-    const part = { buffer: gpu.uploadWords(words, 'weight'), firstRow, rows };
+    const part = { buffer: w.uploadWords(words, 'weight'), firstRow, rows };
     firstRow += rows;
     return part;
   });
@@ -99,10 +99,10 @@ export function uploadWeight(
   return { name: 'weight', type, rows: x.length, columns, stride, parts };
 }
 
-export function uploadVector(gpu: Gpu, values: ArrayLike<number>): Vector {
+export function uploadVector(w: Work, values: ArrayLike<number>): Vector {
   const padded = new Float32Array(4 * Math.ceil(values.length / 4));
   padded.set(values);
-  return { name: 'vector', length: values.length, buffer: gpu.uploadWords(padded, 'vector') };
+  return { name: 'vector', length: values.length, buffer: w.uploadWords(padded, 'vector') };
 }
 
 /** Fails unless each call throws a ShapeError whose message matches. */
@@ -114,7 +114,7 @@ export function expectShapeErrors(calls: readonly (readonly [() => unknown, RegE
 }
 
 /** A tensor's values, row after row. */
-export async function read(gpu: Gpu, tensor: Tensor): Promise<Float32Array<ArrayBuffer>> {
-  const [values] = await gpu.read(tensor);
+export async function read(w: Work, tensor: Tensor): Promise<Float32Array<ArrayBuffer>> {
+  const [values] = await w.read(tensor);
   return values!;
 }

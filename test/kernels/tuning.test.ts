@@ -13,7 +13,7 @@ const TILE = { kernel: 'matmul_tile', rows: 4, columns: 4, down: 16, across: 16,
 
 describe('parseTuning', () => {
   it('takes variants of every kernel', () => {
-    const table = { 'software-4 matmul tall f32': VARIANT, 'gpu matmul tall f32': TILE };
+    const table = { 'software-4 matmul tall f32': VARIANT, 'w matmul tall f32': TILE };
     expect(parseTuning(table, 'file')).toEqual(table);
     expect(parseTuning({}, 'file')).toEqual({});
   });
@@ -66,11 +66,11 @@ describe('the tuning file of an adapter', () => {
     own.destroy();
     const key = 'software-4 matmul tall f32';
     writeTuning({ description, vendor, architecture }, { [key]: VARIANT });
-    const gpu = await openGpu();
-    expect(gpu.capabilities.tuning).toEqual({ [key]: VARIANT });
-    if (gpu.capabilities.subgroupSize === 4)
-      expect(chooseMatmul(gpu.capabilities, 577, 768, 'f32')).toEqual(VARIANT);
-    gpu.destroy();
+    const w = await openGpu();
+    expect(w.capabilities.tuning).toEqual({ [key]: VARIANT });
+    if (w.capabilities.subgroupSize === 4)
+      expect(chooseMatmul(w.capabilities, 577, 768, 'f32')).toEqual(VARIANT);
+    w.destroy();
   });
 });
 

@@ -1,8 +1,9 @@
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
 import type { VisionLanguageModel } from '../../src/models/index.ts';
 import { generateWithHooks, runWithCache, runWithHooks, scale } from '../../src/patching/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
 import { GOLDEN, Golden, loadFixtureModel } from '../support/golden.ts';
+import { testGpu } from '../support/gpu.ts';
 
 let golden: Golden;
 let model: VisionLanguageModel;
@@ -77,6 +78,25 @@ test('generates what Hugging Face generates', async () => {
       { ofMax: GOLDEN, name: 'generate_logits' },
     );
   });
+});
+
+test('answers in groups that fit the memory budget are the same', async () => {
+  const samples = golden.cases.flatMap(({ id }) => [
+    golden.sample(id, 'clean'),
+    golden.sample(id, 'corrupt'),
+  ]);
+  const memoryBudget = 600_000;
+  const gpu = await testGpu({ memoryBudget });
+  const small = await loadFixtureModel('blip-tiny', { gpu });
+  const work = vi.spyOn(gpu, 'work');
+  gpu.pool.resetPeak();
+  const options = { maxNewTokens: 3, keepLogits: true };
+  const inGroups = await small.generate(samples, options);
+  expect(work.mock.calls.length).toBeGreaterThan(1);
+  expect(work.mock.calls.length).toBeLessThan(samples.length);
+  work.mockRestore();
+  expect(gpu.pool.statistics.peakUsedBytes).toBeLessThan(memoryBudget);
+  expect(inGroups).toEqual(await model.generate(samples, options));
 });
 
 test('padding: left out with a mask, attending without', async () => {

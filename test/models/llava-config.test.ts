@@ -16,7 +16,6 @@ describe('defaults of transformers', () => {
         norm: 'before',
         causal: false,
         crossAttention: false,
-        gated: false,
         rotary: undefined,
       },
       language: {
@@ -31,7 +30,6 @@ describe('defaults of transformers', () => {
         norm: 'before',
         causal: true,
         crossAttention: false,
-        gated: true,
         rotary: { theta: 10000 },
       },
       imageSize: 336,

@@ -1,8 +1,6 @@
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { sampler } from '../../src/inputs/index.ts';
-import { sequencesAtOnce } from '../../src/models/generation.ts';
 import { loadModel, type Sample, type VisionLanguageModel } from '../../src/models/index.ts';
-import type { LlavaConfig } from '../../src/models/llava/config.ts';
 import { generateWithHooks, type Intervention, runWithHooks, scale, zero } from '../../src/patching/index.ts';
 import { nodeFolder } from '../../src/platform/node/files.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
@@ -137,27 +135,6 @@ describe('llava-tiny', () => {
     );
   });
 
-  test('groups: as many sequences at once as memory allows, and at least one', async () => {
-    const gpu = await testGpu();
-    const { language } = (model as unknown as { config: LlavaConfig }).config;
-    const at = (budget: number, maxStorageBufferBindingSize = 2 ** 30) =>
-      sequencesAtOnce(
-        {
-          pool: { budget },
-          capabilities: { limits: { ...gpu.capabilities.limits, maxStorageBufferBindingSize } },
-        } as typeof gpu,
-        language,
-        64,
-      );
-    // Keys and values of a sequence: 4 layers · 64 positions · 2 · 48 · 4 bytes.
-    const bytes = 4 * 64 * 2 * 48 * 4;
-    expect(at(2 * 7 * bytes)).toBe(7);
-    expect(at(2 * 7 * bytes - 1)).toBe(6);
-    expect(at(1)).toBe(1);
-    // The widest tensor: queries, keys and values of 64 positions.
-    expect(at(2 ** 30, 5 * 64 * 3 * 48 * 4)).toBe(5);
-  });
-
   test('in groups the answers are the same', async () => {
     const samples = golden.cases.flatMap(({ id }) => [
       golden.sample(id, 'clean'),
@@ -174,12 +151,16 @@ describe('llava-tiny', () => {
       const bySequence = (a: [number, number], b: [number, number]) => a[0] - b[0];
       return { drawn, told: told.sort(bySequence) };
     };
-    const gpu = await testGpu({ memoryBudget: 500_000 });
-    const { language } = (model as unknown as { config: LlavaConfig }).config;
-    const longest = Math.max(...samples.map(({ ids }) => ids.length));
-    expect(sequencesAtOnce(gpu, language, longest + 2)).toBe(2);
+    const gpu = await testGpu({ memoryBudget: 2_000_000 });
     const small = await loadFixtureModel('llava-tiny', { gpu });
-    expect(await run(small)).toEqual(await run(model));
+    const work = vi.spyOn(gpu, 'work');
+    gpu.pool.resetPeak();
+    const inGroups = await run(small);
+    expect(work.mock.calls.length).toBeGreaterThan(1);
+    expect(work.mock.calls.length).toBeLessThan(samples.length);
+    work.mockRestore();
+    expect(gpu.pool.statistics.peakUsedBytes).toBeLessThan(2_000_000);
+    expect(inGroups).toEqual(await run(model));
   });
 
   test.each([0, 1.5])('%d new tokens: refused', async (maxNewTokens) => {

@@ -66,9 +66,9 @@ describe('vision_feature_layer', () => {
 
   test('blocks above are computed only for whoever looks at them', async () => {
     const dispatches = async (wanted: RegExp) => {
-      const estimate = await model.gpu.estimate(async () => {
-        await model.forward([new ModelRun(sample)], { probe: watching(wanted) });
-      });
+      const estimate = await model.gpu.count((w) =>
+        model.forward(w, [new ModelRun(sample)], { probe: watching(wanted) }),
+      );
       return estimate.dispatches;
     };
     const nobody = await dispatches(/^$/);
@@ -161,9 +161,9 @@ describe('derived runs', () => {
       /^language\.blocks\.\d+\.hook_resid_post$/,
       ({ tensor }) => void rows.push(tensor.rows),
     );
-    return model.gpu.scope(async () => {
-      const { tensor, rowOf } = await model.forward(runs, { probe, ...options });
-      const [values] = await model.gpu.read(tensor);
+    return model.gpu.work(async (w) => {
+      const { tensor, rowOf } = await model.forward(w, runs, { probe, ...options });
+      const [values] = await w.read(tensor);
       const logits = runs.map((run) => {
         const first = rowOf(run) * tensor.columns;
         return (values as Float32Array).slice(first, first + tensor.columns);
@@ -211,23 +211,28 @@ describe('derived runs', () => {
 
   test('features of an earlier walk give the same logits without another look at the images', async () => {
     const samples = [sample, golden.sample('case0', 'corrupt')];
-    const features = await model.encodeImages(samples.flatMap(({ images }) => images));
+    const features = await model.gpu.work(async (w) => {
+      const made = await model.encodeImages(
+        w,
+        samples.flatMap(({ images }) => images),
+      );
+      w.keep(...made.tensors);
+      return made;
+    });
     const { logits } = await forward(
       samples.map((s) => new ModelRun(s)),
       { features },
     );
     expect(logits).toEqual((await forward(samples.map((s) => new ModelRun(s)))).logits);
     const look = (options: ForwardOptions) =>
-      model.gpu.estimate(async () => {
-        await model.forward([new ModelRun(sample)], options);
-      });
+      model.gpu.count((w) => model.forward(w, [new ModelRun(sample)], options));
     const kernels = (estimate: Awaited<ReturnType<typeof look>>) => estimate.dispatches;
     const without = kernels(await look({}));
     const shared = kernels(await look({ features }));
     expect(shared).toBeLessThan(without / 1.5);
     // Whoever looks at the projector gets it computed.
     expect(kernels(await look({ features, probe: watching(/^projector\.hook_out$/) }))).toBe(without);
-    features.release();
+    model.gpu.release(...features.tensors);
   });
 });
 
@@ -236,6 +241,6 @@ test('nothing is left in the pool', async () => {
   const before = used();
   await runWithHooks(model, [sample], {});
   await model.generate([sample], { maxNewTokens: 3 });
-  (await model.encodeImages(sample.images)).release();
+  await model.gpu.work((w) => model.encodeImages(w, sample.images));
   expect(used()).toBe(before);
 });

@@ -90,13 +90,13 @@ test('a sweep is exact at every site', async () => {
 
 test('features of an earlier walk give the same bits', async () => {
   const input = sample(4);
-  const features = await model.encodeImages(input.images);
-  const logits = (options: ForwardOptions) =>
-    model.gpu.scope(async () => {
-      const { tensor } = await model.forward([new ModelRun(input)], options);
-      const [values] = await model.gpu.read(tensor);
+  await model.gpu.work(async (w) => {
+    const features = await model.encodeImages(w, input.images);
+    const logits = async (options: ForwardOptions) => {
+      const { tensor } = await model.forward(w, [new ModelRun(input)], options);
+      const [values] = await w.read(tensor);
       return values as Float32Array;
-    });
-  expectSameBits(await logits({ features }), await logits({}));
-  features.release();
+    };
+    expectSameBits(await logits({ features }), await logits({}));
+  });
 });

@@ -1,10 +1,12 @@
 // One model used by several callers at a time: what each gets is what it would get alone, and nothing leaks.
 
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { VisionLanguageModel } from '../../src/models/index.ts';
-import { runWithCache, runWithHooks, type SweepJob, sweep } from '../../src/patching/index.ts';
+import { loadModel, type VisionLanguageModel } from '../../src/models/index.ts';
+import { planSweep, runWithCache, runWithHooks, type SweepJob, sweep } from '../../src/patching/index.ts';
+import { nodeFolder } from '../../src/platform/node/files.ts';
+import { type ModelSource, memorySource } from '../../src/weights/index.ts';
 import { expectSameBits } from '../support/close.ts';
-import { Golden, loadFixtureModel } from '../support/golden.ts';
+import { fixture, Golden, loadFixtureModel } from '../support/golden.ts';
 import { caseJob, withoutLeak } from './support.ts';
 
 let golden: Golden;
@@ -62,6 +64,38 @@ describe('while a sweep runs', () => {
       duringSweeps(async () => (await runWithCache(model, [job.clean], { names })).cache.release()),
     );
   });
+});
+
+test('a quantised model is loaded while sweeps are planned', async () => {
+  const { gpu } = model;
+  const folder = nodeFolder(fixture('blip-tiny'));
+  /** The folder in memory. Every read goes on at the same time as something else. */
+  const inMemory = (meanwhile: () => void): ModelSource => ({
+    name: folder.name,
+    open: async (file) => {
+      const source = await folder.open(file);
+      if (!source) return undefined;
+      const bytes = await source.read(0, source.size);
+      const memory = memorySource(bytes, source.name);
+      return {
+        ...memory,
+        read: (offset, length) => {
+          meanwhile();
+          return memory.read(offset, length);
+        },
+      };
+    },
+  });
+  const load = async (meanwhile: () => void) => {
+    const loaded = await loadModel(gpu, inMemory(meanwhile), { dtype: 'nf4' });
+    const [logits] = await runWithHooks(loaded, [job.clean], {});
+    loaded.destroy();
+    return logits as Float32Array;
+  };
+  const alone = await load(() => {});
+  const plans: Promise<unknown>[] = [];
+  expectSameBits(await load(() => plans.push(planSweep(model, [job]))), alone);
+  expect(new Set((await Promise.all(plans)).map((plan) => JSON.stringify(plan))).size).toBe(1);
 });
 
 test('a cache is released while another run goes on', async () => {

@@ -174,7 +174,7 @@ describe('repeated cells', () => {
   ])('%s of 15 asked for: %i', async (repeat, walks) => {
     const forward = vi.spyOn(model, 'forward');
     await sweep(model, [job(Z, MLP)], repeat === undefined ? {} : { repeat });
-    const whole = forward.mock.calls.filter(([runs]) => runs.every(({ base }) => !base));
+    const whole = forward.mock.calls.filter(([, runs]) => runs.every(({ base }) => !base));
     forward.mockRestore();
     expect(whole).toHaveLength(walks);
   });

@@ -1,6 +1,7 @@
 // Plans against what is computed by hand, and against what the walks then take.
 
 import { beforeAll, describe, expect, test } from 'vitest';
+import type { Work } from '../../src/gpu/index.ts';
 import { ModelRun, type Sample, type VisionLanguageModel } from '../../src/models/index.ts';
 import {
   planSweep,
@@ -52,49 +53,51 @@ const forwardFlops = (length: number) =>
   visionFlops + textFlops(length, IMAGE) + textFlops(1, length) + headFlops;
 
 describe('a forward pass', () => {
-  const forward = (samples: readonly Sample[]) => async () => {
-    await model.forward(samples.map((sample) => new ModelRun(sample)));
-  };
+  const forward = (samples: readonly Sample[]) => (w: Work) =>
+    model.forward(
+      w,
+      samples.map((sample) => new ModelRun(sample)),
+    );
 
   test.each(['case0', 'case1', 'case2'])('has the FLOPs of the formula: %s', async (id) => {
     const sample = golden.sample(id, 'clean');
-    const { flops, flopsByKernel } = await model.gpu.estimate(forward([sample]));
+    const { flops, flopsByKernel } = await model.gpu.count(forward([sample]));
     expect(flops).toBe(forwardFlops(sample.ids.length));
     expect([...flopsByKernel.values()].reduce((sum, x) => sum + x)).toBe(flops);
   });
 
   test('of a batch has those of its rows, and takes the memory that was estimated', async () => {
     const samples = ['case0', 'case1', 'case2'].map((id) => golden.sample(id, 'clean'));
-    const estimate = await model.gpu.estimate(forward(samples));
+    const estimate = await model.gpu.count(forward(samples));
     expect(estimate.flops).toBe(samples.reduce((sum, { ids }) => sum + forwardFlops(ids.length), 0));
     const { gpu } = model;
     const before = gpu.pool.statistics;
     gpu.pool.resetPeak();
-    const dispatches = gpu.recorder.statistics.dispatches;
-    await gpu.scope(forward(samples));
+    const dispatches = gpu.statistics.dispatches;
+    await gpu.work(forward(samples));
     expect(gpu.pool.statistics.peakUsedBytes - before.usedBytes).toBe(estimate.peakBytes);
-    expect(gpu.recorder.statistics.dispatches - dispatches).toBe(estimate.dispatches);
+    expect(gpu.statistics.dispatches - dispatches).toBe(estimate.dispatches);
     // Images that are the same object are seen once, and their keys and values made once.
     const [first] = samples as [Sample];
-    const shared = await model.gpu.estimate(forward([first, { ...first }]));
+    const shared = await model.gpu.count(forward([first, { ...first }]));
     expect(shared.flops).toBe(2 * forwardFlops(10) - featureFlops);
   });
 
   test('that is estimated leaves nothing behind', async () => {
     const { gpu } = model;
-    const before = { ...gpu.pool.statistics, ...gpu.recorder.statistics };
-    await gpu.estimate(forward(sameLengthSamples(golden, 4)));
+    const before = { ...gpu.pool.statistics, ...gpu.statistics };
+    await gpu.count(forward(sameLengthSamples(golden, 4)));
     await expect(
-      gpu.estimate(async () => {
-        gpu.empty(10, 10, 'never made');
+      gpu.count((w) => {
+        w.empty(10, 10, 'never made');
         throw new Error('while estimating');
       }),
     ).rejects.toThrow('while estimating');
-    expect({ ...gpu.pool.statistics, ...gpu.recorder.statistics }).toEqual(before);
+    expect({ ...gpu.pool.statistics, ...gpu.statistics }).toEqual(before);
     const [sample] = sameLengthSamples(golden, 1);
-    const found = await gpu.scope(async () => {
-      const { tensor } = await model.forward([new ModelRun(sample!)]);
-      return (await gpu.read(tensor))[0]!;
+    const found = await gpu.work(async (w) => {
+      const { tensor } = await model.forward(w, [new ModelRun(sample!)]);
+      return (await w.read(tensor))[0]!;
     });
     expect(found.every((x) => x === 0)).toBe(false);
   });
@@ -108,13 +111,13 @@ async function compare(jobs: readonly SweepJob[], options: SweepOptions = {}) {
   const plan = await planSweep(model, jobs, options);
   gpu.pool.resetPeak();
   const used = gpu.pool.statistics.usedBytes;
-  const dispatches = gpu.recorder.statistics.dispatches;
+  const dispatches = gpu.statistics.dispatches;
   const results = await sweep(model, jobs, { ...options, repeat: 0 });
   return {
     plan,
     results,
     peakBytes: gpu.pool.statistics.peakUsedBytes - used,
-    dispatches: gpu.recorder.statistics.dispatches - dispatches,
+    dispatches: gpu.statistics.dispatches - dispatches,
   };
 }
 

@@ -125,12 +125,12 @@ async function expectDerivedAsWhole(
   const run = new ModelRun(sample, base, new Set(['language']));
   const on = (target: ModelRun, list: readonly Intervention[]) =>
     list.map((edit) => ({ ...edit, run: target }));
-  const derived = await gpu.scope(async () => {
-    const edits = new EditSet(gpu, [base, run], [...on(base, ofBase), ...on(run, ofDerived)]);
-    const { tensor, rowOf } = await model.forward([base, run], {
-      probe: new PatchProbe(gpu, { edits, runs: [base, run] }),
+  const derived = await gpu.work(async (w) => {
+    const edits = new EditSet(w, [base, run], [...on(base, ofBase), ...on(run, ofDerived)]);
+    const { tensor, rowOf } = await model.forward(w, [base, run], {
+      probe: new PatchProbe(w, { edits, runs: [base, run] }),
     });
-    const [values] = await gpu.read(tensor);
+    const [values] = await w.read(tensor);
     await edits.verify();
     return values!.slice(rowOf(run) * tensor.columns, (rowOf(run) + 1) * tensor.columns);
   });

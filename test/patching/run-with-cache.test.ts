@@ -129,11 +129,11 @@ describe('stopAfter', () => {
     'text_decoder.hook_head_transform',
     'logits',
   ])('%s', async (stopAfter) => {
-    const before = model.gpu.recorder.statistics.dispatches;
+    const before = model.gpu.statistics.dispatches;
     const whole = await runWithCache(model, [sample]);
-    const wholeDispatches = model.gpu.recorder.statistics.dispatches - before;
+    const wholeDispatches = model.gpu.statistics.dispatches - before;
     const part = await runWithCache(model, [sample], { stopAfter });
-    const partDispatches = model.gpu.recorder.statistics.dispatches - before - wholeDispatches;
+    const partDispatches = model.gpu.statistics.dispatches - before - wholeDispatches;
     expect(part.logits).toBeUndefined();
     const upTo = names().indexOf(stopAfter) + 1;
     expect(part.cache.names).toEqual(names().slice(0, upTo));

@@ -247,7 +247,11 @@ describe('a memory budget', () => {
     const smallPlan = await planSweep(small, [{ ...job, sites: many }]);
     expect(smallPlan.walks).toBeGreaterThan(1);
     // What is in use already counts too.
-    const held = gpu.empty(1, Math.ceil(plan.peakBytes / 4 / 4), 'held');
+    const held = await gpu.work((w) => {
+      const tensor = w.empty(1, Math.ceil(plan.peakBytes / 4 / 4), 'held');
+      w.keep(tensor);
+      return tensor;
+    });
     expect((await planSweep(small, [{ ...job, sites: many }])).walks).toBeGreaterThan(smallPlan.walks);
     gpu.release(held);
     const [parts] = await sweep(small, [{ ...job, sites: many }], options);

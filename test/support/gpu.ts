@@ -1,4 +1,5 @@
-import type { Gpu } from '../../src/gpu/index.ts';
+import { afterAll } from 'vitest';
+import type { Gpu, Work } from '../../src/gpu/index.ts';
 import { type NodeGpuOptions, openGpu } from '../../src/platform/node/adapter.ts';
 
 const open = new Map<string, Promise<Gpu>>();
@@ -19,4 +20,32 @@ export function testGpu(given: NodeGpuOptions = {}): Promise<Gpu> {
     open.set(key, gpu);
   }
   return gpu;
+}
+
+const works = new Map<Gpu, Promise<Work>>();
+
+/** A work on the test file's device that stays open until the file's last test: for kernels, which record into one. */
+export async function testWork(given: NodeGpuOptions = {}): Promise<Work> {
+  const gpu = await testGpu(given);
+  let work = works.get(gpu);
+  if (!work) {
+    let end = () => {};
+    const held = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    let ended: Promise<void> | undefined;
+    work = new Promise((resolve) => {
+      ended = gpu.work((w) => {
+        resolve(w);
+        return held;
+      });
+    });
+    works.set(gpu, work);
+    afterAll(async () => {
+      works.delete(gpu);
+      end();
+      await ended;
+    });
+  }
+  return work;
 }

@@ -71,7 +71,7 @@ describe('a linear layer', () => {
     const expected = type === 'nf4' ? nf4(values) : int8(toRows(values, 50));
     const stride = type === 'nf4' ? 56 : 52;
     expect(weight).toMatchObject({ name: 'w', type, rows: 37, columns: 50, stride });
-    const { codes, scales } = await readQuantized(gpu, weight);
+    const { codes, scales } = await gpu.work((w) => readQuantized(w, weight));
     expectSameBits(scales, expected.scales);
     expect(codes).toEqual(expected.codes);
     // 1850 elements in 29 blocks; 8 or 4 codes in a word.
@@ -104,7 +104,7 @@ describe('a linear layer', () => {
       [0, 13, 13 * 24, 4 * 10],
       [13, 7, 7 * 24, 4 * 6],
     ]);
-    const { codes, scales } = await readQuantized(gpu, weight);
+    const { codes, scales } = await gpu.work((w) => readQuantized(w, weight));
     const each = [q, k, v].map(({ values }) => nf4(values));
     expect([...codes]).toEqual(each.flatMap((one) => [...one.codes]));
     expect([...scales]).toEqual(each.flatMap((one) => [...one.scales]));
@@ -121,7 +121,7 @@ describe('a linear layer', () => {
       [12, 12, 288, 36],
       [24, 6, 144, 20],
     ]);
-    const { codes, scales } = await readQuantized(gpu, weight);
+    const { codes, scales } = await gpu.work((w) => readQuantized(w, weight));
     const expected = nf4(values);
     expect(codes).toEqual(expected.codes);
     expectSameBits(scales, expected.scales);
@@ -134,7 +134,7 @@ describe('a linear layer', () => {
     const loader = await loaderOf({ w: file }, { type, maxPartBytes: 700_000 });
     const weight = quantized(await loader.linear('w', { rows: 2100, columns }));
     expect(weight.parts.length).toBeGreaterThan(1);
-    const { codes, scales } = await readQuantized(gpu, weight);
+    const { codes, scales } = await gpu.work((w) => readQuantized(w, weight));
     const expected = type === 'nf4' ? nf4(values) : int8(toRows(values, columns));
     expectSameBits(scales, expected.scales);
     expect(codes.findIndex((code, i) => code !== expected.codes[i])).toBe(-1);
@@ -155,7 +155,7 @@ describe('a linear layer', () => {
         /model\.safetensors: tensor "bad" holds a value that is not finite/,
       );
       const weight = quantized(await loader.linear('good', { rows: 5, columns: 70 }));
-      expect((await readQuantized(gpu, weight)).codes.length).toBe(values.length);
+      expect((await gpu.work((w) => readQuantized(w, weight))).codes.length).toBe(values.length);
       loader.destroy();
       await gpu.finish();
     },

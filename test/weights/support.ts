@@ -47,8 +47,7 @@ export class MemoryFolder implements ModelSource {
 /** The bytes of a GPU buffer. */
 export async function readBuffer(gpu: Gpu, buffer: GPUBuffer): Promise<ArrayBuffer> {
   const staging = gpu.device.createBuffer({ size: buffer.size, usage: 0x01 | 0x08 }); // MAP_READ | COPY_DST
-  gpu.recorder.copy(buffer, 0, staging, 0, buffer.size);
-  gpu.recorder.submit();
+  await gpu.work((w) => w.copy(buffer, 0, staging, 0, buffer.size));
   await staging.mapAsync(0x01);
   const bytes = staging.getMappedRange().slice(0);
   staging.destroy();

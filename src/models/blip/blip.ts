@@ -1,12 +1,11 @@
 // BLIP for visual question answering: ViT, image-grounded text encoder, answer decoder. Behaviour is that of
 // transformers' BlipForQuestionAnswering.
 
-import { checkWhole } from '../../check.ts';
 import { NoticeError } from '../../errors.ts';
-import type { Gpu, Tensor } from '../../gpu/index.ts';
+import type { Gpu, Tensor, Work } from '../../gpu/index.ts';
 import { embedTokens, matmul, normalize } from '../../kernels/index.ts';
 import type { ModelFiles } from '../family.ts';
-import { generateTokens, keyValueCache } from '../generation.ts';
+import { generateAnswers } from '../generation.ts';
 import type { HookInfo } from '../hook-table.ts';
 import type { FeatureGrid, ImageInput } from '../image-input.ts';
 import {
@@ -19,7 +18,7 @@ import {
   type Sample,
   type VisionLanguageModel,
 } from '../model.ts';
-import { checkLength, type LivePosition, tokenRuns, towerRun, towerRuns } from '../sequences.ts';
+import { type LivePosition, tokenRuns, towerRun, towerRuns } from '../sequences.ts';
 import {
   type KeyValueCache,
   type Memory,
@@ -80,9 +79,9 @@ export class Blip implements VisionLanguageModel {
     this.hooks = blipHooks(config);
     this.promptOutput = `text_encoder.blocks.${config.textEncoder.layers - 1}.hook_normalized_resid_post`;
     this.#weights = weights;
-    this.#vision = new Tower(gpu, config.vision, weights.vision);
-    this.#textEncoder = new Tower(gpu, config.textEncoder, weights.textEncoder.blocks);
-    this.#textDecoder = new Tower(gpu, config.textDecoder, weights.textDecoder.blocks);
+    this.#vision = new Tower(config.vision, weights.vision);
+    this.#textEncoder = new Tower(config.textEncoder, weights.textEncoder.blocks);
+    this.#textDecoder = new Tower(config.textDecoder, weights.textDecoder.blocks);
     this.#release = release;
   }
 
@@ -121,15 +120,14 @@ export class Blip implements VisionLanguageModel {
     return { ids, positions: ids.map((_, p) => p) };
   }
 
-  /** Computes what all walks on these images share. Release it when done. */
-  async encodeImages(images: readonly ImageInput[]): Promise<BlipFeatures> {
+  async encodeImages(w: Work, images: readonly ImageInput[]): Promise<BlipFeatures> {
     const runs = images.map((image) => new ModelRun({ images: [image], ids: [] }));
-    const { tensor } = await this.#see(runs, NO_PROBE);
+    const { tensor } = await this.#see(w, runs, NO_PROBE);
     const keyValues = new Map(
       this.#textEncoder.blocks.flatMap(({ cross }, layer) => {
         if (!cross) return [];
         const { weight, bias } = cross.keyValue;
-        return [[layer, matmul(this.gpu, tensor, weight, { bias })]];
+        return [[layer, matmul(w, tensor, weight, { bias })]];
       }),
     );
     const tensors = [tensor, ...keyValues.values()];
@@ -138,16 +136,16 @@ export class Blip implements VisionLanguageModel {
       tensors,
       memory: { tensor, keyValues },
       runs: new Map(runs.map((run) => [oneImage(run.sample.images), towerRun(run, 'vision')])),
-      release: () => this.gpu.release(...tensors),
     };
   }
 
   async forward(
+    w: Work,
     runs: readonly ModelRun[],
     { probe = NO_PROBE, features }: ForwardOptions = {},
   ): Promise<Logits> {
-    const image = await this.#imageMemory(runs, probe, features as BlipFeatures | undefined);
-    const question = await this.#read(runs, image, probe);
+    const image = await this.#imageMemory(w, runs, probe, features as BlipFeatures | undefined);
+    const question = await this.#read(w, runs, image, probe);
     const start = this.config.startToken;
     const decoders = runs.map((run) => {
       const memory = towerRun(run, 'text_encoder');
@@ -161,43 +159,33 @@ export class Blip implements VisionLanguageModel {
       decoder.rows[0] = rows.length;
       rows.push({ id: start, place: 0 });
     }
-    const tensor = await this.#answer(runs, decoders, rows, question, probe, undefined);
+    const tensor = await this.#answer(w, runs, decoders, rows, question, probe);
     return { tensor, rowOf: (run) => towerRun(run, 'logits').row(0) };
   }
 
-  async generate(samples: readonly Sample[], options: GenerateOptions = {}): Promise<Generated[]> {
-    const { maxNewTokens = 20 } = options;
-    const { gpu, config } = this;
-    checkWhole(maxNewTokens, 'maxNewTokens', { from: 1 });
-    // The last new token is not read again.
-    checkLength(maxNewTokens, config.maxPositions);
-    const capacity = maxNewTokens;
-    const runs = samples.map((sample) => new ModelRun(sample));
-    const probe = options.probe?.(runs) ?? NO_PROBE;
-    return gpu.scope(async () => {
-      const read = await this.#read(runs, await this.#see(runs, probe), probe);
-      // Every step attends to the same keys and values.
-      const question: Memory = { ...read, keyValues: new Map() };
-      const cache = keyValueCache(gpu, config.textDecoder, runs.length, capacity);
-      const step = (tokens: readonly number[], place: number) => {
-        const decoders = runs.map((run, i) => {
-          const decoder = new Run(place + 1, { memory: towerRun(run, 'text_encoder') });
-          decoder.rows[place] = i;
+  generate(samples: readonly Sample[], options: GenerateOptions = {}): Promise<Generated[]> {
+    const { endToken, maxPositions, startToken, textDecoder } = this.config;
+    return generateAnswers(this.gpu, samples, options, {
+      config: textDecoder,
+      stopTokens: [endToken],
+      maxPositions,
+      promptLength: () => 1, // the decoder begins with a token of its own
+      start: async (w, runs, probe, cache) => {
+        const read = await this.#read(w, runs, await this.#see(w, runs, probe), probe);
+        // Every step attends to the same keys and values.
+        const question: Memory = { ...read, keyValues: new Map() };
+        const step = (tokens: readonly number[]) => {
+          const decoders = runs.map((run) => towerRun(run, 'text_decoder'));
+          const rows = tokens.map((id, i) => ({ id, place: (decoders[i] as Run).length - 1 }));
+          return this.#answer(w, runs, decoders, rows, question, probe, cache);
+        };
+        runs.forEach((run, i) => {
+          const decoder = new Run(1, { memory: towerRun(run, 'text_encoder') });
+          decoder.rows[0] = i;
           run.towers.set('text_decoder', decoder);
-          return decoder;
         });
-        const rows = tokens.map((id) => ({ id, place }));
-        return this.#answer(runs, decoders, rows, question, probe, cache);
-      };
-      const starts = runs.map(() => config.startToken);
-      return generateTokens(
-        gpu,
-        runs.length,
-        new Set([config.endToken]),
-        options,
-        await step(starts, 0),
-        step,
-      );
+        return { logits: await step(runs.map(() => startToken)), next: step };
+      },
     });
   }
 
@@ -206,61 +194,63 @@ export class Blip implements VisionLanguageModel {
   }
 
   async #imageMemory(
+    w: Work,
     runs: readonly ModelRun[],
     probe: Probe,
     features: BlipFeatures | undefined,
   ): Promise<Memory> {
-    if (!features || !reusable(features, ['vision'], runs, probe, this.hooks)) return this.#see(runs, probe);
+    if (!features || !reusable(features, ['vision'], runs, probe, this.hooks))
+      return this.#see(w, runs, probe);
     for (const run of runs) run.towers.set('vision', features.runs.get(oneImage(run.sample.images)) as Run);
     return features.memory;
   }
 
   /** Images to what the text encoder attends to. */
-  async #see(runs: readonly ModelRun[], probe: Probe): Promise<Memory> {
-    const { gpu, config } = this;
+  async #see(w: Work, runs: readonly ModelRun[], probe: Probe): Promise<Memory> {
+    const { config } = this;
     const weights = this.#weights;
     const images = visionRuns(runs, weights.positions.rows);
     const embedding = { ...weights, imageSize: config.imageSize, patchSize: config.patchSize };
-    const frame = { x: embedImages(gpu, images, embedding) };
-    const walk = this.#walk(towerRuns(runs, 'vision'), probe);
+    const frame = { x: embedImages(w, images, embedding) };
+    const walk: Walk = { w, probe, runs: towerRuns(runs, 'vision') };
     await passPoint(walk, 'vision.hook_embed', frame, 'x');
     frame.x = await this.#vision.walk(walk, frame.x);
-    const out = { x: normalize(gpu, frame.x, weights.visionNorm) };
-    gpu.release(frame.x);
+    const out = { x: normalize(w, frame.x, weights.visionNorm) };
+    w.release(frame.x);
     await passPoint(walk, 'vision.hook_out', out, 'x');
     return { tensor: out.x, keyValues: undefined };
   }
 
   /** Questions, grounded in the images, to what the decoder attends to. */
-  async #read(runs: readonly ModelRun[], memory: Memory, probe: Probe): Promise<Memory> {
+  async #read(w: Work, runs: readonly ModelRun[], memory: Memory, probe: Probe): Promise<Memory> {
     const rows = tokenRuns(runs, 'text_encoder', (run) => towerRun(run, 'vision'));
-    const walk = this.#walk(towerRuns(runs, 'text_encoder'), probe, memory);
+    const walk: Walk = { w, probe, runs: towerRuns(runs, 'text_encoder'), memory };
     const tensor = await this.#text(this.#textEncoder, this.#weights.textEncoder, walk, rows);
     return { tensor, keyValues: undefined };
   }
 
   /** Decoder rows to logits of their last positions. */
   async #answer(
+    w: Work,
     runs: readonly ModelRun[],
     decoders: readonly Run[],
     rows: readonly LivePosition[],
     memory: Memory,
     probe: Probe,
-    cache: KeyValueCache | undefined,
+    cache?: KeyValueCache,
   ): Promise<Tensor> {
-    const { gpu } = this;
     const { headTransform, headNorm, head } = this.#weights;
-    const walk = this.#walk(decoders, probe, memory, cache);
+    const walk: Walk = { w, probe, runs: decoders, memory, cache };
     const x = await this.#text(this.#textDecoder, this.#weights.textDecoder, walk, rows);
-    const dense = matmul(gpu, x, headTransform.weight, {
+    const dense = matmul(w, x, headTransform.weight, {
       bias: headTransform.bias,
       activation: this.config.textDecoder.activation,
     });
-    const transformed = { x: normalize(gpu, dense, headNorm) };
-    gpu.release(x, dense);
+    const transformed = { x: normalize(w, dense, headNorm) };
+    w.release(x, dense);
     await passPoint(walk, 'text_decoder.hook_head_transform', transformed, 'x');
-    const logits = { x: matmul(gpu, transformed.x, head.weight, { bias: head.bias }) };
-    gpu.release(transformed.x);
+    const logits = { x: matmul(w, transformed.x, head.weight, { bias: head.bias }) };
+    w.release(transformed.x);
     runs.forEach((run, i) => {
       const decoder = decoders[i] as Run;
       const last = new Run(1, { base: run.base && towerRun(run.base, 'logits') });
@@ -277,17 +267,13 @@ export class Blip implements VisionLanguageModel {
     walk: Walk,
     rows: readonly LivePosition[],
   ): Promise<Tensor> {
-    const { gpu } = this;
+    const { w } = walk;
     const ids = rows.map(({ id }) => id);
     const places = rows.map(({ place }) => place);
-    const sum = embedTokens(gpu, ids, tokens, places, positions);
-    const frame = { x: normalize(gpu, sum, norm) };
-    gpu.release(sum);
+    const sum = embedTokens(w, ids, tokens, places, positions);
+    const frame = { x: normalize(w, sum, norm) };
+    w.release(sum);
     await passPoint(walk, `${tower.config.name}.hook_embed`, frame, 'x');
     return tower.walk(walk, frame.x);
-  }
-
-  #walk(runs: readonly Run[], probe: Probe, memory?: Memory, cache?: KeyValueCache): Walk {
-    return { gpu: this.gpu, probe, runs, memory, cache };
   }
 }

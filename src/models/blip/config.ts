@@ -72,7 +72,6 @@ function tower(
     headSize: width / heads,
     mlpWidth: section.size('intermediate_size', defaults.mlp),
     activation: section.choice('hidden_act', ACTIVATIONS, defaults.activation),
-    gated: false,
     rotary: undefined,
   };
 }

@@ -91,7 +91,6 @@ function clipTower(vision: JsonConfig, defaults: typeof CLIP_BASE): TowerConfig 
     norm: 'before',
     causal: false,
     crossAttention: false,
-    gated: false,
     rotary: undefined,
   };
 }
@@ -119,7 +118,6 @@ function llamaTower(text: JsonConfig): TowerConfig {
     norm: 'before',
     causal: true,
     crossAttention: false,
-    gated: true,
     rotary: { theta: rotaryTheta(text) },
   };
 }

@@ -1,6 +1,6 @@
 // Images to features in the language model's width: CLIP up to one of its hidden states, then the projector.
 
-import type { Gpu, Tensor } from '../../gpu/index.ts';
+import type { Tensor, Work } from '../../gpu/index.ts';
 import { activate, gatherRows, matmul, normalize } from '../../kernels/index.ts';
 import type { HookInfo } from '../hook-table.ts';
 import type { ModelRun } from '../model.ts';
@@ -12,7 +12,6 @@ import { followingRuns, runsFrom } from './feature-runs.ts';
 import type { LlavaWeights } from './weights.ts';
 
 export class ImageEncoder {
-  readonly #gpu: Gpu;
   readonly #config: LlavaConfig;
   readonly #weights: LlavaWeights;
   readonly #tower: Tower;
@@ -20,11 +19,10 @@ export class ImageEncoder {
   readonly #hooksAbove: readonly string[];
 
   /** @param hooks those of the whole model */
-  constructor(gpu: Gpu, config: LlavaConfig, weights: LlavaWeights, hooks: readonly HookInfo[]) {
-    this.#gpu = gpu;
+  constructor(config: LlavaConfig, weights: LlavaWeights, hooks: readonly HookInfo[]) {
     this.#config = config;
     this.#weights = weights;
-    this.#tower = new Tower(gpu, config.vision, weights.vision);
+    this.#tower = new Tower(config.vision, weights.vision);
     this.#hooksAbove = hooks
       .map(({ name }) => name)
       .filter((name) => Number(/^vision\.blocks\.(\d+)\./.exec(name)?.[1]) >= config.featureBlocks);
@@ -49,55 +47,53 @@ export class ImageEncoder {
    *
    * @returns projected features [rows, language width]
    */
-  async encode(runs: readonly ModelRun[], probe: Probe): Promise<Tensor> {
-    const selected = await this.#see(runs, probe);
+  async encode(w: Work, runs: readonly ModelRun[], probe: Probe): Promise<Tensor> {
+    const selected = await this.#see(w, runs, probe);
     followingRuns(runs, 'vision', 'projector');
-    return this.#project(towerRuns(runs, 'projector'), selected, probe);
+    return this.#project(w, towerRuns(runs, 'projector'), selected, probe);
   }
 
   /** The vision tower: [rows, vision width] of the features' positions, which are those of `vision` from here on. */
-  async #see(runs: readonly ModelRun[], probe: Probe): Promise<Tensor> {
-    const gpu = this.#gpu;
+  async #see(w: Work, runs: readonly ModelRun[], probe: Probe): Promise<Tensor> {
     const { imageSize, patchSize, featureBlocks } = this.#config;
     const { patches, classToken, positions, visionNorm } = this.#weights;
     const images = visionRuns(runs, this.positions);
     const frame = {
-      x: embedImages(gpu, images, { patches, classToken, positions, imageSize, patchSize }),
+      x: embedImages(w, images, { patches, classToken, positions, imageSize, patchSize }),
     };
-    const walk = { gpu, probe, runs: towerRuns(runs, 'vision') };
+    const walk = { w, probe, runs: towerRuns(runs, 'vision') };
     await passPoint(walk, 'vision.hook_embed', frame, 'x');
-    const normalized = normalize(gpu, frame.x, visionNorm);
-    gpu.release(frame.x);
+    const normalized = normalize(w, frame.x, visionNorm);
+    w.release(frame.x);
     let x = await this.#tower.walk(walk, normalized, 0, featureBlocks);
     const { selected, rows } = runsFrom(walk.runs, this.#firstFeature);
-    const features = { x: gatherRows(gpu, x, rows, gpu.empty(rows.length, x.columns, 'selected features')) };
+    const features = { x: gatherRows(w, x, rows, w.empty(rows.length, x.columns, 'selected features')) };
     // The blocks above feed nothing; they are computed only for whoever looks at them.
     if (this.#hooksAbove.some((name) => probe.wants(name)))
       x = await this.#tower.walk(walk, x, featureBlocks);
-    gpu.release(x);
+    w.release(x);
     for (const run of runs) run.towers.set('vision', selected.get(towerRun(run, 'vision')) as Run);
     await passPoint({ ...walk, runs: [...selected.values()] }, 'vision.hook_selected', features, 'x');
     return features.x;
   }
 
-  async #project(runs: readonly Run[], features: Tensor, probe: Probe): Promise<Tensor> {
-    const gpu = this.#gpu;
+  async #project(w: Work, runs: readonly Run[], features: Tensor, probe: Probe): Promise<Tensor> {
     const { input, output } = this.#weights.projector;
     const activation = this.#config.projectorActivation;
-    const walk = { gpu, probe, runs };
+    const walk = { w, probe, runs };
     const hidden = { x: features };
     if (probe.wants('projector.hook_pre')) {
-      const pre = { x: matmul(gpu, features, input.weight, { bias: input.bias }) };
+      const pre = { x: matmul(w, features, input.weight, { bias: input.bias }) };
       await passPoint(walk, 'projector.hook_pre', pre, 'x');
-      hidden.x = activate(gpu, pre.x, activation);
-      gpu.release(pre.x);
+      hidden.x = activate(w, pre.x, activation);
+      w.release(pre.x);
     } else {
-      hidden.x = matmul(gpu, features, input.weight, { bias: input.bias, activation });
+      hidden.x = matmul(w, features, input.weight, { bias: input.bias, activation });
     }
-    gpu.release(features);
+    w.release(features);
     await passPoint(walk, 'projector.hook_post', hidden, 'x');
-    const out = { x: matmul(gpu, hidden.x, output.weight, { bias: output.bias }) };
-    gpu.release(hidden.x);
+    const out = { x: matmul(w, hidden.x, output.weight, { bias: output.bias }) };
+    w.release(hidden.x);
     await passPoint(walk, 'projector.hook_out', out, 'x');
     return out.x;
   }

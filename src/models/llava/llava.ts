@@ -1,12 +1,12 @@
 // LLaVA-1.5: CLIP, a projector, and a LLaMA that reads the image's features among the prompt's tokens. Behaviour is
 // that of transformers' LlavaForConditionalGeneration.
 
-import type { Gpu, Tensor } from '../../gpu/index.ts';
+import type { Gpu, Tensor, Work } from '../../gpu/index.ts';
 import { expandImageTokens } from '../../inputs/index.ts';
 import { embedTokens, gatherRows, matmul, normalize } from '../../kernels/index.ts';
 import { hasFile, readJson } from '../../weights/index.ts';
 import type { ModelFiles } from '../family.ts';
-import { continuePrompts } from '../generation.ts';
+import { generateAnswers } from '../generation.ts';
 import type { HookInfo } from '../hook-table.ts';
 import type { FeatureGrid, ImageInput } from '../image-input.ts';
 import {
@@ -60,7 +60,11 @@ export async function loadLlava({ gpu, source, config, checkpoint, loader }: Mod
   const generation = (await hasFile(source, GENERATION_FILE)) ? await readJson(source, GENERATION_FILE) : {};
   const parsed = parseLlavaConfig(config, generation);
   const weights = await loadLlavaWeights(loader, checkpoint, parsed);
-  return new Llava(gpu, parsed, weights, loader.bytes, () => loader.destroy());
+  const angles = await rotaryAngles(gpu, parsed.language, parsed.maxPositions);
+  return new Llava(gpu, parsed, { ...weights, angles }, loader.bytes + angles.size, () => {
+    angles.destroy();
+    loader.destroy();
+  });
 }
 
 export class Llava implements VisionLanguageModel {
@@ -78,30 +82,28 @@ export class Llava implements VisionLanguageModel {
   readonly config: LlavaConfig;
   readonly hooks: readonly HookInfo[];
   readonly weightBytes: number;
-  readonly #weights: LlavaWeights;
+  readonly #weights: LlavaWeights & { readonly angles: GPUBuffer };
   readonly #images: ImageEncoder;
   readonly #language: Tower;
-  readonly #angles: GPUBuffer;
   readonly #release: () => void;
 
   /** `release` frees the weights. */
   constructor(
     gpu: Gpu,
     config: LlavaConfig,
-    weights: LlavaWeights,
+    weights: LlavaWeights & { readonly angles: GPUBuffer },
     weightBytes: number,
     release: () => void,
   ) {
-    const { language, maxPositions } = config;
+    const { language } = config;
     this.gpu = gpu;
     this.config = config;
     this.hooks = llavaHooks(config);
     this.promptOutput = `language.blocks.${language.layers - 1}.hook_resid_post`;
     this.#weights = weights;
-    this.#images = new ImageEncoder(gpu, config, weights, this.hooks);
-    this.#language = new Tower(gpu, language, weights.language);
-    this.#angles = rotaryAngles(gpu, language, maxPositions);
-    this.weightBytes = weightBytes + this.#angles.size;
+    this.#images = new ImageEncoder(config, weights, this.hooks);
+    this.#language = new Tower(language, weights.language);
+    this.weightBytes = weightBytes;
     this.#release = release;
   }
 
@@ -141,77 +143,77 @@ export class Llava implements VisionLanguageModel {
     return expanded;
   }
 
-  /** Computes what all walks on these images share. Release it when done. */
-  async encodeImages(images: readonly ImageInput[]): Promise<LlavaFeatures> {
+  async encodeImages(w: Work, images: readonly ImageInput[]): Promise<LlavaFeatures> {
     const runs = images.map((image) => new ModelRun({ images: [image], ids: [] }));
-    const tensor = await this.#images.encode(runs, NO_PROBE);
+    const tensor = await this.#images.encode(w, runs, NO_PROBE);
     return {
       images,
       tensors: [tensor],
       tensor,
       runs: new Map(runs.map((run) => [oneImage(run.sample.images), towerRun(run, 'projector')])),
-      release: () => this.gpu.release(tensor),
     };
   }
 
   async forward(
+    w: Work,
     runs: readonly ModelRun[],
     { probe = NO_PROBE, features }: ForwardOptions = {},
   ): Promise<Logits> {
-    const x = await this.#read(runs, probe, features as LlavaFeatures | undefined);
-    const tensor = await this.#answer(runs, x, probe);
+    const x = await this.#read(w, runs, probe, features as LlavaFeatures | undefined);
+    const tensor = await this.#answer(w, runs, x, probe);
     return { tensor, rowOf: (run) => towerRun(run, 'logits').row(0) };
   }
 
   generate(samples: readonly Sample[], options: GenerateOptions = {}): Promise<Generated[]> {
     const { stopTokens, maxPositions, language } = this.config;
-    return continuePrompts(this.gpu, language, samples, options, {
+    return generateAnswers(this.gpu, samples, options, {
+      config: language,
       stopTokens,
       maxPositions,
-      start: async (runs, probe, cache) => this.#answer(runs, await this.#read(runs, probe), probe, cache),
-      next: (runs, tokens, probe, cache) =>
-        this.#answer(runs, embedTokens(this.gpu, tokens, this.#weights.tokens), probe, cache),
+      promptLength: ({ ids }) => ids.length,
+      start: async (w, runs, probe, cache) => ({
+        logits: await this.#answer(w, runs, await this.#read(w, runs, probe), probe, cache),
+        next: (tokens) => this.#answer(w, runs, embedTokens(w, tokens, this.#weights.tokens), probe, cache),
+      }),
     });
   }
 
   destroy(): void {
-    this.#angles.destroy();
     this.#release();
   }
 
   /** Images and prompts to the language model's first residual stream. */
-  async #read(runs: readonly ModelRun[], probe: Probe, features?: LlavaFeatures): Promise<Tensor> {
-    const { gpu } = this;
+  async #read(w: Work, runs: readonly ModelRun[], probe: Probe, features?: LlavaFeatures): Promise<Tensor> {
     const shared = features && reusable(features, ['vision', 'projector'], runs, probe, this.hooks);
     if (shared)
       for (const run of runs)
         run.towers.set('projector', features.runs.get(oneImage(run.sample.images)) as Run);
-    const projected = shared ? features.tensor : await this.#images.encode(runs, probe);
+    const projected = shared ? features.tensor : await this.#images.encode(w, runs, probe);
     const { tokens, features: rows } = promptRows(runs, this.config.imageToken);
     // Rows of image features are looked up as token 0 and then overwritten.
     const ids = [...tokens.map(({ id }) => id), ...new Array<number>(rows.length).fill(0)];
-    const x = embedTokens(gpu, ids, this.#weights.tokens);
-    gatherRows(gpu, projected, rows, { ...x, rows: rows.length, offset: tokens.length * x.columns });
-    if (!shared) gpu.release(projected);
+    const x = embedTokens(w, ids, this.#weights.tokens);
+    gatherRows(w, projected, rows, { ...x, rows: rows.length, offset: tokens.length * x.columns });
+    if (!shared) w.release(projected);
     return x;
   }
 
   /** The language model, from its first residual stream to the logits of every run's last position. */
   async #answer(
+    w: Work,
     runs: readonly ModelRun[],
     embedded: Tensor,
     probe: Probe,
     cache?: KeyValueCache,
   ): Promise<Tensor> {
-    const { gpu } = this;
-    const { norm, head } = this.#weights;
+    const { norm, head, angles } = this.#weights;
     const places = placesOf(runs, 'language', this.config.maxPositions);
     const walk: Walk = {
-      gpu,
+      w,
       probe,
       runs: towerRuns(runs, 'language'),
       cache,
-      rotary: { table: this.#angles, places },
+      rotary: { table: angles, places },
     };
     const stream = { x: embedded };
     await passPoint(walk, 'language.hook_embed', stream, 'x');
@@ -220,28 +222,24 @@ export class Llava implements VisionLanguageModel {
     const wantsAll = probe.wants('logits_all');
     const normalizesAll = wantsAll || probe.wants('language.hook_out');
     if (normalizesAll) {
-      replace(gpu, stream, normalize(gpu, stream.x, norm));
+      replace(w, stream, normalize(w, stream.x, norm));
       await passPoint(walk, 'language.hook_out', stream, 'x');
     }
     if (wantsAll) {
-      replace(gpu, stream, matmul(gpu, stream.x, head));
+      replace(w, stream, matmul(w, stream.x, head));
       for (const run of runs) run.towers.set('logits_all', towerRun(run, 'language'));
       await passPoint(walk, 'logits_all', stream, 'x');
     }
     const rows = lastPositions(runs, 'language');
-    replace(
-      gpu,
-      stream,
-      gatherRows(gpu, stream.x, rows, gpu.empty(rows.length, stream.x.columns, 'answers')),
-    );
-    if (!normalizesAll) replace(gpu, stream, normalize(gpu, stream.x, norm));
-    if (!wantsAll) replace(gpu, stream, matmul(gpu, stream.x, head));
+    replace(w, stream, gatherRows(w, stream.x, rows, w.empty(rows.length, stream.x.columns, 'answers')));
+    if (!normalizesAll) replace(w, stream, normalize(w, stream.x, norm));
+    if (!wantsAll) replace(w, stream, matmul(w, stream.x, head));
     await passPoint(walk, 'logits', stream, 'x');
     return stream.x;
   }
 }
 
-function replace(gpu: Gpu, stream: { x: Tensor }, x: Tensor): void {
-  gpu.release(stream.x);
+function replace(w: Work, stream: { x: Tensor }, x: Tensor): void {
+  w.release(stream.x);
   stream.x = x;
 }

@@ -43,11 +43,11 @@ export async function selfAttention(
   input: Tensor,
   stream: Frame<'x'>,
 ): Promise<Tensor> {
-  const { gpu, runs, cache } = walk;
+  const { w, runs, cache } = walk;
   const { heads, keyHeads, headSize, causal } = config;
   const prefix = `${config.name}.blocks.${layer}.attn`;
   const { weight, bias } = weights.queryKeyValue;
-  const projected = new Projected(matmul(gpu, input, weight, { bias }));
+  const projected = new Projected(matmul(w, input, weight, { bias }));
   const query: Part = { hook: 'hook_q', of: 'queries', first: 0, heads, headSize };
   const key: Part = { hook: 'hook_k', of: 'keys', first: heads * headSize, heads: keyHeads, headSize };
   const value: Part = { ...key, hook: 'hook_v', first: key.first + keyHeads * headSize };
@@ -58,7 +58,7 @@ export async function selfAttention(
     await passOwn(walk, prefix, projected, { ...key, hook: 'hook_rot_k' });
   }
   const { queries, keys } = projected;
-  const cached = cache && appendToCache(gpu, cache, layer, projected, runs, key.first);
+  const cached = cache && appendToCache(w, cache, layer, projected, runs, key.first);
   const keysOf = memoise((run: Run): Uint32Array => {
     if (run.base && !run.differs && !keys.has(run)) return keysOf(run.base);
     return Uint32Array.from({ length: run.length }, (_, p) => (cached ? cached(run, p) : keys.row(run, p)));
@@ -90,7 +90,7 @@ export async function selfAttention(
     k: columnsOf(source, 0, keyHeads * headSize),
     v: columnsOf(source, keyHeads * headSize, keyHeads * headSize),
   });
-  projected.release(gpu);
+  projected.release(w);
   return z;
 }
 
@@ -103,15 +103,15 @@ export async function crossAttention(
   input: Tensor,
   stream: Frame<'x'>,
 ): Promise<Tensor> {
-  const { gpu, runs, memory } = walk;
+  const { w, runs, memory } = walk;
   if (!memory) throw new Error(`${config.name} attends to another tower, but the walk has no memory`);
   const { heads, keyHeads, headSize } = config;
   const prefix = `${config.name}.blocks.${layer}.cross_attn`;
   const { query, keyValue } = weights;
-  const projected = new Projected(matmul(gpu, input, query.weight, { bias: query.bias }));
+  const projected = new Projected(matmul(w, input, query.weight, { bias: query.bias }));
   await passOwn(walk, prefix, projected, { hook: 'hook_q', of: 'queries', first: 0, heads, headSize });
   const made =
-    memory.keyValues?.get(layer) ?? matmul(gpu, memory.tensor, keyValue.weight, { bias: keyValue.bias });
+    memory.keyValues?.get(layer) ?? matmul(w, memory.tensor, keyValue.weight, { bias: keyValue.bias });
   memory.keyValues?.set(layer, made);
   const memorised = new Projected(made, memory.keyValues !== undefined);
   const key: Part = { hook: 'hook_k', of: 'keys', first: 0, heads: keyHeads, headSize };
@@ -149,8 +149,8 @@ export async function crossAttention(
     k: columnsOf(memorised.tensor, 0, keyHeads * headSize),
     v: columnsOf(memorised.tensor, keyHeads * headSize, keyHeads * headSize),
   });
-  memorised.release(gpu);
-  projected.release(gpu);
+  memorised.release(w);
+  projected.release(w);
   return z;
 }
 
@@ -163,7 +163,7 @@ async function attend(
   stream: Frame<'x'>,
   { q, k, v }: { q: Tensor; k: Tensor; v: Tensor },
 ): Promise<Tensor> {
-  const { gpu, probe } = walk;
+  const { w, probe } = walk;
   const { heads, headSize } = config;
   const scoresHook = `${prefix}.hook_attn_scores`;
   const patternHook = `${prefix}.hook_pattern`;
@@ -177,18 +177,18 @@ async function attend(
       `${whole}: ${layout.plan.entries.length / 4} rows of scores are more than can be looked at together. ` +
         'Run fewer sequences at a time.',
     );
-  appendToFrame(gpu, stream, layout.newRows);
-  const z = gpu.empty(stream.x.rows, heads * headSize, `${prefix} z`);
-  const tables = uploadPlan(gpu, layout.plan);
+  appendToFrame(w, stream, layout.newRows);
+  const z = w.empty(stream.x.rows, heads * headSize, `${prefix} z`);
+  const tables = uploadPlan(w, layout.plan);
   for (const chunk of layout.plan.chunks) {
-    const scores = attentionScores(gpu, q, k, config, tables, chunk);
+    const scores = attentionScores(w, q, k, config, tables, chunk);
     if (whole) await visitQueries(walk, scoresHook, scores, heads, layout, runs);
-    attentionSoftmax(gpu, scores, heads, tables, chunk);
+    attentionSoftmax(w, scores, heads, tables, chunk);
     if (whole) await visitQueries(walk, patternHook, scores, heads, layout, runs);
-    attentionValues(gpu, scores, v, z, config, tables, chunk);
-    gpu.release(scores);
+    attentionValues(w, scores, v, z, config, tables, chunk);
+    w.release(scores);
   }
-  releasePlan(gpu, tables);
+  releasePlan(w, tables);
   return z;
 }
 

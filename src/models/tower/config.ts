@@ -20,8 +20,6 @@ export interface TowerConfig {
   readonly causal: boolean;
   /** Whether every block attends to another tower's output between self-attention and MLP. */
   readonly crossAttention: boolean;
-  /** Whether the MLP multiplies its activation with a second product (SwiGLU). */
-  readonly gated: boolean;
   /** Rotary position embedding of queries and keys, or none. */
   readonly rotary: { readonly theta: number } | undefined;
 }

@@ -35,6 +35,8 @@ export interface Probe {
   wants(name: string): boolean;
   /** Runs of this tower that depart from their base here, and so need rows of their own. */
   forks(name: string): readonly Fork[];
+  /** Told of every hook point on row-wise activations that is passed, wanted or not, and of its rows. */
+  passed?(name: string, rows: number): void;
   /** Reads and changes the activation. */
   visit(activation: Activation): void | Promise<void>;
 }

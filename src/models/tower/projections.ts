@@ -1,7 +1,7 @@
 // Queries, keys and values. Their hook points differ from all others: a run can depart from its base here, and so get
 // rows in these tensors, without getting any in the residual stream.
 
-import { columnsOf, type Gpu, type Tensor } from '../../gpu/index.ts';
+import { columnsOf, type Tensor, type Work } from '../../gpu/index.ts';
 import { gatherRows, rotate } from '../../kernels/index.ts';
 import type { Activation } from './probe.ts';
 import { appendRows } from './rows.ts';
@@ -23,17 +23,17 @@ export class Projected {
     this.#shared = shared ? tensor : undefined;
   }
 
-  append(gpu: Gpu, sources: readonly number[]): void {
+  append(w: Work, sources: readonly number[]): void {
     if (sources.length > 0 && this.tensor === this.#shared) {
-      const copy = gpu.empty(this.tensor.rows, this.tensor.columns, 'copy of keys and values');
-      gpu.recorder.copy(this.tensor.buffer, 0, copy.buffer, 0, 4 * copy.rows * copy.columns);
+      const copy = w.empty(this.tensor.rows, this.tensor.columns, 'copy of keys and values');
+      w.copy(this.tensor.buffer, 0, copy.buffer, 0, 4 * copy.rows * copy.columns);
       this.tensor = copy;
     }
-    this.tensor = appendRows(gpu, this.tensor, Uint32Array.from(sources));
+    this.tensor = appendRows(w, this.tensor, Uint32Array.from(sources));
   }
 
-  release(gpu: Gpu): void {
-    if (this.tensor !== this.#shared) gpu.release(this.tensor);
+  release(w: Work): void {
+    if (this.tensor !== this.#shared) w.release(this.tensor);
   }
 }
 
@@ -86,7 +86,7 @@ interface Layout extends Pick<Activation, 'positionsOf' | 'rowOf'> {
 }
 
 async function pass(
-  { gpu, probe }: Walk,
+  { w, probe }: Walk,
   prefix: string,
   projected: Projected,
   { hook, of, first, heads, headSize }: Part,
@@ -105,7 +105,7 @@ async function pass(
       projected[of].set(run, position, rows + sources.length - 1);
     }
   }
-  projected.append(gpu, sources);
+  projected.append(w, sources);
   const tensor = columnsOf(projected.tensor, first, heads * headSize);
   await probe.visit({
     name,
@@ -121,7 +121,7 @@ async function pass(
 
 /** Rotates queries and keys of all rows by the position ids of their positions. */
 export function rotateRows(walk: Walk, { tensor, queries, keys }: Projected, parts: readonly Part[]): void {
-  const { gpu, runs, rotary } = walk;
+  const { w, runs, rotary } = walk;
   if (!rotary) throw new Error('rotary embedding without its table');
   const positions = new Uint32Array(tensor.rows);
   for (const run of runs) {
@@ -130,10 +130,10 @@ export function rotateRows(walk: Walk, { tensor, queries, keys }: Projected, par
       for (const p of overrides.positions(run))
         positions[overrides.get(run, p) as number] = rotary.places(run, p);
   }
-  const buffer = gpu.uploadWords(positions, 'positions');
+  const buffer = w.uploadWords(positions, 'positions');
   for (const { first, heads, headSize } of parts)
-    rotate(gpu, columnsOf(tensor, first, heads * headSize), heads, buffer, rotary.table);
-  gpu.pool.release(buffer);
+    rotate(w, columnsOf(tensor, first, heads * headSize), heads, buffer, rotary.table);
+  w.release(buffer);
 }
 
 /**
@@ -143,7 +143,7 @@ export function rotateRows(walk: Walk, { tensor, queries, keys }: Projected, par
  * @returns the cache's row of a run's position
  */
 export function appendToCache(
-  gpu: Gpu,
+  w: Work,
   cache: KeyValueCache,
   layer: number,
   { tensor, keys }: Projected,
@@ -160,7 +160,7 @@ export function appendToCache(
     if (first === undefined) continue;
     // A step's positions follow each other, and so do their rows in the cache.
     gatherRows(
-      gpu,
+      w,
       made,
       Uint32Array.from(positions, (p) => keys.row(run, p)),
       {

@@ -9,14 +9,14 @@ const USAGE = 0x80 | 0x08; // GPUBufferUsage.STORAGE | COPY_DST; the global is a
  *
  * @param positions position ids that there are
  */
-export function rotaryAngles(
+export async function rotaryAngles(
   gpu: Gpu,
   { name, headSize, rotary }: TowerConfig,
   positions: number,
-): GPUBuffer {
+): Promise<GPUBuffer> {
   if (!rotary) throw new Error(`${name} has no rotary embedding`);
   const table = rotaryTable(positions, headSize, rotary.theta);
-  const buffer = gpu.createBuffer(table.byteLength, USAGE, `${name} rotary angles`);
+  const buffer = await gpu.createBuffer(table.byteLength, USAGE, `${name} rotary angles`);
   gpu.device.queue.writeBuffer(buffer, 0, table);
   return buffer;
 }

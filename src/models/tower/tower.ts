@@ -1,18 +1,16 @@
 // The one transformer of this library: ViT, CLIP, BERT and LLaMA are settings of it.
 
-import type { Gpu, Tensor } from '../../gpu/index.ts';
+import type { Tensor } from '../../gpu/index.ts';
 import { activate, add, matmul, type NormWeights, normalize } from '../../kernels/index.ts';
 import { crossAttention, selfAttention } from './attention-layer.ts';
 import type { BlockWeights, Linear, TowerConfig } from './config.ts';
 import { type Frame, passPoint, type Walk } from './walk.ts';
 
 export class Tower {
-  readonly gpu: Gpu;
   readonly config: TowerConfig;
   readonly blocks: readonly BlockWeights[];
 
-  constructor(gpu: Gpu, config: TowerConfig, blocks: readonly BlockWeights[]) {
-    this.gpu = gpu;
+  constructor(config: TowerConfig, blocks: readonly BlockWeights[]) {
     this.config = config;
     this.blocks = blocks;
   }
@@ -34,13 +32,13 @@ export class Tower {
     const { heads } = this.config;
     await passPoint(walk, this.#hook(layer, 'hook_resid_pre'), stream, 'x');
 
-    const z = await this.#withInput(stream, attention.norm, (input) =>
+    const z = await this.#withInput(walk, stream, attention.norm, (input) =>
       selfAttention(walk, this.config, attention, layer, input, stream),
     );
     await this.#sum(walk, layer, stream, z, 'attn.hook_z', heads, attention, 'attn_out', 'resid_mid');
 
     if (cross) {
-      const crossZ = await this.#withInput(stream, cross.norm, (input) =>
+      const crossZ = await this.#withInput(walk, stream, cross.norm, (input) =>
         crossAttention(walk, this.config, cross, layer, input, stream),
       );
       await this.#sum(
@@ -56,7 +54,7 @@ export class Tower {
       );
     }
 
-    const hidden = await this.#withInput(stream, mlp.norm, (input) =>
+    const hidden = await this.#withInput(walk, stream, mlp.norm, (input) =>
       this.#hidden(walk, layer, input, stream, mlp),
     );
     await this.#sum(walk, layer, stream, hidden, 'mlp.hook_post', 1, mlp, 'mlp_out', 'resid_post');
@@ -64,14 +62,15 @@ export class Tower {
 
   /** Gives a sublayer its input: the stream, or the stream normalised. */
   async #withInput(
+    { w }: Walk,
     stream: Frame<'x'>,
     norm: NormWeights,
     sublayer: (input: Tensor) => Promise<Tensor>,
   ): Promise<Tensor> {
     if (this.config.norm === 'after') return sublayer(stream.x);
-    const input = normalize(this.gpu, stream.x, norm);
+    const input = normalize(w, stream.x, norm);
     const output = await sublayer(input);
-    this.gpu.release(input);
+    w.release(input);
     return output;
   }
 
@@ -90,28 +89,28 @@ export class Tower {
     outHook: string,
     sumHook: string,
   ): Promise<void> {
-    const { gpu } = this;
+    const { w } = walk;
     const { weight, bias } = output;
     const before = { x: stream.x, inner };
     await passPoint(walk, this.#hook(layer, innerHook), before, 'inner', heads);
     const outName = this.#hook(layer, `hook_${outHook}`);
     let sum: Tensor;
     if (walk.probe.wants(outName)) {
-      const after = { x: before.x, out: matmul(gpu, before.inner, weight, { bias }) };
+      const after = { x: before.x, out: matmul(w, before.inner, weight, { bias }) };
       await passPoint(walk, outName, after, 'out');
-      sum = add(gpu, after.out, after.x);
-      gpu.release(after.x, after.out);
+      sum = add(w, after.out, after.x);
+      w.release(after.x, after.out);
     } else {
-      sum = matmul(gpu, before.inner, weight, { bias, residual: before.x });
-      gpu.release(before.x);
+      sum = matmul(w, before.inner, weight, { bias, residual: before.x });
+      w.release(before.x);
     }
-    gpu.release(before.inner);
+    w.release(before.inner);
     stream.x = sum;
     await passPoint(walk, this.#hook(layer, `hook_${sumHook}`), stream, 'x');
     if (this.config.norm === 'before') return;
     sum = stream.x;
-    stream.x = normalize(gpu, sum, norm);
-    gpu.release(sum);
+    stream.x = normalize(w, sum, norm);
+    w.release(sum);
     await passPoint(walk, this.#hook(layer, `hook_normalized_${sumHook}`), stream, 'x');
   }
 
@@ -123,30 +122,30 @@ export class Tower {
     stream: Frame<'x'>,
     mlp: BlockWeights['mlp'],
   ): Promise<Tensor> {
-    const { gpu } = this;
+    const { w } = walk;
     const { activation } = this.config;
     const { weight, bias } = mlp.input;
     const preHook = this.#hook(layer, 'mlp.hook_pre');
     const linearHook = this.#hook(layer, 'mlp.hook_pre_linear');
     if (!mlp.linear) {
-      if (!walk.probe.wants(preHook)) return matmul(gpu, input, weight, { bias, activation });
-      const frame = { x: stream.x, pre: matmul(gpu, input, weight, { bias }) };
+      if (!walk.probe.wants(preHook)) return matmul(w, input, weight, { bias, activation });
+      const frame = { x: stream.x, pre: matmul(w, input, weight, { bias }) };
       await passPoint(walk, preHook, frame, 'pre');
       stream.x = frame.x;
-      const hidden = activate(gpu, frame.pre, activation);
-      gpu.release(frame.pre);
+      const hidden = activate(w, frame.pre, activation);
+      w.release(frame.pre);
       return hidden;
     }
     const frame = {
       x: stream.x,
-      pre: matmul(gpu, input, weight, { bias }),
-      linear: matmul(gpu, input, mlp.linear.weight, { bias: mlp.linear.bias }),
+      pre: matmul(w, input, weight, { bias }),
+      linear: matmul(w, input, mlp.linear.weight, { bias: mlp.linear.bias }),
     };
     await passPoint(walk, preHook, frame, 'pre');
     await passPoint(walk, linearHook, frame, 'linear');
     stream.x = frame.x;
-    const hidden = activate(gpu, frame.pre, activation, frame.linear);
-    gpu.release(frame.pre, frame.linear);
+    const hidden = activate(w, frame.pre, activation, frame.linear);
+    w.release(frame.pre, frame.linear);
     return hidden;
   }
 

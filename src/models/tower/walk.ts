@@ -1,6 +1,6 @@
 // One walk up a tower: the residual stream of all its runs, and how a hook point is passed.
 
-import type { Gpu, Tensor } from '../../gpu/index.ts';
+import type { Tensor, Work } from '../../gpu/index.ts';
 import type { Activation, Probe } from './probe.ts';
 import { appendRows } from './rows.ts';
 import type { Run } from './run.ts';
@@ -24,7 +24,7 @@ export interface KeyValueCache {
 }
 
 export interface Walk {
-  readonly gpu: Gpu;
+  readonly w: Work;
   readonly probe: Probe;
   /** Bases come before what is derived from them. */
   readonly runs: readonly Run[];
@@ -51,8 +51,8 @@ export async function passPoint<K extends string>(
   key: K,
   heads = 1,
 ): Promise<void> {
-  const { gpu, probe } = walk;
-  if (!probe.wants(name)) return;
+  const { w, probe } = walk;
+  if (!probe.wants(name)) return probe.passed?.(name, frame[key].rows);
   const sources: number[] = [];
   const { rows } = frame[key];
   for (const { run, positions } of probe.forks(name)) {
@@ -64,13 +64,14 @@ export async function passPoint<K extends string>(
       run.rows[position] = rows + sources.length - 1;
     }
   }
-  appendToFrame(gpu, frame, Uint32Array.from(sources));
+  appendToFrame(w, frame, Uint32Array.from(sources));
+  probe.passed?.(name, frame[key].rows);
   await probe.visit(rowActivation(name, frame[key], heads));
 }
 
 /** Adds copies of rows to every tensor of a frame. */
-export function appendToFrame<K extends string>(gpu: Gpu, frame: Frame<K>, sources: Uint32Array): void {
-  for (const key of Object.keys(frame) as K[]) frame[key] = appendRows(gpu, frame[key], sources);
+export function appendToFrame<K extends string>(w: Work, frame: Frame<K>, sources: Uint32Array): void {
+  for (const key of Object.keys(frame) as K[]) frame[key] = appendRows(w, frame[key], sources);
 }
 
 /** An activation whose rows are those of the residual stream. */

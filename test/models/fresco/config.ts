@@ -24,7 +24,6 @@ export function parseFrescoConfig(json: unknown): FrescoConfig {
       norm: 'before',
       causal: false,
       crossAttention: false,
-      gated: false,
       rotary: undefined,
     },
     language: {
@@ -34,7 +33,6 @@ export function parseFrescoConfig(json: unknown): FrescoConfig {
       norm: 'before',
       causal: true,
       crossAttention: true,
-      gated: true,
       rotary: { theta: text.positive('rope_theta', 10000) },
     },
     imageSize: vision.size('image_size'),

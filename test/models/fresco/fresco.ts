@@ -1,10 +1,10 @@
 // "Fresco" does not exist: a ViT whose output a LLaMA-like decoder attends to in every block. It is added as
 // docs/adding-a-model.md says.
 
-import type { Gpu, Tensor } from '../../../src/gpu/index.ts';
+import type { Gpu, Tensor, Work } from '../../../src/gpu/index.ts';
 import { embedTokens, gatherRows, matmul, normalize } from '../../../src/kernels/index.ts';
 import type { ModelFiles } from '../../../src/models/family.ts';
-import { continuePrompts } from '../../../src/models/generation.ts';
+import { generateAnswers } from '../../../src/models/generation.ts';
 import type { HookInfo } from '../../../src/models/hook-table.ts';
 import type { FeatureGrid, ImageInput } from '../../../src/models/image-input.ts';
 import {
@@ -51,7 +51,11 @@ import { type FrescoWeights, loadFrescoWeights } from './weights.ts';
 export async function loadFresco({ gpu, config: json, loader }: ModelFiles): Promise<Fresco> {
   const config = parseFrescoConfig(json);
   const weights = await loadFrescoWeights(loader, config);
-  return new Fresco(gpu, config, weights, loader.bytes, () => loader.destroy());
+  const angles = await rotaryAngles(gpu, config.language, config.maxPositions);
+  return new Fresco(gpu, config, { ...weights, angles }, loader.bytes + angles.size, () => {
+    angles.destroy();
+    loader.destroy();
+  });
 }
 
 interface FrescoFeatures extends ImageFeatures {
@@ -74,16 +78,15 @@ export class Fresco implements VisionLanguageModel {
   readonly config: FrescoConfig;
   readonly hooks: readonly HookInfo[];
   readonly weightBytes: number;
-  readonly #weights: FrescoWeights;
+  readonly #weights: FrescoWeights & { readonly angles: GPUBuffer };
   readonly #vision: Tower;
   readonly #language: Tower;
-  readonly #angles: GPUBuffer;
   readonly #release: () => void;
 
   constructor(
     gpu: Gpu,
     config: FrescoConfig,
-    weights: FrescoWeights,
+    weights: FrescoWeights & { readonly angles: GPUBuffer },
     weightBytes: number,
     release: () => void,
   ) {
@@ -92,10 +95,9 @@ export class Fresco implements VisionLanguageModel {
     this.hooks = frescoHooks(config);
     this.promptOutput = `language.blocks.${config.language.layers - 1}.hook_resid_post`;
     this.#weights = weights;
-    this.#vision = new Tower(gpu, config.vision, weights.vision);
-    this.#language = new Tower(gpu, config.language, weights.language);
-    this.#angles = rotaryAngles(gpu, config.language, config.maxPositions);
-    this.weightBytes = weightBytes + this.#angles.size;
+    this.#vision = new Tower(config.vision, weights.vision);
+    this.#language = new Tower(config.language, weights.language);
+    this.weightBytes = weightBytes;
     this.#release = release;
   }
 
@@ -129,19 +131,19 @@ export class Fresco implements VisionLanguageModel {
     return { ids, positions: ids.map((_, p) => p) };
   }
 
-  async encodeImages(images: readonly ImageInput[]): Promise<FrescoFeatures> {
+  async encodeImages(w: Work, images: readonly ImageInput[]): Promise<FrescoFeatures> {
     const runs = images.map((image) => new ModelRun({ images: [image], ids: [] }));
-    const tensor = await this.#see(runs, NO_PROBE);
+    const tensor = await this.#see(w, runs, NO_PROBE);
     return {
       images,
       tensors: [tensor],
       memory: { tensor, keyValues: undefined },
       runs: new Map(runs.map((run) => [oneImage(run.sample.images), towerRun(run, 'vision')])),
-      release: () => this.gpu.release(tensor),
     };
   }
 
   async forward(
+    w: Work,
     runs: readonly ModelRun[],
     { probe = NO_PROBE, features }: ForwardOptions = {},
   ): Promise<Logits> {
@@ -151,75 +153,77 @@ export class Fresco implements VisionLanguageModel {
       for (const run of runs) run.towers.set('vision', known.runs.get(oneImage(run.sample.images)) as Run);
     const memory: Memory = shared
       ? known.memory
-      : { tensor: await this.#see(runs, probe), keyValues: undefined };
-    const tensor = await this.#answer(runs, this.#embed(runs), memory, probe);
+      : { tensor: await this.#see(w, runs, probe), keyValues: undefined };
+    const tensor = await this.#answer(w, runs, this.#embed(w, runs), memory, probe);
     return { tensor, rowOf: (run) => towerRun(run, 'logits').row(0) };
   }
 
   generate(samples: readonly Sample[], options: GenerateOptions = {}): Promise<Generated[]> {
     const { stopTokens, maxPositions, language } = this.config;
-    let memory: Memory;
-    return continuePrompts(this.gpu, language, samples, options, {
+    return generateAnswers(this.gpu, samples, options, {
+      config: language,
       stopTokens,
       maxPositions,
-      start: async (runs, probe, cache) => {
-        memory = { tensor: await this.#see(runs, probe), keyValues: new Map() };
-        return this.#answer(runs, this.#embed(runs), memory, probe, cache);
+      promptLength: ({ ids }) => ids.length,
+      start: async (w, runs, probe, cache) => {
+        const memory: Memory = { tensor: await this.#see(w, runs, probe), keyValues: new Map() };
+        return {
+          logits: await this.#answer(w, runs, this.#embed(w, runs), memory, probe, cache),
+          next: (tokens) =>
+            this.#answer(w, runs, embedTokens(w, tokens, this.#weights.tokens), memory, probe, cache),
+        };
       },
-      next: (runs, tokens, probe, cache) =>
-        this.#answer(runs, embedTokens(this.gpu, tokens, this.#weights.tokens), memory, probe, cache),
     });
   }
 
   destroy(): void {
-    this.#angles.destroy();
     this.#release();
   }
 
-  async #see(runs: readonly ModelRun[], probe: Probe): Promise<Tensor> {
-    const { gpu, config } = this;
+  async #see(w: Work, runs: readonly ModelRun[], probe: Probe): Promise<Tensor> {
+    const { config } = this;
     const { patches, classToken, positions, visionNorm } = this.#weights;
     const { imageSize, patchSize } = config;
     const images = visionRuns(runs, positions.rows);
-    const walk = { gpu, probe, runs: towerRuns(runs, 'vision') };
-    const frame = { x: embedImages(gpu, images, { patches, classToken, positions, imageSize, patchSize }) };
+    const walk = { w, probe, runs: towerRuns(runs, 'vision') };
+    const frame = { x: embedImages(w, images, { patches, classToken, positions, imageSize, patchSize }) };
     await passPoint(walk, 'vision.hook_embed', frame, 'x');
     frame.x = await this.#vision.walk(walk, frame.x);
-    const out = { x: normalize(gpu, frame.x, visionNorm) };
-    gpu.release(frame.x);
+    const out = { x: normalize(w, frame.x, visionNorm) };
+    w.release(frame.x);
     await passPoint(walk, 'vision.hook_out', out, 'x');
     return out.x;
   }
 
-  #embed(runs: readonly ModelRun[]): Tensor {
+  #embed(w: Work, runs: readonly ModelRun[]): Tensor {
     const rows = tokenRuns(runs, 'language', (run) => towerRun(run, 'vision'));
     return embedTokens(
-      this.gpu,
+      w,
       rows.map(({ id }) => id),
       this.#weights.tokens,
     );
   }
 
   async #answer(
+    w: Work,
     runs: readonly ModelRun[],
     embedded: Tensor,
     memory: Memory,
     probe: Probe,
     cache?: KeyValueCache,
   ): Promise<Tensor> {
-    const { gpu } = this;
-    const { tokens, norm } = this.#weights;
+    const { tokens, norm, angles } = this.#weights;
     const places = placesOf(runs, 'language', this.config.maxPositions);
-    const rotary = { table: this.#angles, places };
-    const walk = { gpu, probe, runs: towerRuns(runs, 'language'), memory, cache, rotary };
+    const rotary = { table: angles, places };
+    const walk = { w, probe, runs: towerRuns(runs, 'language'), memory, cache, rotary };
     const frame = { x: embedded };
     await passPoint(walk, 'language.hook_embed', frame, 'x');
     const x = await this.#language.walk(walk, frame.x);
     const rows = lastPositions(runs, 'language');
-    const last = gatherRows(gpu, x, rows, gpu.empty(rows.length, x.columns, 'last positions'));
-    const normalized = normalize(gpu, last, norm);
-    const logits = { x: matmul(gpu, normalized, tokens) };
-    gpu.release(x, last, normalized);
+    const last = gatherRows(w, x, rows, w.empty(rows.length, x.columns, 'last positions'));
+    const normalized = normalize(w, last, norm);
+    const logits = { x: matmul(w, normalized, tokens) };
+    w.release(x, last, normalized);
     await passPoint(walk, 'logits', logits, 'x');
     return logits.x;
   }
