@@ -15,7 +15,6 @@ describe('defaults of transformers', () => {
         activation: 'quick_gelu',
         norm: 'before',
         causal: false,
-        crossAttention: false,
         rotary: undefined,
       },
       language: {
@@ -29,7 +28,6 @@ describe('defaults of transformers', () => {
         activation: 'silu',
         norm: 'before',
         causal: true,
-        crossAttention: false,
         rotary: { theta: 10000 },
       },
       imageSize: 336,

@@ -2,7 +2,9 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import type { VisionLanguageModel } from '../../src/models/index.ts';
 import {
   type CompatSwitch,
+  planSweep,
   type SweepJob,
+  type SweepOptions,
   type SweepResult,
   type SweepSite,
   sweep,
@@ -81,6 +83,39 @@ describe.each(['llava-tiny', 'llava-tiny-gqa'])('%s', (folder) => {
         ['residual-into-module'],
       );
     });
+  });
+
+  test('layer outputs for modules are in the plan: the split changes no bit', async () => {
+    const { patch_positions: positions } = caseOf('case2');
+    const jobs = [job('case2', [{ site: 'language.hook_mlp_out', positions }])];
+    const compat: CompatSwitch[] = ['residual-into-module'];
+    const { gpu } = model;
+    const take = async (options: SweepOptions) => {
+      const plan = await planSweep(model, jobs, { ...options, compat });
+      gpu.pool.resetPeak();
+      const before = gpu.statistics.dispatches;
+      const used = gpu.pool.statistics.usedBytes;
+      const results = await sweep(model, jobs, { ...options, compat, repeat: 0 });
+      expect(gpu.statistics.dispatches - before).toBe(plan.dispatches);
+      expect(gpu.pool.statistics.peakUsedBytes - used).toBe(plan.peakBytes);
+      return { plan, results };
+    };
+    const whole = await take({});
+    const split = await take({ cellsPerWalk: 2 });
+    expect(split.plan.walks).toBeGreaterThan(whole.plan.walks);
+    compareBits(split.results, whole.results);
+    compareBits(await sweep(model, jobs, { compat, mode: 'one-by-one' }), whole.results);
+    // Of a block that none of the cells is in nothing is kept.
+    const peak = async (layers: number[]) => {
+      const sites = [{ site: 'language.hook_mlp_out', positions: [positions[0] as number], layers }];
+      const options = { compat, controls: false };
+      const [of, without] = await Promise.all([
+        planSweep(model, [job('case2', sites)], options),
+        planSweep(model, [job('case2', sites)], { controls: false }),
+      ]);
+      return of.dispatches - without.dispatches;
+    };
+    expect(await peak([0])).toBeLessThan(await peak([2]));
   });
 
   /** Every site of a tower at random blocks and positions, whole and by heads, where clean and corrupt run differ. */

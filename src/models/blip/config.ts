@@ -30,7 +30,6 @@ export function parseBlipConfig(json: unknown): BlipConfig {
   const textTower = {
     ...tower(text, { width: 768, layers: 12, heads: 8, mlp: 3072, activation: 'gelu' }),
     norm: 'after',
-    crossAttention: true,
   } as const;
   const imageSize = vision.size('image_size', 384);
   const patchSize = vision.size('patch_size', 16);
@@ -42,7 +41,6 @@ export function parseBlipConfig(json: unknown): BlipConfig {
       name: 'vision',
       norm: 'before',
       causal: false,
-      crossAttention: false,
     },
     textEncoder: { ...textTower, name: 'text_encoder', causal: false },
     textDecoder: { ...textTower, name: 'text_decoder', causal: true },
@@ -60,7 +58,7 @@ export function parseBlipConfig(json: unknown): BlipConfig {
 function tower(
   section: JsonConfig,
   defaults: { width: number; layers: number; heads: number; mlp: number; activation: Activation },
-): Omit<TowerConfig, 'name' | 'norm' | 'causal' | 'crossAttention'> {
+): Omit<TowerConfig, 'name' | 'norm' | 'causal'> {
   const width = section.size('hidden_size', defaults.width);
   const heads = section.size('num_attention_heads', defaults.heads);
   if (width % heads !== 0) section.fail(`hidden_size ${width} is not a multiple of ${heads} attention heads`);

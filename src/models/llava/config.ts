@@ -90,7 +90,6 @@ function clipTower(vision: JsonConfig, defaults: typeof CLIP_BASE): TowerConfig 
     activation: vision.choice('hidden_act', ACTIVATIONS, 'quick_gelu'),
     norm: 'before',
     causal: false,
-    crossAttention: false,
     rotary: undefined,
   };
 }
@@ -117,7 +116,6 @@ function llamaTower(text: JsonConfig): TowerConfig {
     activation: text.choice('hidden_act', ACTIVATIONS, 'silu'),
     norm: 'before',
     causal: true,
-    crossAttention: false,
     rotary: { theta: rotaryTheta(text) },
   };
 }

@@ -18,8 +18,6 @@ export interface TowerConfig {
   readonly norm: 'before' | 'after';
   /** Whether a position sees only itself and what stands before it. */
   readonly causal: boolean;
-  /** Whether every block attends to another tower's output between self-attention and MLP. */
-  readonly crossAttention: boolean;
   /** Rotary position embedding of queries and keys, or none. */
   readonly rotary: { readonly theta: number } | undefined;
 }

@@ -23,7 +23,6 @@ export function parseFrescoConfig(json: unknown): FrescoConfig {
       activation: 'gelu',
       norm: 'before',
       causal: false,
-      crossAttention: false,
       rotary: undefined,
     },
     language: {
@@ -32,7 +31,6 @@ export function parseFrescoConfig(json: unknown): FrescoConfig {
       activation: 'silu',
       norm: 'before',
       causal: true,
-      crossAttention: true,
       rotary: { theta: text.positive('rope_theta', 10000) },
     },
     imageSize: vision.size('image_size'),
