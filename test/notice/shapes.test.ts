@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { CellRow } from '../../src/analysis/cell.ts';
-import { CellEffects } from '../../src/analysis/effects.ts';
+import { CellEffects, ofCategory } from '../../src/analysis/effects.ts';
 import { universalHeads } from '../../src/analysis/universal-heads.ts';
 import { loadModel, Processor, type VisionLanguageModel } from '../../src/models/index.ts';
 import { type Pair, readManifest } from '../../src/notice/datasets/index.ts';
@@ -50,7 +50,7 @@ beforeAll(async () => {
 });
 
 /** Pairs of each task that are evaluated; the model card has the shares of all. */
-const EVALUATED = long(8, 120);
+const EVALUATED = long(16, 120);
 /** Tasks whose sweeps are measured; in a part of the tests the one whose first 60 pairs are all answered correctly. */
 const MEASURED: readonly string[] = long(['states'], [...TASKS]);
 
@@ -62,13 +62,17 @@ describe.each(TASKS)('%s', (task) => {
     evaluations = await evaluatePairs(model, processor, pairs.slice(0, EVALUATED));
   });
 
-  test('accuracy is that of the model card within one pair', () => {
-    const share = (holds: (evaluation: Evaluation) => boolean) =>
-      evaluations.filter(holds).length / evaluations.length;
-    const pair = 1 / evaluations.length;
-    const [clean, corrupt] = CARD[task];
-    expect(Math.abs(share(({ cleanCorrect }) => cleanCorrect) - clean)).toBeLessThanOrEqual(pair);
-    expect(Math.abs(share(({ corruptIncorrect }) => corruptIncorrect) - corrupt)).toBeLessThanOrEqual(pair);
+  test('as many answers are wrong as the model card says, within one; in a part of the pairs not more', () => {
+    const wrong = (holds: (evaluation: Evaluation) => boolean) =>
+      evaluations.filter((one) => !holds(one)).length;
+    const [clean, corrupt] = CARD[task].map((share) => (1 - share) * pairs.length) as [number, number];
+    for (const [found, expected] of [
+      [wrong(({ cleanCorrect }) => cleanCorrect), clean],
+      [wrong(({ corruptIncorrect }) => corruptIncorrect), corrupt],
+    ] as const) {
+      expect(found).toBeLessThanOrEqual(expected + 1);
+      if (evaluations.length === pairs.length) expect(found).toBeGreaterThanOrEqual(expected - 1);
+    }
   });
 
   if (!MEASURED.includes(task)) return;
@@ -86,7 +90,7 @@ describe.each(TASKS)('%s', (task) => {
       rows.push(...(await measure(model, settings, list, 0)).rows);
     }
     const { selections } = universalHeads(
-      (await CellEffects.collect(rows)).heads('ld_effect', 'answer'),
+      ofCategory((await CellEffects.collect(rows)).heads('ld_effect', 'answer')),
       'signed',
     );
     for (const { modality, scores, passing, n } of selections) {
