@@ -11,6 +11,7 @@ import { defaultSites } from '../dist/notice/experiment/settings.js';
 import { sweep } from '../dist/patching/index.js';
 import { openGpu } from '../dist/platform/node/adapter.js';
 import { nodeFolder } from '../dist/platform/node/files.js';
+import { nodeImages } from '../dist/platform/node/images.js';
 import { stopwatch } from './measure.mjs';
 
 const { values: options } = parseArgs({ options: { pairs: { type: 'string', default: '3' } } });
@@ -24,7 +25,11 @@ const { pairs } = await readManifest(path('data/scenes.csv'));
 const { moduleSites, headSite } = defaultSites(model);
 const jobs = [];
 for (const pair of pairs.slice(0, Number(options.pairs))) {
-  const prepared = await preparePair(model, processor, pair, { answer: pair.correct, compat: [] });
+  const prepared = await preparePair(model, processor, pair, {
+    answer: pair.correct,
+    compat: [],
+    reader: nodeImages,
+  });
   const { clean, corruptImage, text, correct, incorrect, answerPositions } = prepared;
   const positions = prepared.tokens.map(({ position }) => position);
   const sites = [

@@ -10,9 +10,14 @@ import {
   WEIGHT_DTYPES,
   type WeightDtype,
 } from '../models/index.ts';
+import { paperConventions } from '../notice/conventions.ts';
 import { openGpu } from '../platform/node/adapter.ts';
+import { folderDigest, observed } from '../platform/node/digests.ts';
 import { nodeFolder } from '../platform/node/files.ts';
 import type { ModelSource } from '../weights/index.ts';
+
+/** `--template` for the prompt of the paper's text, which each kind of model has its own of. */
+export const PAPER_TEMPLATE = 'paper';
 
 export interface ModelOptions {
   readonly model: string;
@@ -49,6 +54,8 @@ export interface OpenModel {
   readonly model: VisionLanguageModel;
   /** Reads tokenizer and preprocessor, which a command may not need. */
   processor(): Promise<Processor>;
+  /** Digest of the files that the model, and the processor if it was asked for, were read from. */
+  digest(): Promise<string>;
 }
 
 /**
@@ -82,13 +89,16 @@ export async function withSource<T>(
  */
 export async function withModel<T>(options: ModelOptions, work: (open: OpenModel) => Promise<T>): Promise<T> {
   return withSource(options, async ({ name, gpu, source }) => {
-    const model = await loadModel(gpu, source, options.dtype ? { dtype: options.dtype } : {});
+    const files = observed(source);
+    const model = await loadModel(gpu, files.source, options.dtype ? { dtype: options.dtype } : {});
     const processor = async () => {
-      const loaded = await Processor.load(model, source, options.template);
+      const template =
+        options.template === PAPER_TEMPLATE ? paperConventions(model).template : options.template;
+      const loaded = await Processor.load(model, files.source, template);
       for (const warning of loaded.warnings) console.error(warning);
       return loaded;
     };
-    return work({ name, gpu, model, processor });
+    return work({ name, gpu, model, processor, digest: () => folderDigest(source.name, files.opened) });
   });
 }
 

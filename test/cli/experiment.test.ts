@@ -57,7 +57,9 @@ describe('evaluate', () => {
       'svo-probes all',
       `svo-probes ${category}`,
     ]);
-    expect(stdout).toMatch(/\| svo-probes \| all +\| +4 \| +3 \| +0\.75 \| 0\.301 to 0\.954 +\| +1 \|/);
+    expect(stdout).toMatch(
+      /\| svo-probes \| all +\| +4 \| +3 \| +0\.75 \| 0\.301 to 0\.954 +\| +0\.75 \| +1 \|/,
+    );
   });
 
   test('--n draws a balanced part; more than there is is an error', async () => {
@@ -154,7 +156,7 @@ describe('reproduce', () => {
     const args = ['reproduce', '--model', model, '--data', '.', '--samples', '1', '--out', 'paper'];
     const { stdout } = await run(args, { cwd: folder });
     expect(stdout).toMatch(
-      /^notice run --model \S+ --data svo-probes\.csv,mit-states\.csv,fer\.csv --out paper --samples 1 --select balanced --corruptions sip,str --statistic absolute\n/,
+      /^notice run --model \S+ --data svo-probes\.csv,mit-states\.csv,fer\.csv --out paper --samples 1 --select balanced --corruptions sip,str --statistic absolute --evaluate all --template paper\n/,
     );
     const { settings, tasks } = await recordOf('paper');
     expect(settings).toMatchObject({

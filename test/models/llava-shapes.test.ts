@@ -4,6 +4,7 @@ import { loadModel, Processor, type VisionLanguageModel } from '../../src/models
 import { readManifest } from '../../src/notice/datasets/index.ts';
 import { evaluatePairs } from '../../src/notice/experiment/evaluate.ts';
 import { nodeFolder } from '../../src/platform/node/files.ts';
+import { nodeImages } from '../../src/platform/node/images.ts';
 import { testGpu } from '../support/gpu.ts';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
@@ -21,7 +22,7 @@ beforeAll(async () => {
 test.each(['scenes', 'states', 'faces'])('the first pairs of %s', async (task) => {
   const { pairs } = await readManifest(`${ROOT}data/${task}.csv`);
   const first = pairs.filter(({ category }) => category !== 'relation').slice(0, 4);
-  const evaluations = await evaluatePairs(model, processor, first);
+  const { evaluations } = await evaluatePairs(model, processor, nodeImages, first);
   expect(evaluations.map(({ answer }) => answer)).toEqual(first.map(({ correct }) => correct));
   expect(evaluations.map(({ corruptAnswer }) => corruptAnswer)).toEqual(
     first.map(({ incorrect }) => incorrect),

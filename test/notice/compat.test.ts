@@ -15,9 +15,9 @@ import { preparePair } from '../../src/notice/experiment/prepare.ts';
 import { newRecord, ResultsFolder } from '../../src/notice/experiment/results.ts';
 import { defaultSites, type ExperimentSettings } from '../../src/notice/experiment/settings.ts';
 import { writeTables } from '../../src/notice/experiment/tables.ts';
-import { writeCells } from '../../src/notice/tables/parquet.ts';
 import type { CompatSwitch } from '../../src/patching/index.ts';
 import { nodeFolder } from '../../src/platform/node/files.ts';
+import { nodeImages } from '../../src/platform/node/images.ts';
 import { testGpu } from '../support/gpu.ts';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
@@ -63,7 +63,7 @@ afterAll(async () => {
 });
 
 const prepare = ({ model, processor }: typeof blip, pair: Pair, ...compat: CompatSwitch[]) =>
-  preparePair(model, processor, pair, { answer: pair.correct, compat });
+  preparePair(model, processor, pair, { answer: pair.correct, compat, reader: nodeImages });
 
 /** Heads of one pair. */
 async function headCells(opened: typeof blip, pair: Pair, ...compat: CompatSwitch[]): Promise<CellRow[]> {
@@ -147,7 +147,11 @@ test('answer-token: LLaVA’s answers are read at their last token', async () =>
   // Where the model answers with a capital letter, the other option stays as the data set has it.
   const [pair] = pairs as [Pair];
   const capital = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
-  const options = { answer: capital(pair.correct), compat: ['answer-token'] as const };
+  const options = {
+    answer: capital(pair.correct),
+    compat: ['answer-token'] as const,
+    reader: nodeImages,
+  };
   const written = await preparePair(llava.model, llava.processor, pair, options);
   const last = (text: string) => tokenizer.encode(text, { specialTokens: false }).at(-1);
   expect(last(pair.incorrect)).not.toBe(last(capital(pair.incorrect)));
@@ -201,9 +205,10 @@ describe('of the tables', () => {
     };
     const path = join(scratch, compat.join('+') || 'default');
     const { folder, record } = await ResultsFolder.open(path, () => newRecord(settings, details));
-    await writeCells(await folder.cellsPath(0), cells);
+    await folder.writeCells('0000000-test', cells, []);
     await writeTables(folder, await analyse(folder, record));
-    return parse(await readFile(folder.file('tables', 'heads.csv'), 'utf8'), { columns: true });
+    const rows = parse(await readFile(folder.file('tables', 'heads.csv'), 'utf8'), { columns: true });
+    return (rows as Record<string, string>[]).filter(({ category }) => category === 'all');
   }
   const column = (rows: Record<string, string>[], name: string) => rows.map((row) => Number(row[name]));
   const mean = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length;

@@ -1,5 +1,5 @@
 // A small experiment from data to report, on the embedded model.
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
@@ -9,9 +9,10 @@ import type { CellRow } from '../../src/analysis/cell.ts';
 import { loadModel, Processor, type VisionLanguageModel } from '../../src/models/index.ts';
 import { type Analysis, analyse } from '../../src/notice/experiment/analyse.ts';
 import { CORRUPTION_NAMES, drawFigures, writeFigures } from '../../src/notice/experiment/figures.ts';
+import { readInputs } from '../../src/notice/experiment/inputs.ts';
 import { mergeResults } from '../../src/notice/experiment/merge.ts';
 import { newRecord, ResultsFolder, type RunRecord } from '../../src/notice/experiment/results.ts';
-import { runExperiment } from '../../src/notice/experiment/run.ts';
+import { type RunOptions, runExperiment } from '../../src/notice/experiment/run.ts';
 import { defaultSites, type ExperimentSettings } from '../../src/notice/experiment/settings.ts';
 import { printSummary } from '../../src/notice/experiment/summary.ts';
 import { writeTables } from '../../src/notice/experiment/tables.ts';
@@ -20,6 +21,7 @@ import { formatNumber } from '../../src/notice/tables/format.ts';
 import { readCells } from '../../src/notice/tables/parquet.ts';
 import { nodeFolder } from '../../src/platform/node/files.ts';
 import { testGpu } from '../support/gpu.ts';
+import { filesOf } from '../support/results.ts';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
 const HOSTILE = '<script>alert("x")</script>';
@@ -45,9 +47,13 @@ function details(): Pick<RunRecord, 'version' | 'model' | 'adapter'> {
   };
 }
 
+async function options(of = settings): Promise<RunOptions> {
+  return { ...(await readInputs(of)), model, modelDigest: 'test', processor };
+}
+
 async function cellsOf(results: ResultsFolder): Promise<CellRow[]> {
   const rows: CellRow[] = [];
-  for (const part of await results.parts()) for await (const row of readCells(part)) rows.push(row);
+  for (const part of await results.cellFiles()) for await (const row of readCells(part)) rows.push(row);
   return rows;
 }
 
@@ -88,7 +94,7 @@ beforeAll(async () => {
   ({ folder, record } = await ResultsFolder.open(join(scratch, 'results'), () =>
     newRecord(settings, details()),
   ));
-  expect(await runExperiment(settings, folder, record, { model, processor })).toBe(true);
+  expect(await runExperiment(settings, folder, record, await options())).toBe(true);
   analysis = await analyse(folder, record);
   await writeTables(folder, analysis);
   await writeFigures(folder, await drawFigures(analysis));
@@ -233,10 +239,10 @@ describe('the report', () => {
 
 test('a stopped experiment goes on and ends in the same cells', async () => {
   const before = await cellsOf(folder);
-  const [first = ''] = await folder.parts();
+  const [first = ''] = await folder.cellFiles();
   await rm(first);
   const again = await ResultsFolder.open(folder.path, () => newRecord(settings, details()));
-  expect(await runExperiment(settings, again.folder, again.record, { model, processor })).toBe(true);
+  expect(await runExperiment(settings, again.folder, again.record, await options())).toBe(true);
   expect(await cellsOf(folder)).toEqual(before);
 });
 
@@ -247,22 +253,50 @@ test('a results folder of another experiment is not continued', async () => {
   );
 });
 
-test('shards join to the same cells', async () => {
-  const small = { ...settings, corruptions: ['sip'] as const, moduleSites: [] };
-  const shards = [1, 2].map((index) => join(scratch, `shard${index}`));
-  for (const [i, path] of shards.entries()) {
-    const shard = await ResultsFolder.open(path, () => newRecord(small, details()));
-    await runExperiment(small, shard.folder, shard.record, {
-      model,
-      processor,
-      shard: { index: i + 1, count: 2 },
+test('shards answer, select and measure what one run does, to the byte', async () => {
+  const small = {
+    ...settings,
+    corruptions: ['sip', 'noise'] as const,
+    noiseDraws: 1,
+    moduleSites: [],
+    select: 'balanced' as const,
+    samples: 2,
+  };
+  const work = async (out: string, more: Partial<RunOptions> = {}) => {
+    const opened = await ResultsFolder.open(join(scratch, out), () => newRecord(small, details()));
+    const complete = await runExperiment(small, opened.folder, opened.record, {
+      ...(await options(small)),
+      ...more,
     });
-  }
-  await expect(mergeResults(shards.slice(1), join(scratch, 'half'))).rejects.toThrow(/hold 1 of the 3 parts/);
-  const merged = await mergeResults(shards, join(scratch, 'merged'));
-  const wanted = (await cellsOf(folder)).filter(
-    ({ corruption, head }) => corruption === 'sip' && head !== null,
+    return { ...opened, complete };
+  };
+  const whole = await work('whole');
+  expect(whole.complete).toBe(true);
+
+  const shards = [1, 2].map((index) => ({ index, count: 2 }));
+  const answers = shards.map(({ index }) => join(scratch, `answers${index}`));
+  await work('answers1', { shard: { index: 1, count: 2 }, until: 'evaluate' });
+  expect((await mergeResults(answers.slice(0, 1), join(scratch, 'some'))).complete).toBe(false);
+  const early = { shard: { index: 1, count: 2 } };
+  await expect(work('some', early)).rejects.toThrow(
+    /those of shard 2\/2 are missing \(scenes: \d+ without an answer, /,
   );
-  expect(await cellsOf(merged.folder)).toEqual(wanted);
-  expect(await readdir(merged.folder.file('controls'))).toHaveLength(3);
+  await expect(work('alone', early)).rejects.toThrow(/those of shard 1\/2, 2\/2 are missing/);
+  await work('answers2', { shard: { index: 2, count: 2 }, until: 'evaluate' });
+  expect((await mergeResults(answers, join(scratch, 'joined'))).complete).toBe(false);
+
+  // Each in a copy, or one after the other in the same folder.
+  for (const { index } of shards)
+    await cp(join(scratch, 'joined'), join(scratch, `part${index}`), { recursive: true });
+  for (const shard of shards) {
+    expect((await work(`part${shard.index}`, { shard })).complete).toBe(false);
+    expect((await work('joined', { shard })).complete).toBe(shard.index === 2);
+  }
+  const parts = shards.map(({ index }) => join(scratch, `part${index}`));
+  await expect(mergeResults(parts.slice(1), join(scratch, 'half'))).rejects.toThrow(
+    /hold 2 of the 4 parts .* are missing/,
+  );
+  expect((await mergeResults(parts, join(scratch, 'merged'))).complete).toBe(true);
+  expect(await filesOf(join(scratch, 'merged'))).toEqual(await filesOf(whole.folder.path));
+  expect(await filesOf(join(scratch, 'joined'))).toEqual(await filesOf(whole.folder.path));
 });

@@ -9,6 +9,7 @@ import { loadModel, Processor } from '../../src/models/index.ts';
 import { type Pair, readManifest } from '../../src/notice/datasets/index.ts';
 import { analyse } from '../../src/notice/experiment/analyse.ts';
 import { generatedImages } from '../../src/notice/experiment/generated.ts';
+import { readInputs } from '../../src/notice/experiment/inputs.ts';
 import { newRecord, ResultsFolder } from '../../src/notice/experiment/results.ts';
 import { runExperiment } from '../../src/notice/experiment/run.ts';
 import { defaultSites, type ExperimentSettings } from '../../src/notice/experiment/settings.ts';
@@ -63,11 +64,16 @@ test('a run measures them for the samples that have one, and names the others', 
   const { folder: results, record } = await ResultsFolder.open(join(scratch, 'results'), () =>
     newRecord(settings, details),
   );
-  await runExperiment(settings, results, record, { model, processor: await Processor.load(model, source) });
+  await runExperiment(settings, results, record, {
+    ...(await readInputs(settings)),
+    model,
+    modelDigest: 'test',
+    processor: await Processor.load(model, source),
+  });
   model.destroy();
 
   const cells: CellRow[] = [];
-  for (const part of await results.parts()) for await (const cell of readCells(part)) cells.push(cell);
+  for (const part of await results.cellFiles()) for await (const cell of readCells(part)) cells.push(cell);
   const [first, second] = record.tasks[0]?.selected ?? [];
   const of = (sample: string | undefined, corruption: string) =>
     cells.filter((cell) => cell.sample === sample && cell.corruption === corruption);
@@ -92,7 +98,7 @@ test('without a folder: the corrupt images of manifests made of generated ones',
     /would be the same/,
   );
   await expect(generatedImages('states', pairs, { corruptions: ['generated'] })).rejects.toThrow(
-    /none of the 4 samples has a generated counterpart/,
+    /none of the 4 pairs has a generated counterpart/,
   );
   expect((await generatedImages('states', made, { corruptions: ['sip'] })).size).toBe(0);
 });

@@ -7,11 +7,13 @@ import { CellEffects, ofCategory } from '../../src/analysis/effects.ts';
 import { universalHeads } from '../../src/analysis/universal-heads.ts';
 import { loadModel, Processor, type VisionLanguageModel } from '../../src/models/index.ts';
 import { type Pair, readManifest } from '../../src/notice/datasets/index.ts';
-import { type Evaluation, evaluatePairs } from '../../src/notice/experiment/evaluate.ts';
+import type { Evaluation } from '../../src/notice/experiment/answers.ts';
+import { evaluatePairs } from '../../src/notice/experiment/evaluate.ts';
 import { measure, measurements } from '../../src/notice/experiment/measure.ts';
 import { preparePair } from '../../src/notice/experiment/prepare.ts';
 import { defaultSites, type ExperimentSettings } from '../../src/notice/experiment/settings.ts';
 import { nodeFolder } from '../../src/platform/node/files.ts';
+import { nodeImages } from '../../src/platform/node/images.ts';
 import { fixture } from '../support/golden.ts';
 import { testGpu } from '../support/gpu.ts';
 import { long } from '../support/long.ts';
@@ -59,7 +61,7 @@ describe.each(TASKS)('%s', (task) => {
   let evaluations: Evaluation[];
   beforeAll(async () => {
     ({ pairs } = await readManifest(`${ROOT}data/${task}.csv`));
-    evaluations = await evaluatePairs(model, processor, pairs.slice(0, EVALUATED));
+    ({ evaluations } = await evaluatePairs(model, processor, nodeImages, pairs.slice(0, EVALUATED)));
   });
 
   test('as many answers are wrong as the model card says, within one; in a part of the pairs not more', () => {
@@ -84,7 +86,9 @@ describe.each(TASKS)('%s', (task) => {
       const prepared = await Promise.all(
         selected
           .slice(first, first + 20)
-          .map((pair) => preparePair(model, processor, pair, { answer: pair.correct, compat: [] })),
+          .map((pair) =>
+            preparePair(model, processor, pair, { answer: pair.correct, compat: [], reader: nodeImages }),
+          ),
       );
       const list = prepared.flatMap((one) => measurements(model, settings, task, one, 0));
       rows.push(...(await measure(model, settings, list, 0)).rows);

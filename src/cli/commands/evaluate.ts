@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
-import { type Pair, readManifest, selectBalanced } from '../../notice/datasets/index.ts';
+import { type Drop, type Pair, readManifest, selectBalanced } from '../../notice/datasets/index.ts';
 import type { Accuracy } from '../../notice/experiment/analyse.ts';
 import { checkTasks, taskName } from '../../notice/experiment/settings.ts';
 import { formatNumber } from '../../notice/tables/format.ts';
 import { csvTable } from '../../notice/tables/table.ts';
+import { nodeImages } from '../../platform/node/images.ts';
 import { writeWhole } from '../../platform/node/whole-file.ts';
 import { addModelOptions, integer, list, type ModelOptions, positiveInteger, withModel } from '../options.ts';
 import { progressBar } from '../progress.ts';
@@ -44,8 +45,10 @@ async function evaluate(options: EvaluateOptions): Promise<void> {
   const { data, n, seed, out } = options;
   checkTasks(data);
   const tasks: { task: string; pairs: readonly Pair[] }[] = [];
+  const drops: Drop[] = [];
   for (const file of data) {
-    const { pairs } = await readManifest(file);
+    const { pairs, report } = await readManifest(file);
+    drops.push(...report.drops);
     tasks.push({ task: taskName(file), pairs: n ? selectBalanced(pairs, { n, seed }).pairs : pairs });
   }
   const rows = await withModel(options, async ({ model, processor }) => {
@@ -53,8 +56,9 @@ async function evaluate(options: EvaluateOptions): Promise<void> {
     const found: Accuracy[] = [];
     for (const { task, pairs } of tasks) {
       const bar = progressBar(`questions of ${task}`);
-      const evaluations = await evaluatePairs(model, reader, pairs, bar.update).finally(bar.stop);
-      found.push(...taskAccuracies(task, evaluations));
+      const result = await evaluatePairs(model, reader, nodeImages, pairs, bar.update).finally(bar.stop);
+      drops.push(...result.drops);
+      if (result.evaluations.length > 0) found.push(...taskAccuracies(task, result.evaluations));
     }
     return found;
   });
@@ -70,6 +74,7 @@ async function evaluate(options: EvaluateOptions): Promise<void> {
       { name: 'flipped', value: ({ flipped }) => flipped },
     ]),
   );
+  for (const { source, reason, detail } of drops) console.log(`${source} is left out (${reason}): ${detail}`);
   if (!out) return;
   await writeWhole(out, csvTable(rows, ACCURACY_COLUMNS));
   console.log(`\n→ ${out}`);

@@ -9,7 +9,7 @@ import {
   publishedResults,
   runArguments,
 } from '../../notice/reproduce/index.ts';
-import { addModelOptions, type ModelOptions, positiveInteger } from '../options.ts';
+import { addModelOptions, type ModelOptions, PAPER_TEMPLATE, positiveInteger } from '../options.ts';
 import { terminalTable } from '../table.ts';
 import { runCommand } from './run.ts';
 
@@ -74,7 +74,10 @@ async function reproduce(options: ReproduceOptions): Promise<void> {
     console.log('Everything is there.');
     return;
   }
-  const args = [...runArguments({ model, folder: data, out, samples, noise }), ...passedOn(options)];
+  const args = [
+    ...runArguments({ model, folder: data, out, samples, noise }),
+    ...passedOn({ ...options, template: options.template ?? PAPER_TEMPLATE }),
+  ];
   console.log(`notice run ${args.map(quoted).join(' ')}\n`);
   const run = new Command().exitOverride();
   runCommand(run);

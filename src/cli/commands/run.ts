@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Corruption } from '../../analysis/cell.ts';
+import type { HeadPosition } from '../../analysis/effects.ts';
 import { NoticeError } from '../../errors.ts';
+import { STAGES, type Stage } from '../../notice/experiment/context.ts';
 import {
   defaultSites,
   type ExperimentSettings,
@@ -30,7 +32,10 @@ interface RunCommandOptions extends ModelOptions {
   readonly compat: string[];
   readonly seed: number;
   readonly noiseDraws: number;
+  readonly evaluate: 'needed' | 'all';
+  readonly look?: HeadPosition;
   readonly shard?: { index: number; count: number };
+  readonly until?: Stage;
 }
 
 const CORRUPTIONS: readonly Corruption[] = ['sip', 'str', 'noise', 'generated'];
@@ -69,10 +74,29 @@ export function runCommand(program: Command): void {
     )
     .addOption(measureOption().default('probability'))
     .option('--compat <list>', "do as the paper's released code (switches, or all)", list, [])
-    .option('--template <name>', 'prompt template: a name, or a text with {question}')
+    .option(
+      '--template <name>',
+      'prompt template: a name, "paper" for the paper\'s, or a text with {question}',
+    )
     .option('--seed <n>', 'seed of selection, noise and resampling', integer, 0)
     .option('--noise-draws <n>', 'draws of noise per sample', positiveInteger, 3)
-    .option('--shard <i/n>', 'do part i of n of the measurements', shard)
+    .addOption(
+      new Option('--evaluate <how>', 'ask as many questions as the selection needs, or all (Table 2)')
+        .choices(['needed', 'all'])
+        .default('needed'),
+    )
+    .addOption(
+      new Option(
+        '--look <from>',
+        "where attention is looked at: the correct option (BLIP's default), or the prompt's last position (LLaVA's)",
+      ).choices(['answer', 'last']),
+    )
+    .option(
+      '--shard <i/n>',
+      'do part i of n: of the measurements, or --until evaluate of the questions',
+      shard,
+    )
+    .addOption(new Option('--until <stage>', 'end after this stage').choices([...STAGES]))
     .action((options: RunCommandOptions) => run(options));
 }
 
@@ -81,7 +105,8 @@ async function run(options: RunCommandOptions): Promise<void> {
   const data = options.data.map((path) => resolve(path));
   const { newRecord, ResultsFolder } = await import('../../notice/experiment/results.ts');
   const { runExperiment } = await import('../../notice/experiment/run.ts');
-  await withModel(options, async ({ name, gpu, model, processor }) => {
+  const { readInputs } = await import('../../notice/experiment/inputs.ts');
+  await withModel(options, async ({ name, gpu, model, processor, digest }) => {
     const sites = defaultSites(model);
     const settings: ExperimentSettings = {
       model: name,
@@ -99,6 +124,8 @@ async function run(options: RunCommandOptions): Promise<void> {
       noiseDraws: options.noiseDraws,
       noiseScale: 3,
       template: options.template,
+      evaluate: options.evaluate,
+      ...(options.look ? { look: options.look } : {}),
       ...(options.dtype ? { dtype: options.dtype } : {}),
       ...(gpu.capabilities.subgroupMatrix ? { subgroupMatrices: true } : {}),
     };
@@ -116,15 +143,19 @@ async function run(options: RunCommandOptions): Promise<void> {
     );
     console.log(`${modelTitle(settings.model)} on ${gpu.capabilities.description}`);
     const bars = new StepBars();
+    const reader = await processor();
     const complete = await runExperiment(settings, folder, record, {
+      ...(await readInputs(settings)),
       model,
-      processor: await processor(),
-      ...(options.shard ? { shard: options.shard } : {}),
+      modelDigest: await digest(),
+      processor: reader,
+      shard: options.shard,
+      until: options.until,
       onProgress: bars.update,
-    });
-    bars.stop();
+      log: bars.log,
+    }).finally(() => bars.stop());
     if (!complete) {
-      console.log(`This shard is done. When all are, \`notice merge\` joins their folders.`);
+      console.log(whatNext(options));
       return;
     }
     const { writeResults } = await import('../../notice/report/write.ts');
@@ -134,6 +165,12 @@ async function run(options: RunCommandOptions): Promise<void> {
       `\n${tables.length} tables and ${figures.length} figures and report.html in ${options.out}, after ${duration((performance.now() - started) / 1000)}`,
     );
   });
+}
+
+function whatNext({ shard, until, out }: RunCommandOptions): string {
+  if (until && until !== 'look')
+    return `Done until ${until}.${shard ? ' `notice merge` joins what shards have.' : ''}`;
+  return `This shard is done; ${out} still lacks the others' parts. When all are done, \`notice merge\` joins their folders.`;
 }
 
 /** One progress bar at a time, a new one for every step and task; without a terminal a line for each. */
@@ -150,6 +187,13 @@ class StepBars {
       this.#bar = progressBar(name);
     }
     this.#bar.update(done, total);
+  };
+
+  /** A line above the bar. */
+  readonly log = (line: string): void => {
+    this.stop();
+    this.#name = '';
+    console.log(line);
   };
 
   stop(): void {
@@ -184,13 +228,21 @@ function shard(text: string): { index: number; count: number } {
 export function mergeCommand(program: Command): void {
   program
     .command('merge <folders...>')
-    .description('Joins the results folders of shards and analyses them as one.')
+    .description(
+      'Joins the results folders of shards: their answers, for the shards to go on in one folder, or their measurements, and analyses these as one.',
+    )
     .requiredOption('--out <folder>', 'results folder to write')
     .action(async (folders: string[], { out }: { out: string }) => {
       if (folders.length === 0) throw new NoticeError('usage', 'merge needs the folders of the shards');
       const { mergeResults } = await import('../../notice/experiment/merge.ts');
       const { writeResults } = await import('../../notice/report/write.ts');
-      const { folder, record } = await mergeResults(folders, out);
+      const { folder, record, complete } = await mergeResults(folders, out);
+      if (!complete) {
+        console.log(
+          `The answers of ${folders.length} shards are joined. Each goes on in ${out}, or in a copy of it: notice run … --out ${out} --shard i/n`,
+        );
+        return;
+      }
       const { summary, figures } = await writeResults(folder, record);
       console.log(summary);
       console.log(`\n${folders.length} shards joined; ${figures.length} figures in ${out}`);

@@ -39,7 +39,14 @@ export {
   type PairMetadata,
 } from './pair.ts';
 export { type BuildReport, countDrops, type Drop, writeDrops } from './report.ts';
-export { type SelectOptions, selectBalanced } from './select.ts';
+export {
+  BalancedDraw,
+  type Draw,
+  drawOrder,
+  FirstDraw,
+  type SelectOptions,
+  selectBalanced,
+} from './select.ts';
 export { STATES, type StateTable } from './states.ts';
 export {
   categoryPool,

@@ -15,13 +15,12 @@ export interface ReadManifestOptions {
    * line for one of the rows; else none.
    */
   readonly metadata?: string;
-  /** Unusable rows end the reading, or are left out and reported. Default "error". */
-  readonly invalid?: 'error' | 'drop';
 }
 
 /**
- * Reads a manifest and its metadata, and checks that every image file is there.
- * @throws DataError naming file and row, with all `problems`: see `parseManifest`, and "image-missing"
+ * Reads a manifest and its metadata, and looks for every image file. Rows that cannot be used are left out and reported:
+ * those of `parseManifest`, and "image-missing".
+ * @throws DataError a broken table or metadata file, or no row that can be used (with all `problems`)
  */
 export async function readManifest(
   file: string,
@@ -51,10 +50,8 @@ export async function readManifest(
       });
     }
   }
-  if (drops.length > 0 && options.invalid !== 'drop') {
-    const rowsAre = drops.length === 1 ? 'a row that cannot' : `${drops.length} rows that cannot`;
-    throw new DataError(`${file} has ${rowsAre} be used:\n${listDrops(drops)}`, { problems: drops });
-  }
+  if (pairs.length === 0)
+    throw new DataError(`${file} has no row that can be used:\n${listDrops(drops)}`, { problems: drops });
   return { pairs, report: { read: rows.length + problems.length, kept: pairs.length, drops } };
 }
 
@@ -104,7 +101,7 @@ async function findMetadata(
   if (!/^\s*\{\s*"id"\s*:/.test(lines)) return undefined; // a log, not metadata
   const metadata = parseMetadata(lines, shared);
   const { rows } = parseManifest(text, file);
-  return rows.some(({ pair }) => metadata.has(pair.id)) ? metadata : undefined;
+  return rows.some(({ names }) => names.some((name) => metadata.has(name))) ? metadata : undefined;
 }
 
 async function readText(file: string): Promise<string> {

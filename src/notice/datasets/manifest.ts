@@ -7,6 +7,7 @@
 
 import { stringify } from 'csv-stringify/sync';
 import type { Box } from '../../analysis/patch-grid.ts';
+import { fnv1a64, splitMix64 } from '../../random.ts';
 import { parseTable, type TableRow } from './csv.ts';
 import { DataError } from './errors.ts';
 import type { Pair, PairMetadata } from './pair.ts';
@@ -27,6 +28,8 @@ export const MANIFEST_COLUMNS = [
 export interface ManifestRow {
   readonly source: string;
   readonly pair: Pair;
+  /** What its metadata line may be called: its id, or without an `id` column `{stem}-{row}` as well, rows from 000. */
+  readonly names: readonly string[];
 }
 
 export interface ParsedManifest {
@@ -39,7 +42,8 @@ export interface ParsedManifest {
 }
 
 /**
- * Parses a manifest. Without an `id` column, a row's id is `{stem}-{row}`, rows from 000: "scenes-000".
+ * Parses a manifest. Without an `id` column, a row's id is `{stem}-` and eight hex digits of a hash of its cells, so that
+ * it stays what it is when other rows come, go or move: "scenes-3f9c04ab".
  * @param name the CSV's file name; its stem names the rows
  * @param metadata from `parseMetadata`; then every row must have its line
  * @throws DataError a broken table, as `parseTable`, or one without rows
@@ -59,21 +63,22 @@ export function parseManifest(
   const seenIds = new Map<string, string>();
   const seenRows = new Map<string, string>();
   for (const row of table.rows) {
-    const pair = pairOf(row, row.cells.id ?? `${stem}-${String(row.index).padStart(3, '0')}`);
     const content = MANIFEST_COLUMNS.map((column) => row.cells[column]).join('\0');
+    const pair = pairOf(row, row.cells.id ?? defaultId(stem, content, seenIds));
+    const names = row.cells.id === undefined ? [pair.id, rowName(stem, row.index)] : [pair.id];
+    const extra = names.map((name) => metadata?.get(name)).find((found) => found !== undefined);
     const problem =
       cellProblem(row.cells) ??
       repeated('duplicate-row', 'the same as', seenRows.get(content)) ??
       repeated('duplicate-id', `the id ${pair.id} stands also in`, seenIds.get(pair.id)) ??
-      metadataProblem(pair, metadata);
+      (metadata && metadataProblem(pair, names, extra));
     if (problem) {
       problems.push({ source: row.source, ...problem });
       continue;
     }
     seenRows.set(content, row.source);
     seenIds.set(pair.id, row.source);
-    const extra = metadata?.get(pair.id);
-    rows.push({ source: row.source, pair: extra ? { ...pair, metadata: extra } : pair });
+    rows.push({ source: row.source, pair: extra ? { ...pair, metadata: extra } : pair, names });
   }
   return { rows, problems };
 }
@@ -124,6 +129,17 @@ export function formatMetadata(pairs: readonly Pair[]): string {
 }
 
 type Problem = Omit<Drop, 'source'>;
+
+function rowName(stem: string, index: number): string {
+  return `${stem}-${String(index).padStart(3, '0')}`;
+}
+
+/** Where another row has the same eight digits, all sixteen. */
+function defaultId(stem: string, content: string, taken: ReadonlyMap<string, string>): string {
+  const digits = splitMix64(fnv1a64(content))().toString(16).padStart(16, '0');
+  const id = `${stem}-${digits.slice(0, 8)}`;
+  return taken.has(id) ? `${stem}-${digits}` : id;
+}
 
 function pairOf({ cells }: TableRow, id: string): Pair {
   const cell = (column: (typeof MANIFEST_COLUMNS)[number]): string => cells[column] as string;
@@ -183,14 +199,16 @@ function repeated(reason: string, words: string, first: string | undefined): Pro
 
 function metadataProblem(
   pair: Pair,
-  metadata: ReadonlyMap<string, PairMetadata> | undefined,
+  names: readonly string[],
+  found: PairMetadata | undefined,
 ): Problem | undefined {
-  if (!metadata) return undefined;
-  const found = metadata.get(pair.id);
-  if (!found) return { reason: 'metadata-missing', detail: `no metadata line has the id "${pair.id}"` };
+  if (!found) {
+    const detail = `no metadata line has the id ${names.map((name) => `"${name}"`).join(' or ')}`;
+    return { reason: 'metadata-missing', detail };
+  }
   for (const field of ['correct', 'incorrect', 'category'] as const) {
     if (typeof found[field] === 'string' && found[field] !== pair[field]) {
-      const detail = `${field} is "${pair[field]}", in the metadata of ${pair.id} "${found[field]}"`;
+      const detail = `${field} is "${pair[field]}", in the metadata of ${names.at(-1)} "${found[field]}"`;
       return { reason: 'metadata-mismatch', detail };
     }
   }

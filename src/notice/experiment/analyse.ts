@@ -21,13 +21,12 @@ import { type HeadStatistic, type UniversalHeads, universalHeads } from '../../a
 import { readImage } from '../../platform/node/images.ts';
 import { type Pair, readManifest } from '../datasets/index.ts';
 import { readCells } from '../tables/parquet.ts';
-import { readAttention, type SampleAttention } from './attention.ts';
+import type { Evaluation } from './answers.ts';
+import type { SampleAttention } from './attention.ts';
 import { questionBox } from './boxes.ts';
-import type { Evaluation } from './evaluate.ts';
 import { type ExactMatch, isExactMatch } from './exact-match.ts';
 import type { MeasuredControls } from './measure.ts';
 import type { ResultsFolder, RunRecord } from './results.ts';
-import { readEvaluations } from './run.ts';
 import { type ExperimentSettings, taskName } from './settings.ts';
 
 /** A share of answers with its Wilson interval. */
@@ -105,7 +104,7 @@ const SHOWN_SAMPLES = 3;
 export async function analyse(folder: ResultsFolder, record: RunRecord): Promise<Analysis> {
   const { settings, tasks } = record;
   const controls = await folder.controls();
-  const cells = stream(await folder.parts(), settings.compat.includes('nan-to-zero'));
+  const cells = stream(await folder.cellFiles(), settings.compat.includes('nan-to-zero'));
   const attention = new Map<string, Map<string, SampleAttention>>();
   const functions = new Map<string, HeadFunctionReport>();
   const pairs = new Map<string, Pair[]>();
@@ -114,8 +113,8 @@ export async function analyse(folder: ResultsFolder, record: RunRecord): Promise
     const chosen = new Set(selected);
     const own = (await readManifest(file)).pairs.filter(({ id }) => chosen.has(id));
     pairs.set(task, own);
-    if (!(await folder.has('attention', `${task}.safetensors`))) continue;
-    const found = await readAttention(folder.file('attention', `${task}.safetensors`));
+    const found = await folder.attention(task);
+    if (found.size === 0) continue;
     const shown = own.slice(0, SHOWN_SAMPLES).flatMap(({ id }): [string, SampleAttention][] => {
       const of = found.get(id);
       return of ? [[id, of]] : [];
@@ -128,7 +127,7 @@ export async function analyse(folder: ResultsFolder, record: RunRecord): Promise
     record,
     accuracy: await accuracies(folder, record),
     ...(await analyseCells(cells, controls, settings)),
-    attentionPosition: (record as { look?: HeadPosition }).look ?? 'answer',
+    attentionPosition: record.look ?? 'answer',
     attention,
     functions,
     pairs,
@@ -190,9 +189,7 @@ async function* stream(parts: readonly string[], nanToZero: boolean): AsyncGener
 
 async function accuracies(folder: ResultsFolder, { tasks }: RunRecord): Promise<Accuracy[]> {
   const lists = await Promise.all(
-    tasks.map(async ({ task }) =>
-      taskAccuracies(task, await readEvaluations(folder.file('evaluation', `${task}.csv`))),
-    ),
+    tasks.map(async ({ task }) => taskAccuracies(task, await folder.evaluations(task))),
   );
   return lists.flat();
 }

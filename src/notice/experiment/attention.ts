@@ -1,12 +1,19 @@
-// Where every head looks: attention from the answer's tokens in the prompt to the image's patches, in the clean run.
+// Where every head looks: attention to the image's patches in the clean run, from the correct option in the prompt or from
+// the prompt's end.
 
+import type { HeadPosition } from '../../analysis/effects.ts';
 import { type ImageAttention, imageAttention } from '../../analysis/image-attention.ts';
 import { NoticeError } from '../../errors.ts';
 import type { Box } from '../../inputs/index.ts';
 import { patchGrids, type Sample, type VisionLanguageModel } from '../../models/index.ts';
 import { runWithCache, selectHooks, towerOf } from '../../patching/index.ts';
-import { fileSource } from '../../platform/node/files.ts';
-import { asFloat32, type HostTensor, readTensors, writeSafetensors } from '../../weights/index.ts';
+import {
+  asFloat32,
+  type ByteSource,
+  type HostTensor,
+  readTensors,
+  writeSafetensors,
+} from '../../weights/index.ts';
 import type { PreparedPair } from './prepare.ts';
 
 /** Where heads look at the images of a sample. */
@@ -44,12 +51,13 @@ export function largestGrid({ grids, ...attention }: SampleAttention): {
  */
 export async function saveAttention(
   model: VisionLanguageModel,
-  samples: readonly PreparedPair[],
-  onProgress: (done: number) => void,
+  samples: readonly Pick<PreparedPair, 'pair' | 'clean' | 'answerPositions'>[],
+  from: HeadPosition,
 ): Promise<Uint8Array> {
   const tensors = new Map<string, { dtype: 'F32'; shape: number[]; data: Float32Array<ArrayBuffer> }>();
-  for (const [i, { pair, clean, answerPositions }] of samples.entries()) {
-    const { layers, heads, patches, data, grids } = await attentionOf(model, clean, answerPositions);
+  for (const { pair, clean, answerPositions } of samples) {
+    const queries = from === 'last' ? [clean.ids.length - 1] : answerPositions;
+    const { layers, heads, patches, data, grids } = await attentionOf(model, clean, queries);
     const places = grids.flatMap(({ rows, columns, box }) => [rows, columns, ...box]);
     tensors.set(pair.id, { dtype: 'F32', shape: [layers, heads, patches], data: new Float32Array(data) });
     tensors.set(`${pair.id}${GRIDS}`, {
@@ -57,7 +65,6 @@ export async function saveAttention(
       shape: [grids.length, 6],
       data: Float32Array.from(places),
     });
-    onProgress(i + 1);
   }
   return writeSafetensors(tensors);
 }
@@ -90,22 +97,17 @@ async function attentionOf(
 }
 
 /** Reads what {@link saveAttention} wrote, by sample id. */
-export async function readAttention(path: string): Promise<Map<string, SampleAttention>> {
-  const source = await fileSource(path);
-  try {
-    const tensors = await readTensors(source);
-    const ids = [...tensors.keys()].filter((name) => !name.endsWith(GRIDS));
-    return new Map(
-      ids.map((id) => {
-        const tensor = tensors.get(id) as HostTensor;
-        const [layers = 0, heads = 0, patches = 0] = tensor.shape;
-        const grids = readGrids(tensors.get(`${id}${GRIDS}`), path);
-        return [id, { layers, heads, patches, data: asFloat32(tensor, id), grids }];
-      }),
-    );
-  } finally {
-    await source.close();
-  }
+export async function readAttention(source: ByteSource): Promise<Map<string, SampleAttention>> {
+  const tensors = await readTensors(source);
+  const ids = [...tensors.keys()].filter((name) => !name.endsWith(GRIDS));
+  return new Map(
+    ids.map((id) => {
+      const tensor = tensors.get(id) as HostTensor;
+      const [layers = 0, heads = 0, patches = 0] = tensor.shape;
+      const grids = readGrids(tensors.get(`${id}${GRIDS}`), source.name);
+      return [id, { layers, heads, patches, data: asFloat32(tensor, id), grids }];
+    }),
+  );
 }
 
 function readGrids(tensor: HostTensor | undefined, path: string): SeenGrid[] {

@@ -1,69 +1,139 @@
-// Whether the model can do the task at all: exact match of its answers (Table 2), before anything is patched.
+// Whether the model can do the task at all: exact match of its answers (Table 2), before anything is patched. Questions
+// are answered in their order, as many as the selection needs.
 
+import { NoticeError } from '../../errors.ts';
 import type { Processor, VisionLanguageModel } from '../../models/index.ts';
-import { readImage } from '../../platform/node/images.ts';
-import type { Pair } from '../datasets/index.ts';
+import type { Pair } from '../datasets/pair.ts';
+import type { Drop } from '../datasets/report.ts';
+import { BalancedDraw, type Draw, FirstDraw } from '../datasets/select.ts';
+import { askPairs, type Evaluation, type KeyedEvaluation } from './answers.ts';
+import {
+  type ChosenPair,
+  dropOf,
+  type JudgedPair,
+  leaveOut,
+  type RunContext,
+  type TaskState,
+} from './context.ts';
+import type { ImageReader } from './images.ts';
+import { prepareOrLeave } from './judge.ts';
+import type { Shard } from './record.ts';
 
-/** What the model answered to a pair. */
-export interface Evaluation {
-  readonly id: string;
-  readonly category: string;
-  readonly correct: string;
-  readonly incorrect: string;
-  /** With the clean image. */
-  readonly answer: string;
-  /** With the counterpart image. */
-  readonly corruptAnswer: string;
-  readonly cleanCorrect: boolean;
-  /** Whether the counterpart image turned the answer into the other option. */
-  readonly corruptIncorrect: boolean;
-}
-
-/** Questions that are answered at once. */
+/** Pairs that are asked about at once. */
 const BATCH = 16;
-/** The longest answer; options are short. */
-const MAX_NEW_TOKENS = 12;
 
-/** Answers to the clean prompt with both images of every pair. */
+/**
+ * Answers to the clean prompt with both images of every pair.
+ *
+ * @returns evaluations, and the pairs that could not be asked
+ */
 export async function evaluatePairs(
   model: VisionLanguageModel,
   processor: Processor,
+  reader: ImageReader,
   pairs: readonly Pair[],
   onProgress: (done: number, total: number) => void = () => {},
-): Promise<Evaluation[]> {
+): Promise<{ evaluations: Evaluation[]; drops: Drop[] }> {
   const evaluations: Evaluation[] = [];
+  const drops: Drop[] = [];
   for (let first = 0; first < pairs.length; first += BATCH) {
     const batch = pairs.slice(first, first + BATCH);
-    const samples = await Promise.all(
-      batch.flatMap((pair) =>
-        [pair.cleanImage, pair.corruptImage].map(async (path) =>
-          processor.sample(await readImage(path), pair.cleanPrompt, path),
-        ),
-      ),
+    const answers = await askPairs(
+      model,
+      processor,
+      reader,
+      batch.map((pair) => ({ pair })),
     );
-    const answers = (await model.generate(samples, { maxNewTokens: MAX_NEW_TOKENS })).map(({ ids }) =>
-      processor.answer(ids),
-    );
-    batch.forEach((pair, i) => {
-      const [answer = '', corruptAnswer = ''] = answers.slice(2 * i, 2 * i + 2);
-      evaluations.push({
-        id: pair.id,
-        category: pair.category,
-        correct: pair.correct,
-        incorrect: pair.incorrect,
-        answer,
-        corruptAnswer,
-        cleanCorrect: sameAnswer(answer, pair.correct),
-        corruptIncorrect: sameAnswer(corruptAnswer, pair.incorrect),
-      });
+    answers.forEach((answer, i) => {
+      if (answer instanceof NoticeError) drops.push(dropOf(batch[i] as Pair, 'not-asked', answer));
+      else evaluations.push(answer);
     });
-    onProgress(evaluations.length, pairs.length);
+    onProgress(first + batch.length, pairs.length);
   }
-  return evaluations;
+  return { evaluations, drops };
 }
 
-/** Exact match but for letter case, surrounding space and a full stop. */
-export function sameAnswer(answer: string, expected: string): boolean {
-  const normal = (text: string) => text.trim().replace(/\.$/, '').toLowerCase();
-  return normal(answer) === normal(expected);
+/** The run's stage. A shard that shares the work answers every n-th question until it has its share of samples. */
+export async function evaluateTasks(run: RunContext): Promise<void> {
+  const { record, shard, sharedEvaluation, store } = run;
+  for (const task of run.tasks) await evaluateTask(run, task);
+  if (sharedEvaluation && shard) {
+    const known = record.answered ?? [];
+    if (!known.some((share) => sameShard(share, shard))) record.answered = [...known, shard];
+    await store.saveRecord(record);
+  } else delete record.answered;
+}
+
+async function evaluateTask(run: RunContext, task: TaskState): Promise<void> {
+  const { settings, store, shard, sharedEvaluation, onProgress } = run;
+  const { task: name } = task.input;
+  const all = settings.evaluate === 'all';
+  const wanted = task.questions.filter(({ usable }) => all || usable);
+  const share = sharedEvaluation && shard ? shard : { index: 1, count: 1 };
+  const questions = wanted.filter((_, i) => i % share.count === share.index - 1);
+  const known = new Map((await store.evaluations(name)).map((found) => [found.key, found]));
+  const draw = drawFor(settings.select, settings.samples, share.count);
+  const looked: KeyedEvaluation[] = [];
+  const failed = new Set<JudgedPair>();
+  for (let next = 0; next < questions.length && (all || draw.missing > 0); ) {
+    const question = questions[next] as JudgedPair;
+    const answer = known.get(question.key);
+    if (failed.has(question)) next++;
+    else if (answer) {
+      looked.push(answer);
+      if (question.usable && answer.cleanCorrect && prepareOrLeave(run, task, question.pair, answer.answer))
+        draw.add({ ...question, answer: answer.answer }, question.correctFirst);
+      next++;
+    } else {
+      const open = questions.slice(next).filter((one) => !known.has(one.key) && !failed.has(one));
+      if (shard && !sharedEvaluation) checkAnswered(run, name, open);
+      const batch = open.slice(0, all ? BATCH : Math.min(BATCH, draw.missing));
+      const found = await askPairs(run.model, run.processor, run.reader, batch);
+      const fresh = batch.flatMap((one, i): KeyedEvaluation[] => {
+        const result = found[i] as Evaluation | NoticeError;
+        if (!(result instanceof NoticeError)) return [{ ...result, key: one.key }];
+        failed.add(one);
+        leaveOut(run, task, dropOf(one.pair, 'not-asked', result));
+        return [];
+      });
+      await store.addEvaluations(name, fresh);
+      for (const evaluation of fresh) known.set(evaluation.key, evaluation);
+    }
+    onProgress('evaluate', name, next, questions.length);
+  }
+  task.evaluations = looked;
+  task.chosen = draw.chosen;
+  // What was asked beyond the last question that was needed, or of data that has changed, goes.
+  if (!sharedEvaluation) await store.saveEvaluations(name, looked);
+}
+
+/** @param shares how many share the draw */
+function drawFor(select: 'balanced' | 'first', samples: number, shares: number): Draw<ChosenPair> {
+  return select === 'first'
+    ? new FirstDraw(Math.ceil(samples / shares))
+    : new BalancedDraw(shares === 1 ? samples : 2 * Math.ceil(samples / 2 / shares));
+}
+
+const sameShard = (a: Shard, b: Shard): boolean => a.index === b.index && a.count === b.count;
+
+/**
+ * What shards answer is joined before any of them measures. A few questions may then still be open, since each stopped when
+ * it had its share of samples.
+ *
+ * @throws NoticeError('usage') naming the shards whose answers are missing
+ */
+function checkAnswered({ record, shard }: RunContext, task: string, open: readonly JudgedPair[]): void {
+  const { count } = record.answered?.[0] ?? (shard as Shard);
+  const missing = Array.from({ length: count }, (_, i) => ({ index: i + 1, count })).filter(
+    (share) => !record.answered?.some((other) => sameShard(share, other)),
+  );
+  if (missing.length === 0) return;
+  const names = missing.map(({ index }) => `${index}/${count}`);
+  const ids = open.slice(0, 3).map(({ pair }) => pair.id);
+  throw new NoticeError(
+    'usage',
+    `shard ${shard?.index}/${shard?.count} cannot choose samples before all questions are answered: those of shard ${names.join(', ')} are missing ` +
+      `(${task}: ${open.length} without an answer, such as ${ids.join(', ')}). ` +
+      `Run each with --shard i/${count} --until evaluate in a folder of its own, join them with \`notice merge\`, and go on in that folder.`,
+  );
 }

@@ -5,10 +5,10 @@ import { type Pair, withGeneratedImages } from '../datasets/index.ts';
 import type { ExperimentSettings } from './settings.ts';
 
 /**
- * The generated image of every sample that has one, by its id: from the settings' folder, or the corrupt image of a
+ * The generated image of every pair that has one, by its id: from the settings' folder, or the corrupt image of a
  * manifest that `notice data generated` made.
  *
- * @throws NoticeError('data') if no sample has one, ('usage') if they would be compared with themselves
+ * @throws NoticeError('data') if no pair has one, ('usage') if they would be compared with themselves
  */
 export async function generatedImages(
   task: string,
@@ -23,7 +23,7 @@ export async function generatedImages(
   if (found.length === 0)
     throw new NoticeError(
       'data',
-      `${task}: none of the ${pairs.length} samples has a generated counterpart. Name a folder of them (--generated), or ` +
+      `${task}: none of the ${pairs.length} pairs has a generated counterpart. Name a folder of them (--generated), or ` +
         'use a manifest of `notice data generated`.',
     );
   if (folder === undefined && corruptions.includes('sip'))

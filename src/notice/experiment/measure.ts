@@ -3,6 +3,9 @@
 import type { CellRow, Corruption } from '../../analysis/cell.ts';
 import type { VisionLanguageModel } from '../../models/index.ts';
 import {
+  add,
+  type NamedPass,
+  namingNotFinite,
   type SiteResult,
   type SweepJob,
   type SweepResult,
@@ -72,17 +75,22 @@ export function measurements(
   });
 }
 
-/** Runs sweeps in as few walks as memory allows. */
+/**
+ * Runs sweeps in as few walks as memory allows.
+ *
+ * @throws NoticeError('not-finite') naming pair and hook point if the model gives values that are not finite
+ */
 export async function measure(
   model: VisionLanguageModel,
   settings: ExperimentSettings,
   list: readonly Measurement[],
   repeat: number,
 ): Promise<{ rows: CellRow[]; controls: MeasuredControls[] }> {
-  const results = await sweep(
+  const jobs = list.map(({ job }) => job);
+  const results = await namingNotFinite(
     model,
-    list.map(({ job }) => job),
-    { compat: settings.compat, repeat },
+    () => list.flatMap(passesOf),
+    () => sweep(model, jobs, { compat: settings.compat, repeat }),
   );
   const rows = list.flatMap((measurement, i) => cellRows(measurement, results[i] as SweepResult));
   const controls = list.flatMap(({ prepared, corruption }, i) => {
@@ -92,6 +100,15 @@ export async function measure(
     return [{ sample: prepared.pair.id, corruption, noiseFloor, noiseFloorP, nullPatches }];
   });
   return { rows, controls };
+}
+
+function passesOf({ prepared, corruption, job: { clean, corrupt, noise } }: Measurement): NamedPass[] {
+  const name = `pair ${prepared.pair.id}`;
+  const interventions = noise ? [add({ hook: noise.hook }, { values: noise.values })] : [];
+  return [
+    { name: `${name}, clean`, sample: clean },
+    { name: `${name}, ${corruption}`, sample: corrupt, options: { interventions } },
+  ];
 }
 
 function cellRows(measurement: Measurement, result: SweepResult): CellRow[] {

@@ -2,21 +2,35 @@
 // (Meng et al. 2022) the noise has `scale` (3) times the standard deviation of the embeddings; Palit et al. 2023 use
 // it on BLIP's images.
 
-import { standardDeviation } from '../../analysis/statistics.ts';
+import { mean } from '../../analysis/statistics.ts';
 import type { Sample, VisionLanguageModel } from '../../models/index.ts';
 import { runWithCache, towerOf } from '../../patching/index.ts';
 import { seeded } from '../../random.ts';
 
-/** Standard deviation of the image embeddings of some samples, all elements together (ddof 0). */
+/**
+ * Standard deviation of the image embeddings of all samples, all elements together (ddof 0). Samples come some at a time;
+ * their means and squares are joined as Chan, Golub and LeVeque (1979) do.
+ */
 export async function embeddingDeviation(
   model: VisionLanguageModel,
-  samples: readonly Sample[],
+  groups: Iterable<readonly Sample[]> | AsyncIterable<readonly Sample[]>,
 ): Promise<number> {
   const hook = model.imageEmbedding;
-  const { cache } = await runWithCache(model, samples, { names: hook, stopAfter: hook });
-  const values = await cache.read(hook);
-  cache.release();
-  return standardDeviation(values, 0);
+  let count = 0;
+  let centre = 0;
+  let squares = 0;
+  for await (const samples of groups) {
+    const { cache } = await runWithCache(model, samples, { names: hook, stopAfter: hook });
+    const values = await cache.read(hook);
+    cache.release();
+    const own = mean(values);
+    const total = count + values.length;
+    for (const value of values) squares += (value - own) ** 2;
+    squares += ((own - centre) ** 2 * count * values.length) / total;
+    centre += ((own - centre) * values.length) / total;
+    count = total;
+  }
+  return Math.sqrt(squares / count);
 }
 
 /** Noise for the embeddings of one sample's images: [positions, width], the same for the same seed. */

@@ -2,7 +2,7 @@
 // and which logits are compared.
 
 import { NoticeError } from '../../errors.ts';
-import { answerTokenIds, inCaseOf, optionTokens, promptRoles } from '../../inputs/index.ts';
+import { answerTokenIds, inCaseOf, optionTokens, promptRoles, type TokenRole } from '../../inputs/index.ts';
 import type {
   ImageInput,
   PreparedPrompt,
@@ -11,12 +11,25 @@ import type {
   VisionLanguageModel,
 } from '../../models/index.ts';
 import type { CompatSwitch } from '../../patching/index.ts';
-import { readImage } from '../../platform/node/images.ts';
 import { paperConventions } from '../conventions.ts';
-import { type Pair, textProblem } from '../datasets/index.ts';
+import type { Pair } from '../datasets/pair.ts';
+import { textProblem } from '../datasets/str.ts';
+import { type ImageReader, openImage, type PairImages } from './images.ts';
 
-export interface PreparedPair {
+/** What of a pair can be known without its images. */
+export interface PairText {
   readonly pair: Pair;
+  /** Part of each token of the question. */
+  readonly roles: readonly TokenRole[];
+  /** Whether the correct option stands first in the question. */
+  readonly correctFirst: boolean;
+  readonly correct: number;
+  readonly incorrect: number;
+  /** Why its options cannot be replaced token by token. */
+  readonly textProblem: string | undefined;
+}
+
+export interface PreparedPair extends PairText {
   readonly clean: Sample;
   /** The clean question with the counterpart image. */
   readonly corruptImage: Sample;
@@ -24,14 +37,10 @@ export interface PreparedPair {
   readonly generated: Sample | undefined;
   /** The clean image with the clean question and with the replaced options; undefined if their tokens do not line up. */
   readonly text: { readonly clean: Sample; readonly corrupt: Sample } | undefined;
-  /** Why not. */
-  readonly textProblem: string | undefined;
   readonly prompt: PreparedPrompt;
-  readonly correct: number;
-  readonly incorrect: number;
   /** Tokens that modules are patched at, each with its part and text. */
   readonly tokens: readonly { readonly position: number; readonly role: string; readonly text: string }[];
-  /** Positions of the correct option in the prompt, at which attention is looked at. */
+  /** Positions of the correct option in the prompt. */
   readonly answerPositions: readonly number[];
   /** Where single heads are patched: groups of positions, each patched together. */
   readonly headGroups: readonly HeadGroup[];
@@ -44,52 +53,97 @@ export interface HeadGroup {
 }
 
 export interface PrepareOptions {
+  /** What the model answered, for the letter case of the options. */
   readonly answer: string;
   readonly compat: readonly CompatSwitch[];
-  readonly generated?: string | undefined;
+}
+
+/** A pair that cannot be patched, and why in one word that can be counted. */
+export class UnusablePair extends NoticeError {
+  readonly reason: string;
+
+  constructor(reason: string, pair: Pair, cause: NoticeError) {
+    super(cause.code, `pair ${pair.id}: ${cause.message}`, { cause });
+    this.reason = reason;
+  }
 }
 
 /**
- * @param options `answer`: what the model answered, for the letter case of the options; `generated`: path of the generated
- *   counterpart image
- * @throws NoticeError naming the pair
+ * @throws UnusablePair "option-not-in-prompt"; "answer-tokens": no logit difference tells the options apart
+ */
+export function prepareText(
+  model: VisionLanguageModel,
+  processor: Processor,
+  pair: Pair,
+  { answer, compat }: PrepareOptions,
+): PairText {
+  const attempt = <T>(reason: string, step: () => T): T => {
+    try {
+      return step();
+    } catch (cause) {
+      if (!(cause instanceof NoticeError)) throw cause;
+      throw new UnusablePair(reason, pair, cause);
+    }
+  };
+  const encoded = processor.encode(pair.cleanPrompt);
+  const roles = attempt('option-not-in-prompt', () => promptRoles(encoded, pair));
+  const options = optionTokens(encoded, pair);
+  const [correct, incorrect] = attempt('answer-tokens', () =>
+    answerIds(model, processor, pair, answer, compat),
+  );
+  const padded = paddingToken(model, processor, compat) !== undefined;
+  return {
+    pair,
+    roles,
+    correctFirst: options.correct.start < options.incorrect.start,
+    correct,
+    incorrect,
+    textProblem: padded ? undefined : textProblem(pair, (question) => processor.encode(question))?.detail,
+  };
+}
+
+/**
+ * A pair with its images.
+ *
+ * @param options `digests`: what the images' bytes must be; `generated`: path of the generated counterpart image
+ * @throws UnusablePair, NoticeError('image'), ('text'), ('data') if an image is another than it was
  */
 export async function preparePair(
   model: VisionLanguageModel,
   processor: Processor,
   pair: Pair,
-  { answer, compat, generated }: PrepareOptions,
+  options: PrepareOptions & {
+    readonly reader: ImageReader;
+    readonly generated?: string | undefined;
+    readonly digests?: PairImages;
+  },
 ): Promise<PreparedPair> {
-  try {
-    const images = [await readInput(processor, pair.cleanImage)];
-    const prompt = processor.prompt(pair.cleanPrompt, images);
-    const { encoded, ids, positions } = prompt;
-    const [correct, incorrect] = answerIds(model, processor, pair, answer, compat);
-    const roles = promptRoles(encoded, pair);
-    const span = optionTokens(encoded, pair).correct;
-    const clean = { images, ids };
-    const { text, textProblem } = textPair(model, processor, pair, { prompt, sample: clean }, compat);
-    const answerPositions = positions.slice(span.start, span.end);
-    return {
-      pair,
-      clean,
-      corruptImage: { images: [await readInput(processor, pair.corruptImage)], ids },
-      generated: generated ? { images: [await readInput(processor, generated)], ids } : undefined,
-      text,
-      textProblem,
-      prompt,
-      correct,
-      incorrect,
-      tokens: encoded.tokens.flatMap((text, i) =>
-        roles[i] === 'image' ? [] : [{ position: positions[i] as number, role: roles[i] as string, text }],
-      ),
-      answerPositions,
-      headGroups: headGroups(model, answerPositions, ids.length, compat),
-    };
-  } catch (cause) {
-    if (!(cause instanceof NoticeError)) throw cause;
-    throw new NoticeError(cause.code, `pair ${pair.id}: ${cause.message}`, { cause });
-  }
+  const { reader, generated, digests, compat } = options;
+  const known = prepareText(model, processor, pair, options);
+  const read = async (path: string, digest: string | undefined): Promise<ImageInput[]> => {
+    const { image } = await openImage(reader, path, digest);
+    return [processor.image(image, path)];
+  };
+  const images = await read(pair.cleanImage, digests?.clean);
+  const prompt = processor.prompt(pair.cleanPrompt, images);
+  const { encoded, ids, positions } = prompt;
+  const clean = { images, ids };
+  const span = optionTokens(encoded, pair).correct;
+  const answerPositions = positions.slice(span.start, span.end);
+  return {
+    ...known,
+    clean,
+    corruptImage: { images: await read(pair.corruptImage, digests?.corrupt), ids },
+    generated: generated ? { images: await read(generated, digests?.generated), ids } : undefined,
+    text: known.textProblem === undefined ? textPair(model, processor, pair, clean, compat) : undefined,
+    prompt,
+    tokens: encoded.tokens.flatMap((text, i) => {
+      const role = known.roles[i] as TokenRole;
+      return role === 'image' ? [] : [{ position: positions[i] as number, role, text }];
+    }),
+    answerPositions,
+    headGroups: headGroups(model, answerPositions, ids.length, compat),
+  };
 }
 
 function answerIds(
@@ -128,46 +182,36 @@ function headGroups(
   return groups.filter(({ positions }) => positions.every((position) => position < length));
 }
 
+/** Both questions, the shorter filled up where padding is asked for. */
 function textPair(
   model: VisionLanguageModel,
   processor: Processor,
   pair: Pair,
-  clean: { readonly prompt: PreparedPrompt; readonly sample: Sample },
+  clean: Sample,
   compat: readonly CompatSwitch[],
-): Pick<PreparedPair, 'text' | 'textProblem'> {
-  const corrupt = processor.prompt(pair.corruptPrompt);
-  const padding = paddingToken(model, processor, compat);
-  const problem =
-    padding === undefined ? textProblem(pair, (question) => processor.prompt(question).encoded) : undefined;
-  if (problem) return { text: undefined, textProblem: problem.detail };
-  const length = Math.max(clean.sample.ids.length, corrupt.ids.length);
+): NonNullable<PreparedPair['text']> {
+  const corrupt = { ...clean, ids: processor.prompt(pair.corruptPrompt, clean.images).ids };
+  const padding = paddingToken(model, processor, compat) ?? 0;
+  const length = Math.max(clean.ids.length, corrupt.ids.length);
   const padded = (sample: Sample): Sample => {
     const missing = length - sample.ids.length;
     // Sweeps share the run of a sample by its object.
     return missing === 0
       ? sample
-      : { ...sample, ids: [...sample.ids, ...new Array<number>(missing).fill(padding ?? 0)] };
+      : { ...sample, ids: [...sample.ids, ...new Array<number>(missing).fill(padding)] };
   };
-  const { sample } = clean;
-  return {
-    text: { clean: padded(sample), corrupt: padded({ ...sample, ids: corrupt.ids }) },
-    textProblem: undefined,
-  };
+  return { clean: padded(clean), corrupt: padded(corrupt) };
 }
 
 /**
  * The token that the shorter of two questions is filled up with, which attends and is attended to: BLIP's under
  * `unmasked-padding`, otherwise none.
  */
-export function paddingToken(
+function paddingToken(
   model: VisionLanguageModel,
   processor: Processor,
   compat: readonly CompatSwitch[],
 ): number | undefined {
   if (!paperConventions(model).releasedPadding || !compat.includes('unmasked-padding')) return undefined;
   return processor.tokenizer.tokenToId('[PAD]');
-}
-
-async function readInput(processor: Processor, path: string): Promise<ImageInput> {
-  return processor.image(await readImage(path), path);
 }

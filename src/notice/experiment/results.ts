@@ -1,55 +1,54 @@
-// A results folder: what was asked, what has been computed, and where. Files are complete or absent, so an experiment
-// that was stopped goes on where it stopped.
+// A results folder: what was asked, what has been computed, and where. Files are complete or absent, but for answers, which
+// are added line by line; so an experiment that was stopped goes on where it stopped.
 //
-//   run.json                        settings, model, adapter, counts
-//   evaluation/{task}.csv           the model's answers
-//   cells/cells-{sample}.parquet    per-cell measurements, some samples each
-//   controls/{sample}.json          self-checks of the same samples
-//   attention/{task}.safetensors    attention of every head at the answer's tokens, clean run
-//   tables/*.csv  figures/*.png     made of the above
+//   run.json                         settings, model, adapter, counts, parts
+//   evaluation/{task}.csv            the model's answers
+//   cells/cells-{part}.parquet       per-cell measurements, some samples each
+//   controls/{part}.json             self-checks of the same samples
+//   attention/{part}.safetensors     attention of every head in the clean run, of the same samples
+//   tables/*.csv  figures/*.png      made of the above
 
-import { access, mkdir, readdir, readFile } from 'node:fs/promises';
+import { access, appendFile, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parse } from 'csv-parse/sync';
+import { stringify } from 'csv-stringify/sync';
+import type { CellRow } from '../../analysis/cell.ts';
 import { NoticeError } from '../../errors.ts';
-import type { VisionLanguageModel } from '../../models/index.ts';
+import { fileSource } from '../../platform/node/files.ts';
 import { writeWhole } from '../../platform/node/whole-file.ts';
-import { listParts, partName } from '../tables/parquet.ts';
+import { writeCells } from '../tables/parquet.ts';
+import type { KeyedEvaluation } from './answers.ts';
+import { readAttention, type SampleAttention } from './attention.ts';
 import type { MeasuredControls } from './measure.ts';
-import { type ExperimentSettings, fingerprint } from './settings.ts';
+import type { PartKind, ResultsStore, RunRecord } from './record.ts';
+import { differentSettings, type ExperimentSettings } from './settings.ts';
 
-export interface RunRecord {
-  readonly fingerprint: string;
-  readonly settings: ExperimentSettings;
-  readonly version: string;
-  /** What the model and the device are. */
-  readonly model: {
-    readonly family: string;
-    readonly answers?: VisionLanguageModel['answers'];
-    readonly weightBytes: number;
-    readonly towers: readonly string[];
-  };
-  readonly adapter: string;
-  readonly started: string;
-  /** Counts by task, once the samples are chosen. */
-  tasks: TaskRecord[];
-  finished?: string;
-  /** Seconds of measuring, all sessions and shards together. */
-  seconds: number;
-}
+export type { RunRecord, TaskRecord } from './record.ts';
 
-export interface TaskRecord {
-  readonly task: string;
-  readonly pairs: number;
-  /** Pairs that the model answers correctly. */
-  readonly correct: number;
-  readonly selected: readonly string[];
-  /** Samples whose options cannot be replaced token by token, with the reason. */
-  readonly withoutText: Readonly<Record<string, string>>;
-  /** Samples without a generated counterpart, if that corruption was asked for. */
-  readonly withoutGenerated?: readonly string[];
-}
+/** File names of a part. */
+const PART_FILES: Readonly<Record<PartKind, { before: string; after: string }>> = {
+  cells: { before: 'cells-', after: '.parquet' },
+  controls: { before: '', after: '.json' },
+  attention: { before: '', after: '.safetensors' },
+};
 
-export class ResultsFolder {
+const EVALUATION_COLUMNS = [
+  'id',
+  'category',
+  'correct',
+  'incorrect',
+  'answer',
+  'corruptAnswer',
+  'cleanCorrect',
+  'corruptIncorrect',
+  'key',
+] as const satisfies readonly (keyof KeyedEvaluation)[];
+
+/** Text is written as it is, since it is read again: nothing is done about what a spreadsheet takes for a formula. */
+const CSV = { record_delimiter: '\r\n', quoted_match: /[\r\n]/ };
+const EVALUATION_HEADER = stringify([EVALUATION_COLUMNS], CSV);
+
+export class ResultsFolder implements ResultsStore {
   readonly path: string;
 
   private constructor(path: string) {
@@ -68,14 +67,14 @@ export class ResultsFolder {
     const folder = new ResultsFolder(path);
     const fresh = begin();
     if (await folder.has('run.json')) {
-      const record = await folder.record();
-      if (record.fingerprint !== fresh.fingerprint)
+      const { started, seconds, ...known } = await folder.record();
+      const differences = differentSettings(known.settings, fresh.settings);
+      if (differences.length > 0)
         throw new NoticeError(
           'usage',
-          `${path} holds an experiment with other settings (${difference(record.settings, fresh.settings)}). Choose another --out, or remove it.`,
+          `${path} holds an experiment with other settings (${differences.join('; ')}). Choose another --out, or remove it.`,
         );
-      // What does not decide results may change from one run to the next.
-      return { folder, record: { ...record, settings: fresh.settings } };
+      return { folder, record: { ...known, ...fresh, tasks: known.tasks, started, seconds } };
     }
     await folder.saveRecord(fresh);
     return { folder, record: fresh };
@@ -105,7 +104,14 @@ export class ResultsFolder {
   }
 
   async saveRecord(record: RunRecord): Promise<void> {
-    await this.write(['run.json'], `${JSON.stringify(record, undefined, 2)}\n`);
+    // In one order, however the record came about.
+    const { settings, version, model, adapter, inputs, criterion, look, answered, tasks, parts } = record;
+    const { started, finished, seconds } = record;
+    const what = { settings, version, model, adapter, inputs, criterion, look, answered, tasks, parts };
+    await this.write(
+      ['run.json'],
+      `${JSON.stringify({ ...what, started, finished, seconds }, undefined, 2)}\n`,
+    );
   }
 
   /** Writes a file whole: it appears when it is complete. */
@@ -113,24 +119,92 @@ export class ResultsFolder {
     await writeWhole(this.file(...names), content);
   }
 
-  async cellsPath(sample: number): Promise<string> {
-    await mkdir(this.file('cells'), { recursive: true });
-    return this.file('cells', partName(sample));
+  async evaluations(task: string): Promise<KeyedEvaluation[]> {
+    const path = this.file('evaluation', `${task}.csv`);
+    if (!(await this.has('evaluation', `${task}.csv`))) return [];
+    const text = await readFile(path, 'utf8');
+    const { rows, whole } = parseEvaluations(text);
+    // What a crash cut off must not become the beginning of the next line.
+    if (!whole) await this.saveEvaluations(task, rows);
+    return rows;
   }
 
-  async parts(): Promise<string[]> {
-    return (await this.has('cells')) ? listParts(this.file('cells')) : [];
+  async addEvaluations(task: string, evaluations: readonly KeyedEvaluation[]): Promise<void> {
+    if (!(await this.has('evaluation', `${task}.csv`))) await this.saveEvaluations(task, []);
+    await appendFile(this.file('evaluation', `${task}.csv`), formatEvaluations(evaluations));
+  }
+
+  async saveEvaluations(task: string, evaluations: readonly KeyedEvaluation[]): Promise<void> {
+    await this.write(['evaluation', `${task}.csv`], EVALUATION_HEADER + formatEvaluations(evaluations));
+  }
+
+  async parts(kind: PartKind): Promise<string[]> {
+    if (!(await this.has(kind))) return [];
+    const { before, after } = PART_FILES[kind];
+    return (await readdir(this.file(kind)))
+      .filter((file) => file.startsWith(before) && file.endsWith(after))
+      .map((file) => file.slice(before.length, -after.length))
+      .sort();
+  }
+
+  async writeCells(
+    part: string,
+    rows: readonly CellRow[],
+    controls: readonly MeasuredControls[],
+  ): Promise<void> {
+    await this.write(['controls', `${part}.json`], JSON.stringify(controls));
+    await writeCells(this.#partFile('cells', part), rows);
+  }
+
+  async writeAttention(part: string, file: Uint8Array): Promise<void> {
+    await this.write(['attention', `${part}.safetensors`], file);
+  }
+
+  async renamePart(kind: PartKind, from: string, to: string): Promise<void> {
+    await rename(this.#partFile(kind, from), this.#partFile(kind, to));
+  }
+
+  async removePart(kind: PartKind, part: string): Promise<void> {
+    await rm(this.#partFile(kind, part), { force: true });
+  }
+
+  /** Files of cells, in the order of the run, without those of data or models that were replaced. */
+  async cellFiles(): Promise<string[]> {
+    return (await this.#current('cells')).map((part) => this.#partFile('cells', part));
   }
 
   async controls(): Promise<MeasuredControls[]> {
-    if (!(await this.has('controls'))) return [];
-    const files = (await readdir(this.file('controls'))).filter((name) => name.endsWith('.json')).sort();
+    const files = (await this.#current('controls')).map((part) => this.#partFile('controls', part));
     const lists = await Promise.all(
-      files.map(
-        async (name) => JSON.parse(await readFile(this.file('controls', name), 'utf8')) as MeasuredControls[],
-      ),
+      files.map(async (file) => JSON.parse(await readFile(file, 'utf8')) as MeasuredControls[]),
     );
     return lists.flat();
+  }
+
+  /** Attention of a task's samples, by their ids. */
+  async attention(task: string): Promise<Map<string, SampleAttention>> {
+    const { parts = [] } = await this.record();
+    const own = new Set(parts.filter((part) => part.task === task).map(({ name }) => name));
+    const found = new Map<string, SampleAttention>();
+    for (const part of await this.#current('attention')) {
+      if (!own.has(part)) continue;
+      const source = await fileSource(this.#partFile('attention', part));
+      const read = await readAttention(source).finally(() => source.close());
+      for (const [id, attention] of read) found.set(id, attention);
+    }
+    return found;
+  }
+
+  #partFile(kind: PartKind, part: string): string {
+    const { before, after } = PART_FILES[kind];
+    return this.file(kind, `${before}${part}${after}`);
+  }
+
+  /** Parts of the run as it is now. */
+  async #current(kind: PartKind): Promise<string[]> {
+    const found = await this.parts(kind);
+    const { parts } = await this.record();
+    return parts ? parts.map(({ name }) => name).filter((name) => found.includes(name)) : found;
   }
 }
 
@@ -139,20 +213,34 @@ export function newRecord(
   settings: ExperimentSettings,
   details: Pick<RunRecord, 'version' | 'model' | 'adapter'>,
 ): RunRecord {
-  return {
-    fingerprint: fingerprint(settings),
-    settings,
-    ...details,
-    started: new Date().toISOString(),
-    tasks: [],
-    seconds: 0,
-  };
+  return { settings, ...details, started: new Date().toISOString(), tasks: [], seconds: 0 };
 }
 
-function difference(a: ExperimentSettings, b: ExperimentSettings): string {
-  const keys = Object.keys(b) as (keyof ExperimentSettings)[];
-  return keys
-    .filter((key) => JSON.stringify(a[key]) !== JSON.stringify(b[key]))
-    .map((key) => `${key}: ${JSON.stringify(a[key])}, now ${JSON.stringify(b[key])}`)
-    .join('; ');
+function formatEvaluations(evaluations: readonly KeyedEvaluation[]): string {
+  const records = evaluations.map((row) => EVALUATION_COLUMNS.map((name) => String(row[name])));
+  return stringify(records, CSV);
+}
+
+/** The complete lines of a table that a crash may have cut off, and whether that is all of it. */
+function parseEvaluations(text: string): { rows: KeyedEvaluation[]; whole: boolean } {
+  if (!text.startsWith(EVALUATION_HEADER)) return { rows: [], whole: false };
+  for (let end = text.lastIndexOf('\r\n'); ; end = text.lastIndexOf('\r\n', end - 1)) {
+    try {
+      const lines = text.slice(0, end + 2);
+      const rows = parse(lines, { columns: true, record_delimiter: '\r\n' }) as EvaluationCells[];
+      return { rows: rows.map(asEvaluation), whole: lines === text };
+    } catch {
+      // This line break stands inside a cell.
+    }
+  }
+}
+
+type EvaluationCells = Record<keyof KeyedEvaluation, string>;
+
+function asEvaluation(row: EvaluationCells): KeyedEvaluation {
+  return {
+    ...row,
+    cleanCorrect: row.cleanCorrect === 'true',
+    corruptIncorrect: row.corruptIncorrect === 'true',
+  };
 }

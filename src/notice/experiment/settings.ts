@@ -1,6 +1,7 @@
 // What an experiment is: model × data sets × corruptions × sites.
 
 import type { Corruption, Modality } from '../../analysis/cell.ts';
+import type { HeadPosition } from '../../analysis/effects.ts';
 import type { HeadStatistic } from '../../analysis/universal-heads.ts';
 import { NoticeError } from '../../errors.ts';
 import type { VisionLanguageModel, WeightDtype } from '../../models/index.ts';
@@ -44,6 +45,10 @@ export interface ExperimentSettings {
   readonly noiseScale: number;
   /** Prompt template by name or text; default the model's. */
   readonly template: string | undefined;
+  /** How many questions are asked: as many as the selection needs (default), or all (Table 2). */
+  readonly evaluate?: 'needed' | 'all';
+  /** Where attention is looked at; default the model's. */
+  readonly look?: HeadPosition;
 }
 
 /** Which input a corruption changes. */
@@ -62,10 +67,24 @@ export function defaultSites(
   return { moduleSites, headSite };
 }
 
-/** The settings that decide results: a results folder of others is not continued. */
-export function fingerprint(settings: ExperimentSettings): string {
-  const { statistic: _, ...deciding } = settings;
-  return JSON.stringify(deciding);
+/**
+ * How settings differ in what decides results, in words; a results folder of others is not continued. Folders that data and
+ * model lie in do not count.
+ */
+export function differentSettings(a: ExperimentSettings, b: ExperimentSettings): string[] {
+  const [one, other] = [deciding(a), deciding(b)];
+  return [...new Set([...Object.keys(one), ...Object.keys(other)])]
+    .filter((key) => JSON.stringify(one[key]) !== JSON.stringify(other[key]))
+    .map((key) => `${key}: ${JSON.stringify(one[key])}, now ${JSON.stringify(other[key])}`);
+}
+
+function deciding({ statistic: _, evaluate: __, ...settings }: ExperimentSettings): Record<string, unknown> {
+  return {
+    ...settings,
+    model: modelTitle(settings.model),
+    data: settings.data.map(taskName),
+    generated: settings.generated !== undefined,
+  };
 }
 
 /** A model's name for titles: without owner and folders, with a short commit. */

@@ -6,6 +6,7 @@ import type { ResultsFolder } from '../experiment/results.ts';
 import { modelTitle } from '../experiment/settings.ts';
 import { differencesFromPaper } from './differences.ts';
 import { html, Markup } from './html.ts';
+import { leftOutSection } from './left-out.ts';
 import { paperSection } from './paper.ts';
 import {
   accuracySection,
@@ -44,6 +45,7 @@ export function reportHtml(analysis: Analysis, figures: readonly Figure[]): stri
   const sections: [id: string, title: string, content: Markup][] = [
     ['settings', 'Settings', settingsSection(analysis)],
     ['accuracy', 'Accuracy', accuracySection(analysis, figures)],
+    ['left-out', 'Pairs left out', leftOutSection(analysis)],
     ['modules', 'Patching whole modules', html`${figuresOf(figures, 'modules-')}`],
     ['heads', 'Heads', html`${universalSection(analysis, figures)}${headsSection(analysis)}`],
     ['corruptions', 'Corruptions compared', comparisonSection(analysis, figures)],

@@ -45,6 +45,8 @@ export function settingsSection({ record }: Analysis): Markup {
     ],
     ['Weights stored', settings.dtype ?? 'as in the file'],
     ['Tasks', tasks.map(({ task, selected }) => `${task} (${selected.length} samples)`).join(', ')],
+    ['Prompt template', record.inputs?.template ?? settings.template ?? "the model's"],
+    ['Samples', `pairs answered right: ${EXACT_MATCH_NAMES[record.criterion ?? 'exact']}`],
     ['Corruptions', settings.corruptions.map((name) => CORRUPTION_NAMES[name]).join(', ')],
     ['Modules', settings.moduleSites.join(', ')],
     ['Heads', settings.headSite],

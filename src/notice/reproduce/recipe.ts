@@ -87,5 +87,6 @@ export function runArguments(options: {
     ['--select', 'balanced'],
     ['--corruptions', options.noise ? 'sip,str,noise' : 'sip,str'],
     ['--statistic', 'absolute'],
+    ['--evaluate', 'all'],
   ].flat();
 }

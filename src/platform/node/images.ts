@@ -7,21 +7,28 @@ import { checkImageSize, type ImageDecoder, type RgbImage } from '../../inputs/i
 const FORMATS = ['png', 'jpeg', 'webp', 'tiff', 'gif'];
 
 /**
- * Reads and decodes an image file.
+ * The bytes of an image file.
  *
- * @throws NoticeError('image') if it is missing, not an image, damaged, empty or too large; the message names it
+ * @throws NoticeError('image') if it cannot be read; the message names it
  */
-export async function readImage(path: string): Promise<RgbImage> {
-  let bytes: Uint8Array;
+export async function readImageFile(path: string): Promise<Uint8Array<ArrayBuffer>> {
   try {
-    bytes = await readFile(path);
+    return new Uint8Array(await readFile(path));
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
     throw new NoticeError('image', `${path}: ${missing ? 'no such file.' : (cause as Error).message}`, {
       cause,
     });
   }
-  return decodeImage(bytes, path);
+}
+
+/**
+ * Reads and decodes an image file.
+ *
+ * @throws NoticeError('image') if it is missing, not an image, damaged, empty or too large; the message names it
+ */
+export async function readImage(path: string): Promise<RgbImage> {
+  return decodeImage(await readImageFile(path), path);
 }
 
 /**
@@ -48,6 +55,9 @@ export const decodeImage: ImageDecoder = async (bytes, name) => {
     );
   }
 };
+
+/** Images as files, for an experiment. */
+export const nodeImages = { read: readImageFile, decode: decodeImage };
 
 function checkFormat({ format, hasAlpha }: Metadata, name: string): void {
   if (!FORMATS.includes(format)) {

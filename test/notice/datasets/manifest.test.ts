@@ -28,7 +28,8 @@ describe('the embedded data', () => {
   test.each(['scenes', 'states', 'faces'])('%s: 120 pairs with their metadata', async (name) => {
     const { pairs, report } = await readManifest(join(data, `${name}.csv`));
     expect(report).toEqual({ read: 120, kept: 120, drops: [] });
-    expect(pairs[7]?.id).toBe(`${name}-007`);
+    for (const { id } of pairs) expect(id).toMatch(new RegExp(`^${name}-[0-9a-f]{8}$`));
+    expect(new Set(pairs.map(({ id }) => id)).size).toBe(120);
     for (const pair of pairs) {
       expect(pair.metadata?.task).toBe(name);
       expect(imageBoxes(pair.metadata?.clean).length).toBeGreaterThan(0);
@@ -96,14 +97,16 @@ describe('reading', () => {
     ROW, // twice
   ];
 
-  test('every broken row is named in one error', async () => {
-    const error = await readManifest(await folderWith([HEADER, ...broken].join('\n'))).catch((e) => e);
-    expect(error).toBeInstanceOf(DataError);
-    expect(error.message).toMatch(/9 rows that cannot be used/);
-    expect(error.message).toMatch(/set\.csv row 2 \(line 3\): corrupt_prompt is empty/);
-    expect(error.message).toMatch(/row 8 \(line 9\): there is no image file "c\.png"/);
-    expect(error.message).toMatch(/row 10 \(line 11\): the same as .* row 9/);
-    expect(reasons(error.problems)).toEqual(
+  test('rows that cannot be used are left out, each named with its reason', async () => {
+    const file = await folderWith([HEADER, ...broken].join('\n'));
+    const { pairs, report } = await readManifest(file);
+    expect(pairs).toHaveLength(1);
+    expect(report).toMatchObject({ read: 10, kept: 1 });
+    const named = report.drops.map(({ source, detail }) => `${source}: ${detail}`).join('\n');
+    expect(named).toMatch(/set\.csv row 2 \(line 3\): corrupt_prompt is empty/);
+    expect(named).toMatch(/row 8 \(line 9\): there is no image file "c\.png"/);
+    expect(named).toMatch(/row 10 \(line 11\): the same as .* row 9/);
+    expect(reasons(report.drops)).toEqual(
       [
         'cell-count',
         'duplicate-row',
@@ -124,12 +127,27 @@ describe('reading', () => {
     expect(reasons(problems)).toEqual(['reserved-id']);
   });
 
-  test('or left out and counted', async () => {
-    const file = await folderWith([HEADER, ...broken].join('\n'));
-    const { pairs, report } = await readManifest(file, { invalid: 'drop' });
-    expect(pairs.map(({ id }) => id)).toEqual(['set-008']);
-    expect(report).toMatchObject({ read: 10, kept: 1 });
-    expect(report.drops).toHaveLength(9);
+  test('a manifest without any usable row is an error that names them', async () => {
+    const error = await readManifest(await folderWith([HEADER, ...broken.slice(0, 3)].join('\n'))).catch(
+      (e) => e,
+    );
+    expect(error).toBeInstanceOf(DataError);
+    expect(error.message).toMatch(/no row that can be used:\n.*row 1 /);
+    expect(error.problems).toHaveLength(3);
+  });
+
+  test('an id without a column of ids is of the row, wherever it stands', async () => {
+    const rows = Array.from({ length: 5 }, (_, i) => ROW.replace('old', `old${i}`));
+    const idsOf = async (...lines: string[]) =>
+      (await readManifest(await folderWith([HEADER, ...lines].join('\n')))).pairs.map(({ id }) => id);
+    const ids = await idsOf(...rows);
+    for (const id of ids) expect(id).toMatch(/^set-[0-9a-f]{8}$/);
+    expect(new Set(ids).size).toBe(5);
+    expect(await idsOf(...[...rows].reverse().slice(1))).toEqual([...ids].reverse().slice(1));
+    expect(await idsOf(rows[0] as string, ROW)).toEqual([
+      ids[0],
+      expect.not.stringMatching(ids[1] as string),
+    ]);
   });
 
   test('an id twice is a problem', () => {
@@ -140,10 +158,19 @@ describe('reading', () => {
 
 describe('metadata', () => {
   test('a row without its line, or at odds with it, is a problem', async () => {
-    const file = await folderWith(`${HEADER},id\n${ROW},x\n${ROW.replace('old', 'tall')},y\n`);
-    await writeText(file.replace('.csv', '.jsonl'), '{"id":"x","correct":"blue"}\n');
-    const error = await readManifest(file).catch((e) => e);
-    expect(reasons(error.problems)).toEqual(['metadata-mismatch', 'metadata-missing']);
+    const rows = [`${ROW},x`, `${ROW.replace('old', 'tall')},y`, `${ROW.replace('old', 'far')},z`];
+    const file = await folderWith([`${HEADER},id`, ...rows].join('\n'));
+    await writeText(file.replace('.csv', '.jsonl'), '{"id":"x","correct":"blue"}\n{"id":"z"}\n');
+    const { pairs, report } = await readManifest(file);
+    expect(pairs.map(({ id }) => id)).toEqual(['z']);
+    expect(reasons(report.drops)).toEqual(['metadata-mismatch', 'metadata-missing']);
+  });
+
+  test('without a column of ids a line is found by the row or by the id', async () => {
+    const file = await folderWith([HEADER, ROW, ROW.replace('old', 'tall')].join('\n'));
+    const id = (await readManifest(file)).pairs[1]?.id;
+    await writeText(file.replace('.csv', '.jsonl'), `{"id":"${id}","n":2}\n{"id":"set-000","n":1}\n`);
+    expect((await readManifest(file)).pairs.map(({ metadata }) => metadata?.n)).toEqual([1, 2]);
   });
 
   test.each([

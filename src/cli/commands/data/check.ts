@@ -61,7 +61,7 @@ interface CheckedManifest {
 }
 
 async function checkManifest(file: string, encode: Encode | undefined): Promise<CheckedManifest> {
-  const { pairs, report } = await readManifest(file, { invalid: 'drop' });
+  const { pairs, report } = await readManifest(file);
   const problems: Drop[] = [...report.drops];
   const images = imagesOf(pairs).map((image) => ({ file: image, source: image }));
   const sound = new Set((await soundImages(images, problems)).map((image) => image.file));

@@ -2,6 +2,8 @@
 
 import type { Command } from 'commander';
 import {
+  type BuildReport,
+  type BuildResult,
   categoryPool,
   corruptPrompts,
   readManifest,
@@ -42,8 +44,8 @@ export function generatedCommand(data: Command): void {
 Example: notice data generated --data data/mit-states.csv --images data/inpainted --out data/mit-states-generated.csv`,
     )
     .action(async ({ data: file, images, out }: GeneratedOptions) => {
-      const { pairs } = await readManifest(file);
-      await writeBuild(out, await withGeneratedImages(pairs, images), 'pairs');
+      const { pairs, report } = await readManifest(file);
+      await writeBuild(out, after(report, await withGeneratedImages(pairs, images)), 'pairs');
     });
 }
 
@@ -62,13 +64,10 @@ Example: notice data str --data data/scenes.csv --out data/scenes-llava.csv --to
 Stand-ins come from all options of the pair's category and keep the number of tokens.`,
     )
     .action(async (options: BuildCommandOptions & DataOption) => {
-      const { pairs } = await readManifest(options.data);
+      const { pairs, report } = await readManifest(options.data);
       const pool = categoryPool(pairs);
-      await writeBuild(
-        options.out,
-        corruptPrompts(pairs, { ...(await buildOptions(options)), pool }),
-        'pairs',
-      );
+      const built = corruptPrompts(pairs, { ...(await buildOptions(options)), pool });
+      await writeBuild(options.out, after(report, built), 'pairs');
     });
 }
 
@@ -90,13 +89,18 @@ export function selectCommand(data: Command): void {
   addOutOption(command)
     .option('--seed <n>', 'seed of the draw', integer, 0)
     .action(async ({ data: file, out, n, seed, perCategory, fewer }: SelectCommandOptions) => {
-      const { pairs } = await readManifest(file);
+      const { pairs, report } = await readManifest(file);
       const selected = selectBalanced(pairs, {
         n,
         seed,
         ...(perCategory ? { perCategory } : {}),
         short: fewer ? 'fewer' : 'error',
       });
-      await writeBuild(out, selected, 'pairs');
+      await writeBuild(out, after(report, selected), 'pairs');
     });
+}
+
+/** What was made of a manifest's pairs, with the rows that gave none. */
+function after({ read, drops }: BuildReport, built: BuildResult): BuildResult {
+  return { ...built, report: { ...built.report, read, drops: [...drops, ...built.report.drops] } };
 }

@@ -1,0 +1,90 @@
+// What the stages of a run share.
+
+import type { NoticeError } from '../../errors.ts';
+import type { Processor, VisionLanguageModel } from '../../models/index.ts';
+import type { Pair } from '../datasets/pair.ts';
+import type { Drop } from '../datasets/report.ts';
+import type { KeyedEvaluation } from './answers.ts';
+import type { ImageReader, PairImages } from './images.ts';
+import type { ResultsStore, RunRecord, Shard } from './record.ts';
+import type { ExperimentSettings } from './settings.ts';
+
+/** The stages of a run, in their order. */
+export const STAGES = ['judge', 'evaluate', 'select', 'measure', 'look'] as const;
+
+export type Stage = (typeof STAGES)[number];
+
+export type Progress = (
+  step: 'evaluate' | 'measure' | 'attention',
+  task: string,
+  done: number,
+  total: number,
+) => void;
+
+/** A manifest as it was read. */
+export interface TaskInput {
+  readonly task: string;
+  /** Rows of the manifest. */
+  readonly rows: number;
+  readonly pairs: readonly Pair[];
+  /** Rows that are no pairs. */
+  readonly problems: readonly Drop[];
+  /** Paths of generated counterpart images by pair id. */
+  readonly generated: ReadonlyMap<string, string>;
+}
+
+/** A pair whose question can be asked. */
+export interface JudgedPair {
+  readonly pair: Pair;
+  readonly digests: PairImages;
+  /** Path of its generated counterpart image. */
+  readonly generated: string | undefined;
+  /** Key of its evaluation. */
+  readonly key: string;
+  readonly correctFirst: boolean;
+  /** Whether it can be patched. */
+  readonly usable: boolean;
+}
+
+/** A pair that was chosen. */
+export interface ChosenPair extends JudgedPair {
+  readonly answer: string;
+}
+
+/** A task on its way through the stages. */
+export interface TaskState {
+  readonly input: TaskInput;
+  /** Pairs that cannot be samples, with the reason. */
+  readonly unusable: Drop[];
+  /** Pairs that can be asked, in the order in which they are. */
+  questions: readonly JudgedPair[];
+  /** Answers of the questions that were looked at, in their order. */
+  evaluations: readonly KeyedEvaluation[];
+  chosen: readonly ChosenPair[];
+}
+
+export interface RunContext {
+  readonly settings: ExperimentSettings;
+  readonly store: ResultsStore;
+  readonly record: RunRecord;
+  readonly model: VisionLanguageModel;
+  readonly processor: Processor;
+  readonly reader: ImageReader;
+  readonly shard: Shard | undefined;
+  /** Whether other shards do the rest of the evaluation. */
+  readonly sharedEvaluation: boolean;
+  readonly tasks: readonly TaskState[];
+  readonly onProgress: Progress;
+  readonly log: (line: string) => void;
+}
+
+/** Leaves a pair out of the samples, and says so. */
+export function leaveOut({ log }: RunContext, { input, unusable }: TaskState, drop: Drop): void {
+  unusable.push(drop);
+  log(`${input.task}: ${drop.source} is left out (${drop.reason}): ${drop.detail}`);
+}
+
+/** A drop for what is wrong with a pair. */
+export function dropOf({ id }: Pair, reason: string, { message }: NoticeError): Drop {
+  return { source: id, reason, detail: message };
+}

@@ -1,0 +1,47 @@
+// Content keys: what was computed stands under a key of all that decides it, so that a folder can be continued after
+// its data, images or model changed and never mixes two of them.
+
+import type { AdapterIdentity } from '../../gpu/index.ts';
+
+/** Raised whenever the same inputs give other results; what older code computed is then computed anew. */
+export const RESULTS_VERSION = 1;
+
+/** SHA-256 of bytes, in hex digits. */
+export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** Sixteen hex digits for anything that JSON can say; objects must be built with their fields in a fixed order. */
+export async function contentKey(content: unknown): Promise<string> {
+  return (await sha256(new TextEncoder().encode(JSON.stringify(content)))).slice(0, 16);
+}
+
+/** What decides results beside settings and data. */
+export interface RunInputs {
+  /** {@link RESULTS_VERSION} of the code. */
+  readonly results: number;
+  /** Digest of the files that the model was read from. */
+  readonly model: string;
+  /** Adapters of one class round alike. */
+  readonly adapter: string;
+  readonly template: string;
+}
+
+const INPUT_NAMES: Readonly<Record<keyof RunInputs, string>> = {
+  results: 'the way in which results are computed',
+  model: "the model's files",
+  adapter: 'the adapter',
+  template: 'the prompt template',
+};
+
+/** Which inputs differ, in words. */
+export function changedInputs(before: RunInputs, now: RunInputs): string[] {
+  const names = Object.keys(INPUT_NAMES) as (keyof RunInputs)[];
+  return names.filter((name) => before[name] !== now[name]).map((name) => INPUT_NAMES[name]);
+}
+
+/** Vendor and architecture: drivers' versions are left out. */
+export function adapterClass({ vendor, architecture, description }: AdapterIdentity): string {
+  return [vendor, architecture].filter(Boolean).join(' ') || description;
+}

@@ -1,0 +1,176 @@
+// The parts in which samples are measured and looked at. A part's results stand under the key of its content, so those of an
+// earlier run are used again where nothing that decides them has changed, and nowhere else.
+
+import type { Sample } from '../../models/index.ts';
+import { saveAttention } from './attention.ts';
+import type { ChosenPair, RunContext } from './context.ts';
+import { openImage } from './images.ts';
+import { contentKey } from './keys.ts';
+import { measure, measurements } from './measure.ts';
+import { embeddingDeviation } from './noise.ts';
+import { type PreparedPair, preparePair } from './prepare.ts';
+import { KINDS, type PartKind, type PartRecord } from './record.ts';
+import { samplesPerPart } from './select.ts';
+
+/** A part with what is in it. */
+interface Part extends PartRecord {
+  readonly chosen: readonly ChosenPair[];
+  /** Standard deviation of image embeddings that its noise is in proportion to. */
+  readonly deviation: number;
+}
+
+/** The run's stage: sweeps of this shard's parts. */
+export async function measureParts(run: RunContext): Promise<void> {
+  const { settings, store, model, onProgress } = run;
+  await scaleNoise(run);
+  const parts = await plan(run);
+  await adopt(run, parts);
+  const known = new Set(await store.parts('cells'));
+  const own = ofShard(run, parts);
+  let first = true;
+  for (const [done, part] of own.entries()) {
+    if (!known.has(part.name)) {
+      const prepared = await prepareAll(run, part);
+      const corruptions = settings.corruptions.filter((name) => (name === 'noise') === (part.noise ?? false));
+      const list = prepared.flatMap((one) =>
+        measurements(model, { ...settings, corruptions }, part.task, one, part.deviation),
+      );
+      // One cell of the first part is repeated by itself; every part has all other controls.
+      const { rows, controls } = await measure(model, settings, list, first ? 1 : 0);
+      first = false;
+      await store.writeCells(part.name, rows, controls);
+    }
+    onProgress('measure', part.task, done + 1, own.length);
+  }
+}
+
+/** The run's stage: where every head looks, in this shard's parts. */
+export async function lookAtParts(run: RunContext): Promise<void> {
+  const { store, model, record, onProgress } = run;
+  const known = new Set(await store.parts('attention'));
+  const own = ofShard(run, await plan(run)).filter(({ noise }) => !noise);
+  for (const [done, part] of own.entries()) {
+    if (!known.has(part.name)) {
+      const prepared = await prepareAll(run, part);
+      await store.writeAttention(part.name, await saveAttention(model, prepared, record.look ?? 'answer'));
+    }
+    onProgress('attention', part.task, done + 1, own.length);
+  }
+}
+
+/** Whether the results of all parts are there; then what is not among them goes. */
+export async function isComplete({ store, record: { parts = [] } }: RunContext): Promise<boolean> {
+  const wanted = (kind: PartKind) =>
+    new Set(parts.filter(({ noise }) => kind !== 'attention' || !noise).map(({ name }) => name));
+  const found = new Map<PartKind, string[]>();
+  for (const kind of KINDS) found.set(kind, await store.parts(kind));
+  if (KINDS.some((kind) => [...wanted(kind)].some((name) => !found.get(kind)?.includes(name)))) return false;
+  for (const [kind, names] of found)
+    for (const name of names) if (!wanted(kind).has(name)) await store.removePart(kind, name);
+  return true;
+}
+
+/** Parts of every n-th group of samples; the same samples' noise goes with them. */
+function ofShard({ shard = { index: 1, count: 1 } }: RunContext, parts: readonly Part[]): Part[] {
+  const groups = [...new Set(parts.map(({ name }) => placeOf(name)))];
+  return parts.filter(({ name }) => groups.indexOf(placeOf(name)) % shard.count === shard.index - 1);
+}
+
+const placeOf = (name: string): string => name.slice(0, name.indexOf('-'));
+
+/** The parts of all tasks, in the order of the samples. */
+async function plan(run: RunContext): Promise<Part[]> {
+  const { settings, record, tasks, model } = run;
+  const { dtype, subgroupMatrices, corruptions, moduleSites, headSite, compat } = settings;
+  const { seed, noiseDraws, noiseScale } = settings;
+  const base = [record.inputs, record.look, dtype, subgroupMatrices, moduleSites, headSite, compat];
+  const parts: Part[] = [];
+  const size = samplesPerPart(model);
+  let place = 0;
+  for (const [i, { input, chosen }] of tasks.entries()) {
+    const { task } = input;
+    const deviation = record.tasks[i]?.noise?.deviation ?? 0;
+    for (let first = 0; first < chosen.length; first += size) {
+      const own = chosen.slice(first, first + size);
+      const samples = own.map(({ pair }) => pair.id);
+      const content = [base, task, own.map(contentOf)];
+      const name = (kind: string, key: string) => `${String(place + first).padStart(7, '0')}-${kind}${key}`;
+      const semantic = corruptions.filter((corruption) => corruption !== 'noise');
+      const part = { task, samples, chosen: own, deviation };
+      parts.push({ ...part, name: name('', await contentKey([content, semantic])) });
+      if (!corruptions.includes('noise')) continue;
+      const key = await contentKey([content, seed, noiseDraws, noiseScale, deviation]);
+      parts.push({ ...part, name: name('noise-', key), noise: true });
+    }
+    place += chosen.length;
+  }
+  record.parts = parts.map(({ name, task, samples, noise }) => ({
+    name,
+    task,
+    samples,
+    ...(noise ? { noise } : {}),
+  }));
+  await run.store.saveRecord(record);
+  return parts;
+}
+
+/** All of a sample that decides its measurements. */
+function contentOf({ pair, digests, answer }: ChosenPair): unknown {
+  const { id, category, cleanPrompt, corruptPrompt, correct, incorrect } = pair;
+  return [id, category, cleanPrompt, corruptPrompt, correct, incorrect, answer, Object.values(digests)];
+}
+
+/** Gives results of the same content that stand at another place their new names. */
+async function adopt({ store }: RunContext, parts: readonly Part[]): Promise<void> {
+  const keyOf = (name: string) => name.slice(name.indexOf('-'));
+  const wanted = new Set(parts.map(({ name }) => name));
+  const byKey = new Map(parts.map(({ name }) => [keyOf(name), name]));
+  for (const kind of [...KINDS].reverse()) {
+    const found = new Set(await store.parts(kind));
+    for (const name of found) {
+      const now = byKey.get(keyOf(name));
+      if (now && !wanted.has(name) && !found.has(now)) await store.renamePart(kind, name, now);
+    }
+  }
+}
+
+function prepareAll(
+  { model, processor, reader, settings }: RunContext,
+  { chosen }: Part,
+): Promise<PreparedPair[]> {
+  return Promise.all(
+    chosen.map(({ pair, answer, generated, digests }) =>
+      preparePair(model, processor, pair, { answer, compat: settings.compat, reader, generated, digests }),
+    ),
+  );
+}
+
+/** Finds out what every task's noise is in proportion to: the embeddings of all images of its samples. */
+async function scaleNoise(run: RunContext): Promise<void> {
+  const { settings, record, tasks, store } = run;
+  if (!settings.corruptions.includes('noise')) return;
+  for (const [i, { chosen }] of tasks.entries()) {
+    const known = record.tasks[i];
+    if (!known) continue;
+    const key = await contentKey([record.inputs, settings.dtype, chosen.map(({ digests }) => digests.clean)]);
+    if (known.noise?.key === key) continue;
+    const noise = { deviation: await embeddingDeviation(run.model, cleanSamples(run, chosen)), key };
+    record.tasks = record.tasks.map((task, at) => (at === i ? { ...task, noise } : task));
+    await store.saveRecord(record);
+  }
+}
+
+/** The samples with their clean images, some at a time. */
+async function* cleanSamples(
+  { model, processor, reader }: RunContext,
+  chosen: readonly ChosenPair[],
+): AsyncGenerator<Sample[]> {
+  const size = samplesPerPart(model);
+  for (let first = 0; first < chosen.length; first += size)
+    yield Promise.all(
+      chosen.slice(first, first + size).map(async ({ pair, digests }) => {
+        const { image } = await openImage(reader, pair.cleanImage, digests.clean);
+        return processor.sample(image, pair.cleanPrompt, pair.cleanImage);
+      }),
+    );
+}

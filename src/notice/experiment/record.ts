@@ -1,0 +1,97 @@
+// What a run says of itself (run.json), and where stages keep their results.
+
+import type { CellRow } from '../../analysis/cell.ts';
+import type { HeadPosition } from '../../analysis/effects.ts';
+import type { VisionLanguageModel } from '../../models/index.ts';
+import type { Drop } from '../datasets/report.ts';
+import type { KeyedEvaluation } from './answers.ts';
+import type { ExactMatch } from './exact-match.ts';
+import type { RunInputs } from './keys.ts';
+import type { MeasuredControls } from './measure.ts';
+import type { ExperimentSettings } from './settings.ts';
+
+export interface RunRecord {
+  readonly settings: ExperimentSettings;
+  readonly version: string;
+  /** What the model and the device are. */
+  readonly model: {
+    readonly family: string;
+    readonly answers?: VisionLanguageModel['answers'];
+    readonly weightBytes: number;
+    readonly towers: readonly string[];
+  };
+  readonly adapter: string;
+  readonly started: string;
+  /** What the results were computed with; undefined before a run has begun. */
+  inputs?: RunInputs;
+  /** Which answers count as right. */
+  criterion?: ExactMatch;
+  /** Where attention is looked at. */
+  look?: HeadPosition;
+  /** Shares of the questions that are answered, while others may still be at theirs. */
+  answered?: readonly Shard[];
+  /** Counts by task, once the samples are chosen. */
+  tasks: TaskRecord[];
+  /** Parts of the measurements, in their order. */
+  parts?: readonly PartRecord[];
+  finished?: string;
+  /** Seconds of measuring, all sessions and shards together. */
+  seconds: number;
+}
+
+/** A job's share of a run: number `index` (from 1) of `count`. */
+export interface Shard {
+  readonly index: number;
+  readonly count: number;
+}
+
+export interface TaskRecord {
+  readonly task: string;
+  /** Rows of the manifest. */
+  readonly pairs: number;
+  /** Pairs whose questions were answered. */
+  readonly asked: number;
+  /** Of these, pairs that the model answers correctly. */
+  readonly correct: number;
+  readonly selected: readonly string[];
+  /** Pairs that cannot be samples, each with its reason. */
+  readonly unusable: readonly Drop[];
+  /** Samples whose options cannot be replaced token by token, with the reason. */
+  readonly withoutText: Readonly<Record<string, string>>;
+  /** Samples without a generated counterpart, if that corruption was asked for. */
+  readonly withoutGenerated?: readonly string[];
+  /** Standard deviation of the samples' image embeddings, if noise was asked for, under the key of these images. */
+  readonly noise?: { readonly deviation: number; readonly key: string };
+}
+
+/** Samples whose measurements stand in one file. */
+export interface PartRecord {
+  /** Number of its first sample among all, seven digits, and the key of its content. */
+  readonly name: string;
+  readonly task: string;
+  readonly samples: readonly string[];
+  /** `noise`: of that corruption alone; else of all others, with attention. */
+  readonly noise?: true;
+}
+
+export const KINDS = ['cells', 'controls', 'attention'] as const;
+
+/** Kinds of files that a part of the measurements has. */
+export type PartKind = (typeof KINDS)[number];
+
+/** Where a run keeps its results. Whatever is written appears whole or not at all. */
+export interface ResultsStore {
+  saveRecord(record: RunRecord): Promise<void>;
+  /** All that were added or saved. */
+  evaluations(task: string): Promise<KeyedEvaluation[]>;
+  addEvaluations(task: string, evaluations: readonly KeyedEvaluation[]): Promise<void>;
+  /** In place of all that were there. */
+  saveEvaluations(task: string, evaluations: readonly KeyedEvaluation[]): Promise<void>;
+  /** Names of the parts that have a file of this kind. */
+  parts(kind: PartKind): Promise<string[]>;
+  /** A part has cells once its controls are there. */
+  writeCells(part: string, rows: readonly CellRow[], controls: readonly MeasuredControls[]): Promise<void>;
+  writeAttention(part: string, file: Uint8Array): Promise<void>;
+  renamePart(kind: PartKind, from: string, to: string): Promise<void>;
+  removePart(kind: PartKind, part: string): Promise<void>;
+}
