@@ -12,7 +12,7 @@ import { onnxSession } from './onnx-runtime.mjs';
  *   blocks, on both sides
  */
 export async function benchForward(model, source, sample, { rounds, onnx, layers, log }) {
-  const { vision, imageSize, patchSize, visionEps } = model.config;
+  const { tower: vision, imageSize, patchSize, eps: visionEps } = model.config.vision;
   const depth = layers ?? vision.layers;
   const hook = depth === vision.layers ? 'vision.hook_out' : `vision.blocks.${depth - 1}.hook_resid_post`;
   const own = async () => {

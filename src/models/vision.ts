@@ -5,7 +5,7 @@ import { NoticeError, ShapeError } from '../errors.ts';
 import type { Tensor, Work } from '../gpu/index.ts';
 import { embedImage, imagePatches, matmul, type Vector, type Weight } from '../kernels/index.ts';
 import type { HookInfo } from './hook-table.ts';
-import type { FeatureGrid, ImageInput } from './image-input.ts';
+import type { ImageInput } from './image-input.ts';
 import type { ModelRun } from './model.ts';
 import { type Linear, type Probe, Run } from './tower/index.ts';
 
@@ -27,17 +27,6 @@ export function oneImage(images: readonly ImageInput[]): ImageInput {
   if (!image || images.length > 1)
     throw new NoticeError('image', `this model reads one image with each prompt, found ${images.length}`);
   return image;
-}
-
-/** A square image of one tile, all zeros. */
-export function blankSquare(size: number): ImageInput {
-  return { data: new Float32Array(3 * size ** 2), height: size, width: size };
-}
-
-/** The patches of a square image, behind `first` features that lie nowhere. */
-export function squareGrid(imageSize: number, patchSize: number, first: number): FeatureGrid {
-  const side = imageSize / patchSize;
-  return { rows: side, columns: side, first };
 }
 
 /**

@@ -2,17 +2,7 @@
 
 import type { NormWeights } from '../kernels/index.ts';
 import { type Checkpoint, type WeightLoader, WeightsError } from '../weights/index.ts';
-import type { BlockWeights, Linear, TowerConfig } from './tower/index.ts';
-
-/** One block after the other: weights are streamed, so that host memory stays small. */
-export async function blocks(
-  { layers }: TowerConfig,
-  load: (layer: number) => Promise<BlockWeights>,
-): Promise<BlockWeights[]> {
-  const loaded: BlockWeights[] = [];
-  for (let layer = 0; layer < layers; layer++) loaded.push(await load(layer));
-  return loaded;
-}
+import type { Linear } from './tower/index.ts';
 
 /**
  * A linear layer [rows, columns], quantised if the loader does that.

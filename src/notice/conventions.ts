@@ -4,7 +4,7 @@
 import type { HeadPosition } from '../analysis/effects.ts';
 import type { AnswerToken } from '../inputs/index.ts';
 import type { VisionLanguageModel } from '../models/index.ts';
-import type { CompatSwitch } from '../patching/index.ts';
+import type { CompatSwitch } from './compat.ts';
 import type { ExactMatch } from './experiment/exact-match.ts';
 
 export interface PaperConventions {

@@ -4,8 +4,7 @@ import { checkFields, checkList } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { ImageInput, Sample, VisionLanguageModel } from '../models/index.ts';
 import { checkIndices } from './columns.ts';
-import { type CompatSwitch, compatHook } from './compat-switches.ts';
-import { blockCount, isByHead, isOfMemory, parseSite, towerOf } from './names.ts';
+import { blockCount, findHook, isByHead, isOfMemory, parseSite, towerOf } from './names.ts';
 
 /** A clean and a corrupt prompt that differ in what the patches are to restore. */
 export interface PatchPair {
@@ -33,6 +32,11 @@ export interface SweepSite {
   readonly positions?: readonly (number | readonly number[])[];
   /** Blocks; default all. */
   readonly layers?: readonly number[];
+  /**
+   * The hook point whose clean value is put there, by block: another of the same width, also of a later block
+   * (back-patching). Default the site itself.
+   */
+  readonly source?: (layer: number) => string;
 }
 
 /** One pair and where to patch it. */
@@ -51,6 +55,8 @@ export interface Cell {
   /** Undefined: all heads. */
   readonly head: number | undefined;
   readonly positions: readonly number[];
+  /** The hook point that the value comes from, if it is another. */
+  readonly source?: string;
 }
 
 /** A site of a pair with what its results are arranged by. */
@@ -73,12 +79,12 @@ export function siteCells(
   pairIndex: number,
   site: SweepSite,
   siteIndex: number,
-  compat: readonly CompatSwitch[] = [],
 ): { layout: SiteLayout; cells: Cell[] } {
-  checkFields(site, 'a site', ['site', 'heads', 'positions', 'layers']);
+  checkFields(site, 'a site', ['site', 'heads', 'positions', 'layers', 'source']);
   for (const [name, list] of Object.entries({ positions: site.positions, layers: site.layers }))
     if (list !== undefined) checkList(list, `${site.site}: ${name}`);
   const { tower, hook } = parseSite(model, site.site);
+  const { source } = site;
   const count = blockCount(model, tower);
   const layers = site.layers ?? Array.from({ length: count }, (_, l) => l);
   if (layers.length > 0) checkIndices(`${site.site}: block`, layers, count);
@@ -94,10 +100,11 @@ export function siteCells(
           pair: pairIndex,
           site: siteIndex,
           tower,
-          hook: compatHook(model, `${tower}.blocks.${layer}.${hook}`, compat),
+          hook: `${tower}.blocks.${layer}.${hook}`,
           layer,
           head,
           positions: group,
+          ...(source && { source: findHook(model, source(layer)).name }),
         });
       }
     }

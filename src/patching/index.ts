@@ -1,7 +1,6 @@
 export type { SweepMode } from './batch.ts';
 export { ActivationCache, CachedActivation } from './cache.ts';
 export type { PatchPair, SweepJob, SweepSite } from './cells.ts';
-export { COMPAT_SWITCHES, type CompatSwitch, parseCompat } from './compat-switches.ts';
 export type { Controls } from './controls.ts';
 export { firstNotFinite, type NamedPass, namingNotFinite } from './finite.ts';
 export {

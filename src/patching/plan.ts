@@ -38,7 +38,7 @@ export async function planSweep(
   jobs: readonly SweepJob[],
   options: SweepOptions = {},
 ): Promise<SweepPlan> {
-  const cells = jobs.flatMap((job, pair) => prepareJob(model, job, pair, options.compat).cells);
+  const cells = jobs.flatMap((job, pair) => prepareJob(model, job, pair).cells);
   const groups = await splitCells(model, jobs, cells, options);
   const { rows, ...wavefront } = await countWavefront(model, jobs, groups, options);
   const { rows: oneByOneRows, flops, sharedFlops } = await countOneByOne(model, jobs, cells);
@@ -61,14 +61,14 @@ async function countWavefront(
   model: VisionLanguageModel,
   jobs: readonly SweepJob[],
   groups: readonly (readonly (readonly Cell[])[])[],
-  { controls = true, compat = [] }: SweepOptions,
+  { controls = true }: SweepOptions,
 ) {
   const rows = new Map<string, number>();
   const onRows = (name: string, n: number) => rows.set(name, (rows.get(name) ?? 0) + n);
   const walking = (part: readonly Cell[], shared: boolean, onRows?: WalkOptions['onRows']) =>
     model.gpu.count(async (w) => {
       const features = shared ? await model.encodeImages(w, imagesOf(jobs, part)) : undefined;
-      await CellWalk.record(w, model, jobs, part, { mode: 'wavefront', controls, compat, features, onRows });
+      await CellWalk.record(w, model, jobs, part, { mode: 'wavefront', controls, features, onRows });
     });
   let [flops, dispatches, peakBytes] = [0, 0, 0];
   for (const group of groups) {
@@ -100,7 +100,7 @@ async function countOneByOne(model: VisionLanguageModel, jobs: readonly SweepJob
     if (!first) continue;
     const onRows = (name: string, n: number) => rows.set(name, (rows.get(name) ?? 0) + own.length * n);
     const full = await model.gpu.count((w) =>
-      CellWalk.record(w, model, jobs, [first], { mode: 'one-by-one', controls: false, compat: [], onRows }),
+      CellWalk.record(w, model, jobs, [first], { mode: 'one-by-one', controls: false, onRows }),
     );
     const vision = await encoding(model, job.clean.images);
     flops += own.length * full.flops;

@@ -5,13 +5,11 @@ import { NoticeError } from '../errors.ts';
 import type { WorkEstimate } from '../gpu/index.ts';
 import type { VisionLanguageModel } from '../models/index.ts';
 import type { Cell, SweepJob } from './cells.ts';
-import type { CompatSwitch } from './compat-switches.ts';
 import { CellWalk } from './walk-cells.ts';
 
 export interface SplitOptions {
   readonly cellsPerWalk?: number;
   readonly controls?: boolean;
-  readonly compat?: readonly CompatSwitch[];
 }
 
 /** What a walk over these cells costs. */
@@ -19,11 +17,9 @@ export function estimateWalk(
   model: VisionLanguageModel,
   jobs: readonly SweepJob[],
   cells: readonly Cell[],
-  { controls = true, compat = [] }: SplitOptions,
+  { controls = true }: SplitOptions,
 ): Promise<WorkEstimate> {
-  return model.gpu.count((w) =>
-    CellWalk.record(w, model, jobs, cells, { mode: 'wavefront', controls, compat }),
-  );
+  return model.gpu.count((w) => CellWalk.record(w, model, jobs, cells, { mode: 'wavefront', controls }));
 }
 
 /**

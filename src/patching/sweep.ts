@@ -10,7 +10,6 @@ import { NoticeError } from '../errors.ts';
 import type { ImageFeatures, VisionLanguageModel } from '../models/index.ts';
 import type { SweepMode } from './batch.ts';
 import { type Cell, imagesOf, type SiteLayout, type SweepJob, siteCells } from './cells.ts';
-import type { CompatSwitch } from './compat-switches.ts';
 import { type Controls, mergeControls } from './controls.ts';
 import { type NamedPass, namingNotFinite } from './finite.ts';
 import { add } from './intervention.ts';
@@ -24,8 +23,6 @@ export const REPEATED_CELLS = 3;
 
 export interface SweepOptions {
   readonly mode?: SweepMode;
-  /** Differences of the paper's released code to reproduce. */
-  readonly compat?: readonly CompatSwitch[];
   /** Cells computed in one walk at most; default what the memory budget allows. Does not change any result. */
   readonly cellsPerWalk?: number;
   /** Null patch, full restoration, rounding noise and repeated cells with every wavefront; default true. */
@@ -65,10 +62,10 @@ export async function sweep(
   jobs: readonly SweepJob[],
   options: SweepOptions = {},
 ): Promise<SweepResult[]> {
-  const { mode = 'wavefront', controls = true, compat = [], repeat = REPEATED_CELLS, onProgress } = options;
+  const { mode = 'wavefront', controls = true, repeat = REPEATED_CELLS, onProgress } = options;
   checkChoice(mode, 'mode', ['wavefront', 'one-by-one']);
   checkWhole(repeat, 'repeat');
-  const prepared = jobs.map((job, pair) => prepareJob(model, job, pair, compat));
+  const prepared = jobs.map((job, pair) => prepareJob(model, job, pair));
   const cells = prepared.flatMap((job) => job.cells);
   const numbers = new Map<Cell, Float32Array>();
   const bases = new Map<number, BaseNumbers>();
@@ -76,7 +73,7 @@ export async function sweep(
     const found = await namingNotFinite(
       model,
       () => passesOf(jobs, part),
-      () => walkCells(model, jobs, part, { mode, features, controls, compat }),
+      () => walkCells(model, jobs, part, { mode, features, controls }),
     );
     part.forEach((cell, i) => {
       numbers.set(cell, checkCell(cell, found.cells.subarray(4 * i, 4 * i + 4)));
@@ -93,7 +90,7 @@ export async function sweep(
     for (const group of await splitCells(model, jobs, cells, options))
       await walkGroup(model, jobs, group, walk);
     for (const cell of controls ? repeatedCells(model, cells, numbers, repeat) : []) {
-      const again = await walkCells(model, jobs, [cell], { mode: 'one-by-one', controls: false, compat });
+      const again = await walkCells(model, jobs, [cell], { mode: 'one-by-one', controls: false });
       checkRepeated(cell, numbers.get(cell) as Float32Array, again.cells);
     }
   }
@@ -158,7 +155,6 @@ export function prepareJob(
   model: VisionLanguageModel,
   job: SweepJob,
   pair: number,
-  compat: readonly CompatSwitch[] = [],
 ): { layouts: SiteLayout[]; cells: Cell[] } {
   const { clean, corrupt, sites, noise } = job;
   if (clean.ids.length !== corrupt.ids.length)
@@ -183,7 +179,7 @@ export function prepareJob(
       `pair ${pair}: both answers have the token ${job.correct}, so their logit difference is 0 whatever the model does`,
     );
   if (noise) checkNoise(model, noise.hook, pair);
-  const parts = sites.map((site, i) => siteCells(model, job, pair, site, i, compat));
+  const parts = sites.map((site, i) => siteCells(model, job, pair, site, i));
   if (parts.every((part) => part.cells.length === 0))
     throw new NoticeError('usage', `pair ${pair}: no cells to patch`);
   return { layouts: parts.map(({ layout }) => layout), cells: parts.flatMap((part) => part.cells) };

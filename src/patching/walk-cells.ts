@@ -6,12 +6,11 @@ import { gatherRows, logSumExp, restoration } from '../kernels/index.ts';
 import type { ImageFeatures, Logits, ModelRun, Probe, VisionLanguageModel } from '../models/index.ts';
 import { Batch, type SweepMode } from './batch.ts';
 import type { Cell, SweepJob } from './cells.ts';
-import { layerOutputs } from './compat.ts';
-import type { CompatSwitch } from './compat-switches.ts';
 import { type Check, type Controls, checkControls, controlRuns } from './controls.ts';
 import { EditSet } from './edits.ts';
 import { type Intervention, type PatchSource, replace } from './intervention.ts';
 import { PatchProbe } from './probe.ts';
+import { valuesAhead } from './values-ahead.ts';
 
 /** What the runs answer that patches are compared with. */
 export interface Baseline {
@@ -32,7 +31,6 @@ export interface BaseNumbers {
 export interface WalkOptions {
   readonly mode: SweepMode;
   readonly controls: boolean;
-  readonly compat: readonly CompatSwitch[];
   readonly features?: ImageFeatures | undefined;
   /** Told how many rows the residual stream has at the end of every block. */
   readonly onRows?: ((hook: string, rows: number) => void) | undefined;
@@ -72,11 +70,11 @@ export class CellWalk {
     model: VisionLanguageModel,
     jobs: readonly SweepJob[],
     cells: readonly Cell[],
-    { mode, features, controls, compat, onRows }: WalkOptions,
+    { mode, features, controls, onRows }: WalkOptions,
   ): Promise<CellWalk> {
     const batch = new Batch(jobs, mode);
     const bases = new Map(cells.map(({ pair }) => [pair, batch.bases(pair)]));
-    const sourceOf = await layerOutputs(w, model, jobs, cells, compat, features);
+    const sourceOf = await valuesAhead(w, model, jobs, cells, features);
     const patched = cells.map((cell) => patchedRun(batch, cell, sourceOf(cell)));
     const checks = controls && mode === 'wavefront' ? controlRuns(model, jobs, cells, batch) : [];
     const measured = [...patched, ...checks];

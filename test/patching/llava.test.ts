@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { VisionLanguageModel } from '../../src/models/index.ts';
+import { type CompatSwitch, compatSite } from '../../src/notice/compat.ts';
 import {
-  type CompatSwitch,
   planSweep,
   type SweepJob,
   type SweepOptions,
@@ -46,7 +46,12 @@ describe.each(['llava-tiny', 'llava-tiny-gqa'])('%s', (folder) => {
 
   describe.each(['case0', 'case1', 'case2', 'case3'])('%s against Hugging Face', (id) => {
     async function compare(kinds: Record<string, SweepSite>, compat: CompatSwitch[]): Promise<SweepResult> {
-      const [result] = await sweep(model, [job(id, Object.values(kinds))], { compat });
+      const [result] = await sweep(model, [
+        job(
+          id,
+          Object.values(kinds).map((site) => compatSite(model, site, compat)),
+        ),
+      ]);
       if (!result) throw new Error('no result');
       Object.keys(kinds).forEach((kind, i) => {
         const { shape, data } = golden.get(`${id}/patch/${kind}`);
@@ -87,15 +92,15 @@ describe.each(['llava-tiny', 'llava-tiny-gqa'])('%s', (folder) => {
 
   test('layer outputs for modules are in the plan: the split changes no bit', async () => {
     const { patch_positions: positions } = caseOf('case2');
-    const jobs = [job('case2', [{ site: 'language.hook_mlp_out', positions }])];
-    const compat: CompatSwitch[] = ['residual-into-module'];
+    const released = (site: SweepSite) => compatSite(model, site, ['residual-into-module']);
+    const jobs = [job('case2', [released({ site: 'language.hook_mlp_out', positions })])];
     const { gpu } = model;
     const take = async (options: SweepOptions) => {
-      const plan = await planSweep(model, jobs, { ...options, compat });
+      const plan = await planSweep(model, jobs, options);
       gpu.pool.resetPeak();
       const before = gpu.statistics.dispatches;
       const used = gpu.pool.statistics.usedBytes;
-      const results = await sweep(model, jobs, { ...options, compat, repeat: 0 });
+      const results = await sweep(model, jobs, { ...options, repeat: 0 });
       expect(gpu.statistics.dispatches - before).toBe(plan.dispatches);
       expect(gpu.pool.statistics.peakUsedBytes - used).toBe(plan.peakBytes);
       return { plan, results };
@@ -104,14 +109,13 @@ describe.each(['llava-tiny', 'llava-tiny-gqa'])('%s', (folder) => {
     const split = await take({ cellsPerWalk: 2 });
     expect(split.plan.walks).toBeGreaterThan(whole.plan.walks);
     compareBits(split.results, whole.results);
-    compareBits(await sweep(model, jobs, { compat, mode: 'one-by-one' }), whole.results);
+    compareBits(await sweep(model, jobs, { mode: 'one-by-one' }), whole.results);
     // Of a block that none of the cells is in nothing is kept.
     const peak = async (layers: number[]) => {
-      const sites = [{ site: 'language.hook_mlp_out', positions: [positions[0] as number], layers }];
-      const options = { compat, controls: false };
+      const site = { site: 'language.hook_mlp_out', positions: [positions[0] as number], layers };
       const [of, without] = await Promise.all([
-        planSweep(model, [job('case2', sites)], options),
-        planSweep(model, [job('case2', sites)], { controls: false }),
+        planSweep(model, [job('case2', [released(site)])], { controls: false }),
+        planSweep(model, [job('case2', [site])], { controls: false }),
       ]);
       return of.dispatches - without.dispatches;
     };

@@ -1,6 +1,14 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { VisionLanguageModel } from '../../src/models/index.ts';
-import { type SweepMode, type SweepSite, sweep } from '../../src/patching/index.ts';
+import { compatSite } from '../../src/notice/compat.ts';
+import {
+  replace,
+  runWithCache,
+  runWithHooks,
+  type SweepMode,
+  type SweepSite,
+  sweep,
+} from '../../src/patching/index.ts';
 import { expectClose } from '../support/close.ts';
 import { GOLDEN, Golden, loadFixtureModel } from '../support/golden.ts';
 import { caseJob } from './support.ts';
@@ -43,8 +51,8 @@ describe.each(['case0', 'case1', 'case2', 'case3'])('%s against Hugging Face', (
 
 test('mlp-is-layer-output: an MLP patch is one of the layer’s output', async () => {
   for (const { id } of golden.cases) {
-    const sites = [{ site: 'text_encoder.hook_mlp_out' }];
-    const [result] = await sweep(model, [job(id, sites)], { compat: ['mlp-is-layer-output'] });
+    const site = { site: 'text_encoder.hook_mlp_out' };
+    const [result] = await sweep(model, [job(id, [compatSite(model, site, ['mlp-is-layer-output'])])]);
     const { shape, data } = golden.get(`${id}/patch/output`);
     expect(result?.sites[0]?.shape).toEqual(shape);
     expectClose(result?.sites[0]?.data ?? [], data, { ofMax: GOLDEN, name: id, shape });
@@ -62,4 +70,40 @@ test.each(['case0', 'case2'])('one by one gives the same bits (%s)', async (id) 
     results[mode] = result?.sites.map(({ data }) => data);
   }
   expect(results.wavefront).toEqual(results['one-by-one']);
+});
+
+test('a site can take its value from another hook point, also of a later block', async () => {
+  const base = job('case0', []);
+  const source = 'text_encoder.blocks.2.hook_normalized_resid_post';
+  const site: SweepSite = {
+    site: 'text_encoder.hook_resid_pre',
+    layers: [1],
+    positions: [3, [4, 5]],
+    source: () => source,
+  };
+  const { cache } = await runWithCache(model, [base.clean], { names: source });
+  const logitsWith = async (positions: number[]) => {
+    const target = { hook: 'text_encoder.blocks.1.hook_resid_pre', positions };
+    const interventions = [replace(target, { cached: cache.get(source), positions })];
+    const [logits] = await runWithHooks(model, [base.corrupt], { interventions });
+    return logits as Float32Array;
+  };
+  for (const mode of ['wavefront', 'one-by-one'] as const) {
+    const [result] = await sweep(model, [{ ...base, sites: [site] }], { mode });
+    for (const [i, positions] of [[3], [4, 5]].entries()) {
+      const patched = await logitsWith(positions);
+      const difference = (logits: Float32Array) =>
+        Math.fround((logits[base.correct] as number) - (logits[base.incorrect] as number));
+      const effect = Math.fround(difference(patched) - difference(result?.logits.corrupt as Float32Array));
+      expect(effect).not.toBe(0);
+      expect(result?.sites[0]?.data[4 * i + 2]).toBe(effect);
+    }
+  }
+  cache.release();
+  const wrong = { ...site, source: () => 'text_encoder.blocks.1.mlp.hook_post' };
+  await expect(sweep(model, [{ ...base, sites: [wrong] }])).rejects.toThrow(
+    /features, the source .*mlp\.hook_post has/,
+  );
+  const unknown = { ...site, source: () => 'text_encoder.blocks.9.hook_mlp_out' };
+  await expect(sweep(model, [{ ...base, sites: [unknown] }])).rejects.toThrow(/unknown hook point/);
 });

@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Corruption } from '../../analysis/cell.ts';
 import type { HeadPosition } from '../../analysis/effects.ts';
 import { NoticeError } from '../../errors.ts';
+import { parseCompat } from '../../notice/compat.ts';
 import { STAGES, type Stage } from '../../notice/experiment/context.ts';
 import {
   defaultSites,
@@ -11,7 +12,6 @@ import {
   type ModuleMeasure,
   modelTitle,
 } from '../../notice/experiment/settings.ts';
-import { parseCompat } from '../../patching/index.ts';
 import { addConfigOption } from '../config.ts';
 import { PACKAGE } from '../embedded.ts';
 import { addModelOptions, integer, list, type ModelOptions, positiveInteger, withModel } from '../options.ts';

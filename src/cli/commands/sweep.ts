@@ -2,10 +2,8 @@ import { type Command, Option } from 'commander';
 import { NoticeError } from '../../errors.ts';
 import { measureMatmulRate } from '../../kernels/index.ts';
 import type { VisionLanguageModel } from '../../models/index.ts';
+import { COMPAT_SWITCHES, compatSite, parseCompat } from '../../notice/compat.ts';
 import {
-  COMPAT_SWITCHES,
-  type CompatSwitch,
-  parseCompat,
   planSweep,
   REPEATED_CELLS,
   type SweepJob,
@@ -92,18 +90,21 @@ async function runSweep(options: SweepCommandOptions): Promise<void> {
       corrupt: samePixels ? { ...corrupt, images: clean.images } : corrupt,
       correct,
       incorrect,
-      sites: options.sites.map((site) => ({
-        site,
-        ...(options.heads ? { heads: true } : {}),
-        ...(options.positions === 'all' ? {} : { positions: options.positions }),
-      })),
+      sites: options.sites.map((name) => {
+        const site = {
+          site: name,
+          ...(options.heads ? { heads: true } : {}),
+          ...(options.positions === 'all' ? {} : { positions: options.positions }),
+        };
+        return compatSite(model, site, compat);
+      }),
     };
-    const plan = await planSweep(model, [job], { compat });
+    const plan = await planSweep(model, [job]);
     if (options.plan) {
       console.log(formatPlan(plan, await measureMatmulRate(model.gpu)));
       return;
     }
-    const result = await sweepWithBar(model, job, options.mode, compat, plan);
+    const result = await sweepWithBar(model, job, options.mode, plan);
     if (!out) return;
     const { sites, logits, controls } = result;
     await writeTensors(out, [
@@ -126,7 +127,6 @@ async function sweepWithBar(
   model: VisionLanguageModel,
   job: SweepJob,
   mode: SweepMode,
-  compat: readonly CompatSwitch[],
   { cells, flops, oneByOneFlops }: SweepPlan,
 ): Promise<SweepResult> {
   // A wavefront repeats some cells by themselves.
@@ -139,7 +139,7 @@ async function sweepWithBar(
     bar.update(Math.round(done / 1e9), Math.round(total / 1e9));
   });
   try {
-    const [result] = await sweep(model, [job], { mode, compat });
+    const [result] = await sweep(model, [job], { mode });
     return result as SweepResult;
   } finally {
     model.gpu.onWork(undefined);

@@ -1,24 +1,15 @@
 // BLIP for visual question answering: ViT, image-grounded text encoder, answer decoder. Behaviour is that of
 // transformers' BlipForQuestionAnswering.
 
-import { NoticeError } from '../../errors.ts';
 import type { Gpu, Tensor, Work } from '../../gpu/index.ts';
 import { embedTokens, matmul, normalize } from '../../kernels/index.ts';
 import type { ModelFiles } from '../family.ts';
 import { generateAnswers } from '../generation.ts';
-import type { HookInfo } from '../hook-table.ts';
-import type { FeatureGrid, ImageInput } from '../image-input.ts';
-import {
-  type ForwardOptions,
-  type Generated,
-  type GenerateOptions,
-  type ImageFeatures,
-  type Logits,
-  ModelRun,
-  type Sample,
-  type VisionLanguageModel,
-} from '../model.ts';
+import type { ForwardOptions, Generated, GenerateOptions, Logits, ModelRun, Sample } from '../model.ts';
+import type { BertWeights } from '../parts/bert.ts';
+import { walkVit } from '../parts/vit.ts';
 import { type LivePosition, tokenRuns, towerRun, towerRuns } from '../sequences.ts';
+import { SquareImageModel } from '../square-image-model.ts';
 import {
   type KeyValueCache,
   type Memory,
@@ -27,22 +18,11 @@ import {
   passPoint,
   Run,
   Tower,
-  type TowerConfig,
   type Walk,
 } from '../tower/index.ts';
-import { blankSquare, embedImages, oneImage, reusable, squareGrid, visionRuns } from '../vision.ts';
 import { type BlipConfig, parseBlipConfig } from './config.ts';
 import { blipHooks } from './hooks.ts';
-import { type BlipWeights, loadBlipWeights, type TextWeights } from './weights.ts';
-
-/** The question as it is. */
-const BLIP_TEMPLATES = { question: '{question}' };
-
-/** Image features with the keys and values that the text encoder makes of them. */
-interface BlipFeatures extends ImageFeatures {
-  readonly memory: Memory;
-  readonly runs: ReadonlyMap<ImageInput, Run>;
-}
+import { type BlipWeights, loadBlipWeights } from './weights.ts';
 
 /** @throws NoticeError('config'), WeightsError */
 export async function loadBlip({ gpu, config: json, checkpoint, loader }: ModelFiles): Promise<Blip> {
@@ -51,92 +31,40 @@ export async function loadBlip({ gpu, config: json, checkpoint, loader }: ModelF
   return new Blip(gpu, config, weights, loader.bytes, () => loader.destroy());
 }
 
-export class Blip implements VisionLanguageModel {
+export class Blip extends SquareImageModel {
   readonly family = 'blip';
   readonly answers = 'decoder';
   readonly towers = ['vision', 'text_encoder', 'text_decoder'];
-  readonly promptTower = 'text_encoder';
-  readonly promptEmbedding = 'text_encoder.hook_embed';
-  readonly imageEmbedding = 'vision.hook_embed';
   readonly imageAttention = 'text_encoder.cross_attn';
-  readonly templates = BLIP_TEMPLATES;
-  readonly promptOutput: string;
-  readonly gpu: Gpu;
+  readonly templates = { question: '{question}' };
   readonly config: BlipConfig;
-  readonly hooks: readonly HookInfo[];
-  readonly weightBytes: number;
   readonly #weights: BlipWeights;
   readonly #vision: Tower;
   readonly #textEncoder: Tower;
   readonly #textDecoder: Tower;
-  readonly #release: () => void;
 
   /** `release` frees the weights. */
   constructor(gpu: Gpu, config: BlipConfig, weights: BlipWeights, weightBytes: number, release: () => void) {
-    this.gpu = gpu;
+    const { vision, encoder, decoder } = config;
+    const prompt = new Tower(encoder.tower, weights.encoder.blocks);
+    super({
+      gpu,
+      hooks: blipHooks(config),
+      configs: [vision.tower, encoder.tower, decoder.tower],
+      vision,
+      imageTowers: ['vision'],
+      firstFeature: 0,
+      prompt,
+      vocabulary: decoder.vocabulary,
+      maxPositions: encoder.maxPositions,
+      weightBytes,
+      release,
+    });
     this.config = config;
-    this.weightBytes = weightBytes;
-    this.hooks = blipHooks(config);
-    this.promptOutput = `text_encoder.blocks.${config.textEncoder.layers - 1}.hook_normalized_resid_post`;
     this.#weights = weights;
-    this.#vision = new Tower(config.vision, weights.vision);
-    this.#textEncoder = new Tower(config.textEncoder, weights.textEncoder.blocks);
-    this.#textDecoder = new Tower(config.textDecoder, weights.textDecoder.blocks);
-    this.#release = release;
-  }
-
-  get configs(): readonly TowerConfig[] {
-    return [this.config.vision, this.config.textEncoder, this.config.textDecoder];
-  }
-
-  get vocabulary(): number {
-    return this.config.vocabulary;
-  }
-
-  imagePositions(): number {
-    return this.#weights.positions.rows;
-  }
-
-  featureCount(): number {
-    return this.imagePositions();
-  }
-
-  featureGrids(): readonly FeatureGrid[] {
-    return [squareGrid(this.config.imageSize, this.config.patchSize, 1)];
-  }
-
-  blankImage(): ImageInput {
-    return blankSquare(this.config.imageSize);
-  }
-
-  expand(ids: readonly number[], images?: readonly ImageInput[]) {
-    if (images) oneImage(images);
-    const { maxPositions } = this.config;
-    if (ids.length > maxPositions)
-      throw new NoticeError(
-        'text',
-        `the prompt has ${ids.length} tokens, this model reads at most ${maxPositions}`,
-      );
-    return { ids, positions: ids.map((_, p) => p) };
-  }
-
-  async encodeImages(w: Work, images: readonly ImageInput[]): Promise<BlipFeatures> {
-    const runs = images.map((image) => new ModelRun({ images: [image], ids: [] }));
-    const { tensor } = await this.#see(w, runs, NO_PROBE);
-    const keyValues = new Map(
-      this.#textEncoder.blocks.flatMap(({ cross }, layer) => {
-        if (!cross) return [];
-        const { weight, bias } = cross.keyValue;
-        return [[layer, matmul(w, tensor, weight, { bias })]];
-      }),
-    );
-    const tensors = [tensor, ...keyValues.values()];
-    return {
-      images,
-      tensors,
-      memory: { tensor, keyValues },
-      runs: new Map(runs.map((run) => [oneImage(run.sample.images), towerRun(run, 'vision')])),
-    };
+    this.#vision = new Tower(vision.tower, weights.vision.blocks);
+    this.#textEncoder = prompt;
+    this.#textDecoder = new Tower(decoder.tower, weights.decoder.blocks);
   }
 
   async forward(
@@ -144,8 +72,8 @@ export class Blip implements VisionLanguageModel {
     runs: readonly ModelRun[],
     { probe = NO_PROBE, features }: ForwardOptions = {},
   ): Promise<Logits> {
-    const image = await this.#imageMemory(w, runs, probe, features as BlipFeatures | undefined);
-    const question = await this.#read(w, runs, image, probe);
+    const image = await this.features(w, runs, probe, features);
+    const question = await this.#read(w, runs, image.memory, probe);
     const start = this.config.startToken;
     const decoders = runs.map((run) => {
       const memory = towerRun(run, 'text_encoder');
@@ -164,14 +92,15 @@ export class Blip implements VisionLanguageModel {
   }
 
   generate(samples: readonly Sample[], options: GenerateOptions = {}): Promise<Generated[]> {
-    const { endToken, maxPositions, startToken, textDecoder } = this.config;
+    const { endToken, startToken, decoder } = this.config;
     return generateAnswers(this.gpu, samples, options, {
-      config: textDecoder,
+      config: decoder.tower,
       stopTokens: [endToken],
-      maxPositions,
+      maxPositions: decoder.maxPositions,
       promptLength: () => 1, // the decoder begins with a token of its own
       start: async (w, runs, probe, cache) => {
-        const read = await this.#read(w, runs, await this.#see(w, runs, probe), probe);
+        const { memory } = await this.features(w, runs, probe);
+        const read = await this.#read(w, runs, memory, probe);
         // Every step attends to the same keys and values.
         const question: Memory = { ...read, keyValues: new Map() };
         const step = (tokens: readonly number[]) => {
@@ -189,43 +118,15 @@ export class Blip implements VisionLanguageModel {
     });
   }
 
-  destroy(): void {
-    this.#release();
-  }
-
-  async #imageMemory(
-    w: Work,
-    runs: readonly ModelRun[],
-    probe: Probe,
-    features: BlipFeatures | undefined,
-  ): Promise<Memory> {
-    if (!features || !reusable(features, ['vision'], runs, probe, this.hooks))
-      return this.#see(w, runs, probe);
-    for (const run of runs) run.towers.set('vision', features.runs.get(oneImage(run.sample.images)) as Run);
-    return features.memory;
-  }
-
-  /** Images to what the text encoder attends to. */
-  async #see(w: Work, runs: readonly ModelRun[], probe: Probe): Promise<Memory> {
-    const { config } = this;
-    const weights = this.#weights;
-    const images = visionRuns(runs, weights.positions.rows);
-    const embedding = { ...weights, imageSize: config.imageSize, patchSize: config.patchSize };
-    const frame = { x: embedImages(w, images, embedding) };
-    const walk: Walk = { w, probe, runs: towerRuns(runs, 'vision') };
-    await passPoint(walk, 'vision.hook_embed', frame, 'x');
-    frame.x = await this.#vision.walk(walk, frame.x);
-    const out = { x: normalize(w, frame.x, weights.visionNorm) };
-    w.release(frame.x);
-    await passPoint(walk, 'vision.hook_out', out, 'x');
-    return { tensor: out.x, keyValues: undefined };
+  protected see(w: Work, runs: readonly ModelRun[], probe: Probe): Promise<Tensor> {
+    return walkVit(w, this.#vision, this.config.vision, this.#weights.vision, runs, probe);
   }
 
   /** Questions, grounded in the images, to what the decoder attends to. */
   async #read(w: Work, runs: readonly ModelRun[], memory: Memory, probe: Probe): Promise<Memory> {
     const rows = tokenRuns(runs, 'text_encoder', (run) => towerRun(run, 'vision'));
     const walk: Walk = { w, probe, runs: towerRuns(runs, 'text_encoder'), memory };
-    const tensor = await this.#text(this.#textEncoder, this.#weights.textEncoder, walk, rows);
+    const tensor = await this.#text(this.#textEncoder, this.#weights.encoder, walk, rows);
     return { tensor, keyValues: undefined };
   }
 
@@ -241,10 +142,10 @@ export class Blip implements VisionLanguageModel {
   ): Promise<Tensor> {
     const { headTransform, headNorm, head } = this.#weights;
     const walk: Walk = { w, probe, runs: decoders, memory, cache };
-    const x = await this.#text(this.#textDecoder, this.#weights.textDecoder, walk, rows);
+    const x = await this.#text(this.#textDecoder, this.#weights.decoder, walk, rows);
     const dense = matmul(w, x, headTransform.weight, {
       bias: headTransform.bias,
-      activation: this.config.textDecoder.activation,
+      activation: this.config.decoder.tower.activation,
     });
     const transformed = { x: normalize(w, dense, headNorm) };
     w.release(x, dense);
@@ -263,7 +164,7 @@ export class Blip implements VisionLanguageModel {
 
   async #text(
     tower: Tower,
-    { tokens, positions, norm }: TextWeights,
+    { tokens, positions, norm }: BertWeights,
     walk: Walk,
     rows: readonly LivePosition[],
   ): Promise<Tensor> {

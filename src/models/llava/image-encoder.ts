@@ -22,20 +22,10 @@ export class ImageEncoder {
   constructor(config: LlavaConfig, weights: LlavaWeights, hooks: readonly HookInfo[]) {
     this.#config = config;
     this.#weights = weights;
-    this.#tower = new Tower(config.vision, weights.vision);
+    this.#tower = new Tower(config.vision.tower, weights.vision.blocks);
     this.#hooksAbove = hooks
       .map(({ name }) => name)
       .filter((name) => Number(/^vision\.blocks\.(\d+)\./.exec(name)?.[1]) >= config.featureBlocks);
-  }
-
-  /** Positions of an image in the vision tower. */
-  get positions(): number {
-    return this.#weights.positions.rows;
-  }
-
-  /** Features of an image: what its tokens in the prompt stand for. */
-  get features(): number {
-    return this.positions - this.#firstFeature;
   }
 
   get #firstFeature(): number {
@@ -55,15 +45,15 @@ export class ImageEncoder {
 
   /** The vision tower: [rows, vision width] of the features' positions, which are those of `vision` from here on. */
   async #see(w: Work, runs: readonly ModelRun[], probe: Probe): Promise<Tensor> {
-    const { imageSize, patchSize, featureBlocks } = this.#config;
-    const { patches, classToken, positions, visionNorm } = this.#weights;
-    const images = visionRuns(runs, this.positions);
+    const { vision, featureBlocks } = this.#config;
+    const weights = this.#weights.vision;
+    const images = visionRuns(runs, weights.positions.rows);
     const frame = {
-      x: embedImages(w, images, { patches, classToken, positions, imageSize, patchSize }),
+      x: embedImages(w, images, { ...weights, ...vision }),
     };
     const walk = { w, probe, runs: towerRuns(runs, 'vision') };
     await passPoint(walk, 'vision.hook_embed', frame, 'x');
-    const normalized = normalize(w, frame.x, visionNorm);
+    const normalized = normalize(w, frame.x, weights.norm);
     w.release(frame.x);
     let x = await this.#tower.walk(walk, normalized, 0, featureBlocks);
     const { selected, rows } = runsFrom(walk.runs, this.#firstFeature);
@@ -79,7 +69,7 @@ export class ImageEncoder {
 
   async #project(w: Work, runs: readonly Run[], features: Tensor, probe: Probe): Promise<Tensor> {
     const { input, output } = this.#weights.projector;
-    const activation = this.#config.projectorActivation;
+    const activation = this.#config.projector.activation;
     const walk = { w, probe, runs };
     const hidden = { x: features };
     if (probe.wants('projector.hook_pre')) {

@@ -12,6 +12,7 @@ import {
   type SweepSite,
   sweep,
 } from '../../patching/index.ts';
+import { compatSite } from '../compat.ts';
 import { drawNoise } from './noise.ts';
 import type { PreparedPair } from './prepare.ts';
 import { CORRUPTION_MODALITY, type ExperimentSettings } from './settings.ts';
@@ -86,11 +87,14 @@ export async function measure(
   list: readonly Measurement[],
   repeat: number,
 ): Promise<{ rows: CellRow[]; controls: MeasuredControls[] }> {
-  const jobs = list.map(({ job }) => job);
+  const jobs = list.map(({ job }) => ({
+    ...job,
+    sites: job.sites.map((site) => compatSite(model, site, settings.compat)),
+  }));
   const results = await namingNotFinite(
     model,
     () => list.flatMap(passesOf),
-    () => sweep(model, jobs, { compat: settings.compat, repeat }),
+    () => sweep(model, jobs, { repeat }),
   );
   const rows = list.flatMap((measurement, i) => cellRows(measurement, results[i] as SweepResult));
   const controls = list.flatMap(({ prepared, corruption }, i) => {

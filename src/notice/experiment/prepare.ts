@@ -10,7 +10,7 @@ import type {
   Sample,
   VisionLanguageModel,
 } from '../../models/index.ts';
-import type { CompatSwitch } from '../../patching/index.ts';
+import type { CompatSwitch } from '../compat.ts';
 import { paperConventions } from '../conventions.ts';
 import type { Pair } from '../datasets/pair.ts';
 import { textProblem } from '../datasets/str.ts';

@@ -5,7 +5,7 @@ import type { HeadPosition } from '../../analysis/effects.ts';
 import type { HeadStatistic } from '../../analysis/universal-heads.ts';
 import { NoticeError } from '../../errors.ts';
 import type { VisionLanguageModel, WeightDtype } from '../../models/index.ts';
-import type { CompatSwitch } from '../../patching/index.ts';
+import type { CompatSwitch } from '../compat.ts';
 import { paperConventions } from '../conventions.ts';
 
 /**

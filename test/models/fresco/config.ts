@@ -1,44 +1,40 @@
 import { JsonConfig } from '../../../src/models/json-config.ts';
-import type { TowerConfig } from '../../../src/models/tower/index.ts';
+import type { LlamaSettings } from '../../../src/models/parts/llama.ts';
+import type { VitSettings } from '../../../src/models/parts/vit.ts';
 
 export interface FrescoConfig {
-  readonly vision: TowerConfig;
-  readonly language: TowerConfig;
-  readonly imageSize: number;
-  readonly patchSize: number;
-  readonly eps: number;
-  readonly vocabulary: number;
-  readonly maxPositions: number;
-  readonly stopTokens: readonly number[];
+  readonly vision: VitSettings;
+  readonly language: LlamaSettings;
 }
 
 export function parseFrescoConfig(json: unknown): FrescoConfig {
   const config = new JsonConfig(json, 'config.json');
   const vision = config.section('vision_config');
   const text = config.section('text_config');
+  const eps = config.eps('eps', 1e-5);
+  const shared = { norm: 'before' } as const;
   return {
     vision: {
-      ...sizes(vision),
-      name: 'vision',
-      activation: 'gelu',
-      norm: 'before',
-      causal: false,
-      rotary: undefined,
+      tower: {
+        ...{ ...shared, ...sizes(vision), name: 'vision', activation: 'gelu', causal: false },
+        rotary: undefined,
+      },
+      imageSize: vision.size('image_size'),
+      patchSize: vision.size('patch_size'),
+      eps,
     },
     language: {
-      ...sizes(text),
-      name: 'language',
-      activation: 'silu',
-      norm: 'before',
-      causal: true,
-      rotary: { theta: text.positive('rope_theta', 10000) },
+      tower: {
+        ...{ ...shared, ...sizes(text), name: 'language', activation: 'silu', causal: true },
+        rotary: { theta: text.positive('rope_theta', 10000) },
+      },
+      eps,
+      biases: { attention: false, mlp: false },
+      vocabulary: text.size('vocab_size'),
+      maxPositions: text.size('max_position_embeddings', 64),
+      tiedHead: true,
+      stopTokens: config.tokens('eos_token_id', [2]),
     },
-    imageSize: vision.size('image_size'),
-    patchSize: vision.size('patch_size'),
-    eps: config.eps('eps', 1e-5),
-    vocabulary: text.size('vocab_size'),
-    maxPositions: text.size('max_position_embeddings', 64),
-    stopTokens: config.tokens('eos_token_id', [2]),
   };
 }
 

@@ -1,41 +1,16 @@
-import { blockHooks, type HookInfo } from '../../../src/models/hook-table.ts';
+import type { HookInfo } from '../../../src/models/hook-table.ts';
+import { blockHooks } from '../../../src/models/parts/block.ts';
 import type { FrescoConfig } from './config.ts';
+import { languageBlocks, visionBlocks } from './names.ts';
 
-export function frescoHooks({ vision, language, vocabulary }: FrescoConfig): HookInfo[] {
+export function frescoHooks(config: FrescoConfig): HookInfo[] {
+  const { vision, language } = config;
   return [
-    { name: 'vision.hook_embed', shape: ['position', vision.width], module: 'vision.embeddings' },
-    ...blockHooks(vision, (layer) => {
-      const block = `vision.layers.${layer}`;
-      return {
-        block,
-        query: `${block}.qkv, first third`,
-        key: `${block}.qkv, second third`,
-        value: `${block}.qkv, last third`,
-        attentionOut: `${block}.out`,
-        mid: `${block}.norm2`,
-        mlpPre: `${block}.fc1`,
-        mlpOut: `${block}.fc2`,
-        mlp: `${block}.fc2`,
-      };
-    }),
-    { name: 'vision.hook_out', shape: ['position', vision.width], module: 'vision.norm' },
-    { name: 'language.hook_embed', shape: ['position', language.width], module: 'decoder.tokens' },
-    ...blockHooks(language, (layer) => {
-      const block = `decoder.layers.${layer}`;
-      return {
-        block,
-        query: `${block}.self.q`,
-        key: `${block}.self.k`,
-        value: `${block}.self.v`,
-        attentionOut: `${block}.self.o`,
-        mid: `${block}.norm2`,
-        cross: { self: `${block}.cross`, out: `${block}.cross.o`, sum: `${block}.norm3` },
-        mlpPre: `${block}.gate`,
-        mlpLinear: `${block}.up`,
-        mlpOut: `${block}.down`,
-        mlp: `${block}.down`,
-      };
-    }),
-    { name: 'logits', shape: [vocabulary], module: 'decoder.tokens transposed, last position' },
+    { name: 'vision.hook_embed', shape: ['position', vision.tower.width], module: 'vision.embeddings' },
+    ...blockHooks(visionBlocks(config)),
+    { name: 'vision.hook_out', shape: ['position', vision.tower.width], module: 'vision.norm' },
+    { name: 'language.hook_embed', shape: ['position', language.tower.width], module: 'decoder.tokens' },
+    ...blockHooks(languageBlocks(config)),
+    { name: 'logits', shape: [language.vocabulary], module: 'decoder.tokens transposed, last position' },
   ];
 }

@@ -1,0 +1,147 @@
+// The blocks of a tower in a checkpoint. One table of module names gives both their weights and, beside every hook point,
+// the module whose output it equals.
+
+import type { NormWeights } from '../../kernels/index.ts';
+import type { WeightLoader } from '../../weights/index.ts';
+import type { HookInfo } from '../hook-table.ts';
+import type { BlockWeights, TowerConfig } from '../tower/index.ts';
+import { layerNorm, linear, rmsNorm } from '../weight-maps.ts';
+
+/** Modules of an attention, by their paths inside the block. */
+export interface AttentionNames {
+  /** Queries, keys and values: one module for all three, or one for each. */
+  readonly queryKeyValue: string | readonly [query: string, key: string, value: string];
+  readonly output: string;
+  readonly norm: string;
+}
+
+/** The modules of a block, by their paths inside it. */
+export interface BlockNames {
+  readonly attention: AttentionNames;
+  readonly cross?: AttentionNames & { readonly queryKeyValue: readonly [string, string, string] };
+  readonly mlp: {
+    readonly input: string;
+    /** The factor of a gated MLP. */
+    readonly linear?: string;
+    readonly output: string;
+    readonly norm: string;
+    /** The module of all of it, where there is one. */
+    readonly whole?: string;
+  };
+}
+
+/** Where a block's modules are. */
+export interface BlockPlace {
+  readonly config: TowerConfig;
+  /** Path of a block. */
+  readonly path: (layer: number) => string;
+  readonly names: BlockNames;
+}
+
+/** Hook points of all blocks of a tower. */
+export function blockHooks({ config, path, names }: BlockPlace): HookInfo[] {
+  return Array.from({ length: config.layers }, (_, layer) =>
+    hooksOf(config, `${config.name}.blocks.${layer}`, path(layer), names),
+  ).flat();
+}
+
+function hooksOf(
+  { width, heads, keyHeads, headSize, mlpWidth, norm, rotary }: TowerConfig,
+  block: string,
+  path: string,
+  { attention, cross, mlp }: BlockNames,
+): HookInfo[] {
+  const hooks: HookInfo[] = [];
+  const add = (hook: string, shape: HookInfo['shape'], module: string) =>
+    hooks.push({ name: `${block}.${hook}`, shape, module });
+  const at = (name: string) => `${path}.${name}`;
+  const stream = ['position', width];
+  /** A sum on the residual stream: input of the norm behind it (`norm`: after) or of the one before the next sublayer. */
+  const sum = (hook: string, own: string, next: string | undefined) => {
+    const seen = norm === 'after' ? own : next;
+    add(`hook_resid_${hook}`, stream, seen ? `input of ${at(seen)}` : path);
+    if (norm === 'after') add(`hook_normalized_resid_${hook}`, stream, at(own));
+  };
+  const attend = (prefix: string, key: string, { queryKeyValue, output }: AttentionNames) => {
+    const [query, keys, values] =
+      typeof queryKeyValue === 'string'
+        ? ['first', 'second', 'last'].map((which) => `${at(queryKeyValue)}, ${which} third`)
+        : queryKeyValue.map(at);
+    add(`${prefix}.hook_q`, ['position', heads, headSize], query as string);
+    add(`${prefix}.hook_k`, [key, keyHeads, headSize], keys as string);
+    add(`${prefix}.hook_v`, [key, keyHeads, headSize], values as string);
+    if (rotary && prefix === 'attn') {
+      add('attn.hook_rot_q', ['position', heads, headSize], 'query after apply_rotary_pos_emb');
+      add('attn.hook_rot_k', ['position', keyHeads, headSize], 'key after apply_rotary_pos_emb');
+    }
+    add(`${prefix}.hook_attn_scores`, [heads, 'position', key], 'scaled scores before softmax, masked −inf');
+    add(`${prefix}.hook_pattern`, [heads, 'position', key], 'softmax of the scores');
+    add(`${prefix}.hook_z`, ['position', heads, headSize], `input of ${at(output)}`);
+    add(`hook_${prefix === 'attn' ? 'attn' : 'cross_attn'}_out`, stream, at(output));
+  };
+  add('hook_resid_pre', stream, `input of ${path}`);
+  attend('attn', 'key', attention);
+  sum('mid', attention.norm, (cross ?? mlp).norm);
+  if (cross) {
+    attend('cross_attn', 'memory position', cross);
+    sum('cross', cross.norm, mlp.norm);
+  }
+  add('mlp.hook_pre', ['position', mlpWidth], at(mlp.input));
+  if (mlp.linear) add('mlp.hook_pre_linear', ['position', mlpWidth], at(mlp.linear));
+  add('mlp.hook_post', ['position', mlpWidth], `input of ${at(mlp.output)}`);
+  add('hook_mlp_out', stream, at(mlp.whole ?? mlp.output));
+  sum('post', mlp.norm, undefined);
+  return hooks;
+}
+
+export interface BlockOptions {
+  readonly eps: number;
+  /** RMSNorm in place of LayerNorm. */
+  readonly rms?: boolean;
+  /** Which linear layers have biases; default all. */
+  readonly biases?: { readonly attention: boolean; readonly mlp: boolean };
+  /** Width of what cross-attention reads; default the tower's. */
+  readonly memoryWidth?: number;
+}
+
+/** Weights of all blocks, one block after the other: they are streamed, so that host memory stays small. */
+export async function loadBlocks(
+  loader: WeightLoader,
+  { config, path, names }: BlockPlace,
+  { eps, rms, biases = { attention: true, mlp: true }, memoryWidth = config.width }: BlockOptions,
+): Promise<BlockWeights[]> {
+  const { layers, width, heads, keyHeads, headSize, mlpWidth } = config;
+  const { attention, cross, mlp } = names;
+  const loaded: BlockWeights[] = [];
+  for (let layer = 0; layer < layers; layer++) {
+    const at = (name: string) => `${path(layer)}.${name}`;
+    const norm = (name: string): Promise<NormWeights> =>
+      (rms ? rmsNorm : layerNorm)(loader, at(name), width, eps);
+    const attending = (modules: string | readonly string[], rows: number, columns: number) =>
+      linear(loader, [modules].flat().map(at), rows, columns, { bias: biases.attention });
+    const inMlp = (name: string, rows: number, columns: number) =>
+      linear(loader, at(name), rows, columns, { bias: biases.mlp });
+    loaded.push({
+      attention: {
+        queryKeyValue: await attending(attention.queryKeyValue, (heads + 2 * keyHeads) * headSize, width),
+        output: await attending(attention.output, width, heads * headSize),
+        norm: await norm(attention.norm),
+      },
+      ...(cross && {
+        cross: {
+          query: await attending(cross.queryKeyValue[0], heads * headSize, width),
+          keyValue: await attending(cross.queryKeyValue.slice(1), 2 * keyHeads * headSize, memoryWidth),
+          output: await attending(cross.output, width, heads * headSize),
+          norm: await norm(cross.norm),
+        },
+      }),
+      mlp: {
+        input: await inMlp(mlp.input, mlpWidth, width),
+        ...(mlp.linear && { linear: await inMlp(mlp.linear, mlpWidth, width) }),
+        output: await inMlp(mlp.output, width, mlpWidth),
+        norm: await norm(mlp.norm),
+      },
+    });
+  }
+  return loaded;
+}

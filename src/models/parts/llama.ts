@@ -1,0 +1,206 @@
+// LLaMA: RMSNorm, rotary positions, grouped key heads, gated MLP.
+
+import type { Gpu, Tensor, Work } from '../../gpu/index.ts';
+import {
+  type Activation,
+  embedTokens,
+  gatherRows,
+  matmul,
+  type NormWeights,
+  normalize,
+  type Weight,
+} from '../../kernels/index.ts';
+import type { Checkpoint, WeightLoader } from '../../weights/index.ts';
+import type { HookInfo } from '../hook-table.ts';
+import type { JsonConfig } from '../json-config.ts';
+import type { ModelRun } from '../model.ts';
+import { lastPositions, placesOf, towerRun, towerRuns } from '../sequences.ts';
+import {
+  type BlockWeights,
+  passPoint,
+  rotaryAngles,
+  Tower,
+  type TowerConfig,
+  type Walk,
+} from '../tower/index.ts';
+import { prefixOf, rmsNorm } from '../weight-maps.ts';
+import { type BlockNames, blockHooks, loadBlocks } from './block.ts';
+
+export interface LlamaSettings {
+  readonly tower: TowerConfig;
+  readonly eps: number;
+  readonly biases: { readonly attention: boolean; readonly mlp: boolean };
+  readonly vocabulary: number;
+  readonly maxPositions: number;
+  /** Whether the head is the transposed token embedding. */
+  readonly tiedHead: boolean;
+  /** Tokens that end an answer. */
+  readonly stopTokens: readonly number[];
+}
+
+const ACTIVATIONS: readonly Activation[] = ['gelu', 'quick_gelu', 'silu'];
+
+const BLOCK: BlockNames = {
+  attention: {
+    queryKeyValue: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
+    output: 'self_attn.o_proj',
+    norm: 'input_layernorm',
+  },
+  mlp: {
+    input: 'mlp.gate_proj',
+    linear: 'mlp.up_proj',
+    output: 'mlp.down_proj',
+    norm: 'post_attention_layernorm',
+    whole: 'mlp',
+  },
+};
+
+/** @throws NoticeError('config') naming the field */
+export function readLlama(text: JsonConfig): LlamaSettings {
+  text.choice('model_type', ['llama'], 'llama');
+  const width = text.size('hidden_size', 4096);
+  const heads = text.size('num_attention_heads', 32);
+  const keyHeads = text.size('num_key_value_heads', heads);
+  if (!text.has('head_dim') && width % heads !== 0)
+    text.fail(`hidden_size ${width} is not a multiple of ${heads} attention heads`);
+  const headSize = text.size('head_dim', width / heads);
+  if (heads % keyHeads !== 0)
+    text.fail(`${heads} attention heads cannot share ${keyHeads} key and value heads evenly`);
+  if (headSize % 2 !== 0) text.fail(`rotary embedding needs heads of even size, not ${headSize}`);
+  return {
+    tower: {
+      name: 'language',
+      layers: text.layers('num_hidden_layers', 32),
+      width,
+      heads,
+      keyHeads,
+      headSize,
+      mlpWidth: text.size('intermediate_size', 11008),
+      activation: text.choice('hidden_act', ACTIVATIONS, 'silu'),
+      norm: 'before',
+      causal: true,
+      rotary: { theta: rotaryTheta(text) },
+    },
+    eps: text.eps('rms_norm_eps', 1e-6),
+    biases: { attention: text.boolean('attention_bias', false), mlp: text.boolean('mlp_bias', false) },
+    vocabulary: text.size('vocab_size', 32000),
+    maxPositions: text.size('max_position_embeddings', 2048),
+    tiedHead: text.boolean('tie_word_embeddings', false),
+    stopTokens: text.tokens('eos_token_id', [2]),
+  };
+}
+
+/** Older files have `rope_theta` and `rope_scaling`, newer ones both in `rope_parameters`. */
+function rotaryTheta(text: JsonConfig): number {
+  const parameters = text.section('rope_parameters');
+  for (const section of [parameters, text.section('rope_scaling')])
+    for (const field of ['rope_type', 'type']) section.choice(field, ['default'], 'default');
+  return text.positive('rope_theta', parameters.positive('rope_theta', 10000));
+}
+
+export interface LlamaWeights {
+  readonly tokens: Weight;
+  readonly blocks: readonly BlockWeights[];
+  readonly norm: NormWeights;
+  readonly head: Weight;
+}
+
+/** Paths are found by tensors that must be there, since releases of transformers differ in them. */
+export async function loadLlama(
+  loader: WeightLoader,
+  checkpoint: Checkpoint,
+  { tower, eps, biases, vocabulary, tiedHead }: LlamaSettings,
+): Promise<LlamaWeights> {
+  const prefix = prefixOf(checkpoint, 'embed_tokens.weight');
+  const shape = { rows: vocabulary, columns: tower.width };
+  const tokens = await loader.matrix(`${prefix}embed_tokens.weight`, shape);
+  return {
+    tokens,
+    blocks: await loadBlocks(loader, blocksOf(tower, prefix), { eps, rms: true, biases }),
+    norm: await rmsNorm(loader, `${prefix}norm`, tower.width, eps),
+    head: tiedHead
+      ? tokens
+      : await loader.matrix(`${prefixOf(checkpoint, 'lm_head.weight')}lm_head.weight`, shape),
+  };
+}
+
+/** Hook points of the blocks. */
+export function llamaHooks({ tower }: LlamaSettings, prefix: string): HookInfo[] {
+  return blockHooks(blocksOf(tower, prefix));
+}
+
+function blocksOf(config: TowerConfig, prefix: string) {
+  return { config, path: (layer: number) => `${prefix}layers.${layer}`, names: BLOCK };
+}
+
+/** A LLaMA that reads a prompt and continues it. */
+export class Llama {
+  readonly tower: Tower;
+  readonly #settings: LlamaSettings;
+  readonly #weights: LlamaWeights;
+  readonly #angles: GPUBuffer;
+
+  private constructor(settings: LlamaSettings, weights: LlamaWeights, angles: GPUBuffer) {
+    this.tower = new Tower(settings.tower, weights.blocks);
+    this.#settings = settings;
+    this.#weights = weights;
+    this.#angles = angles;
+  }
+
+  static async create(gpu: Gpu, settings: LlamaSettings, weights: LlamaWeights): Promise<Llama> {
+    return new Llama(settings, weights, await rotaryAngles(gpu, settings.tower, settings.maxPositions));
+  }
+
+  /** Bytes beside the weights. */
+  get bytes(): number {
+    return this.#angles.size;
+  }
+
+  destroy(): void {
+    this.#angles.destroy();
+  }
+
+  embed(w: Work, ids: readonly number[]): Tensor {
+    return embedTokens(w, ids, this.#weights.tokens);
+  }
+
+  /** From the first residual stream to the logits of every run's last position. */
+  async answer(
+    w: Work,
+    runs: readonly ModelRun[],
+    embedded: Tensor,
+    { probe, ...beside }: Pick<Walk, 'probe' | 'memory' | 'cache'>,
+  ): Promise<Tensor> {
+    const { norm, head } = this.#weights;
+    const { name } = this.#settings.tower;
+    const places = placesOf(runs, name, this.#settings.maxPositions);
+    const rotary = { table: this.#angles, places };
+    const walk: Walk = { w, probe, runs: towerRuns(runs, name), rotary, ...beside };
+    const stream = { x: embedded };
+    await passPoint(walk, `${name}.hook_embed`, stream, 'x');
+    stream.x = await this.tower.walk(walk, stream.x);
+    // Norm and head work on the rows of the last positions, unless somebody looks at others.
+    const wantsAll = probe.wants('logits_all');
+    const normalizesAll = wantsAll || probe.wants(`${name}.hook_out`);
+    if (normalizesAll) {
+      replace(w, stream, normalize(w, stream.x, norm));
+      await passPoint(walk, `${name}.hook_out`, stream, 'x');
+    }
+    if (wantsAll) {
+      replace(w, stream, matmul(w, stream.x, head));
+      for (const run of runs) run.towers.set('logits_all', towerRun(run, name));
+      await passPoint(walk, 'logits_all', stream, 'x');
+    }
+    const rows = lastPositions(runs, name);
+    replace(w, stream, gatherRows(w, stream.x, rows, w.empty(rows.length, stream.x.columns, 'answers')));
+    if (!normalizesAll) replace(w, stream, normalize(w, stream.x, norm));
+    if (!wantsAll) replace(w, stream, matmul(w, stream.x, head));
+    await passPoint(walk, 'logits', stream, 'x');
+    return stream.x;
+  }
+}
+
+function replace(w: Work, stream: { x: Tensor }, x: Tensor): void {
+  w.release(stream.x);
+  stream.x = x;
+}
