@@ -7,12 +7,12 @@ import { bundledChromium, launchOptions } from './test/support/browser.ts';
 // Writes src/kernels/generated, which tests import and git does not hold.
 import './tools/embed-shaders.mjs';
 
-const files = readdirSync('test', { recursive: true, encoding: 'utf8' })
+const files = readdirSync(join(import.meta.dirname, 'test'), { recursive: true, encoding: 'utf8' })
   .filter((file) => file.endsWith('.test.ts') && !file.startsWith('browser'))
   .map((file) => join('test', file));
 /** Files that put other modules in the place of ours, or measure their process. */
 const alone = files.filter((file) =>
-  /vi\.mock\(|Needs a process of its own/.test(readFileSync(file, 'utf8')),
+  /vi\.mock\(|Needs a process of its own/.test(readFileSync(join(import.meta.dirname, file), 'utf8')),
 );
 
 /** What takes longest starts first, so that no worker ends long after the others. */
