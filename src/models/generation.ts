@@ -4,8 +4,8 @@ import { checkWhole } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { Gpu, Tensor, Work } from '../gpu/index.ts';
 import { type Generated, type GenerateOptions, ModelRun, type Sample } from './model.ts';
-import { checkLength, towerRun } from './sequences.ts';
-import { type KeyValueCache, NO_PROBE, type Probe, Run, type TowerConfig } from './tower/index.ts';
+import { checkLength, sequenceIn } from './sequences.ts';
+import { type KeyValueCache, NO_PROBE, type Probe, Sequence, type TowerConfig } from './tower/index.ts';
 
 const MAX_NEW_TOKENS = 20;
 
@@ -81,8 +81,8 @@ export async function generateAnswers(
       const steps = await start(w, runs, probe, keyValueCache(w, config, runs.length, capacity));
       return generateTokens(w, runs.length, stop, groupOptions, steps.logits, (tokens, step) => {
         runs.forEach((run, i) => {
-          const { memory } = towerRun(run, config.name);
-          const longer = new Run(promptLength(run.sample) + step, { memory });
+          const { memory } = sequenceIn(run, config.name);
+          const longer = new Sequence(promptLength(run.sample) + step, { memory });
           longer.rows[longer.length - 1] = i;
           run.towers.set(config.name, longer);
         });

@@ -29,5 +29,12 @@ export {
   type VisionLanguageModel,
 } from './model.ts';
 export { type PreparedPrompt, Processor } from './processor.ts';
-export { towerRun } from './sequences.ts';
-export { type Activation, type Fork, NO_PROBE, type Probe, Run, type TowerConfig } from './tower/index.ts';
+export { sequenceIn } from './sequences.ts';
+export {
+  type Activation,
+  type Fork,
+  NO_PROBE,
+  type Probe,
+  Sequence,
+  type TowerConfig,
+} from './tower/index.ts';

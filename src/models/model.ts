@@ -4,7 +4,7 @@ import type { Gpu, Tensor, Work } from '../gpu/index.ts';
 import type { PromptTemplates } from '../inputs/index.ts';
 import type { HookInfo } from './hook-table.ts';
 import type { FeatureGrid, ImageInput } from './image-input.ts';
-import type { Probe, Run, TowerConfig } from './tower/index.ts';
+import type { Probe, Sequence, TowerConfig } from './tower/index.ts';
 
 /** One prompt, ready for the model. */
 export interface Sample {
@@ -28,7 +28,7 @@ export class ModelRun {
   /** Towers with a hook point at which this run departs from its base. */
   readonly departsIn: ReadonlySet<string>;
   /** The run in each tower, set while the model is walked. */
-  readonly towers = new Map<string, Run>();
+  readonly towers = new Map<string, Sequence>();
 
   constructor(sample: Sample, base?: ModelRun, departsIn: ReadonlySet<string> = new Set()) {
     this.sample = sample;

@@ -3,7 +3,7 @@
 import { checkWholes } from '../check.ts';
 import { NoticeError, ShapeError } from '../errors.ts';
 import type { ModelRun } from './model.ts';
-import { Run } from './tower/index.ts';
+import { Sequence } from './tower/index.ts';
 
 /** A position that needs a row: what stands there. */
 export interface LivePosition {
@@ -24,7 +24,7 @@ export interface LivePosition {
 export function tokenRuns(
   runs: readonly ModelRun[],
   tower: string,
-  memoryOf: (run: ModelRun) => Run | undefined = () => undefined,
+  memoryOf: (run: ModelRun) => Sequence | undefined = () => undefined,
   isText: (id: number) => boolean = () => true,
 ): LivePosition[] {
   const rows: LivePosition[] = [];
@@ -44,7 +44,10 @@ export function tokenRuns(
         'text',
         `a derived run has ${sample.ids.length} tokens, its base ${base.sample.ids.length}: runs are compared position by position`,
       );
-    const run = new Run(sample.ids.length, { base: base?.towers.get(tower), memory: memoryOf(modelRun) });
+    const run = new Sequence(sample.ids.length, {
+      base: base?.towers.get(tower),
+      memory: memoryOf(modelRun),
+    });
     sample.ids.forEach((id, p) => {
       if (!isText(id)) return;
       const place = placeOf(modelRun, p);
@@ -64,16 +67,16 @@ export function placeOf({ sample: { places } }: ModelRun, position: number): num
   return position <= last ? (places[position] as number) : (places[last] as number) + position - last;
 }
 
-/** A run's run in a tower. */
-export function towerRun(run: ModelRun, tower: string): Run {
+/** What a run is in a tower. */
+export function sequenceIn(run: ModelRun, tower: string): Sequence {
   const found = run.towers.get(tower);
   if (!found) throw new Error(`the run has not reached ${tower}`);
   return found;
 }
 
-/** The different runs in a tower, in order. */
-export function towerRuns(runs: readonly ModelRun[], tower: string): Run[] {
-  return [...new Set(runs.map((run) => towerRun(run, tower)))];
+/** The different sequences in a tower, in order. */
+export function sequencesIn(runs: readonly ModelRun[], tower: string): Sequence[] {
+  return [...new Set(runs.map((run) => sequenceIn(run, tower)))];
 }
 
 /** The position ids of a tower's runs, for rotary embedding. */
@@ -81,8 +84,8 @@ export function placesOf(
   runs: readonly ModelRun[],
   tower: string,
   maxPositions: number,
-): (run: Run, position: number) => number {
-  const owners = new Map(runs.map((run) => [towerRun(run, tower), run]));
+): (run: Sequence, position: number) => number {
+  const owners = new Map(runs.map((run) => [sequenceIn(run, tower), run]));
   return (run, position) => {
     const place = placeOf(owners.get(run) as ModelRun, position);
     if (!(place >= 0 && place < maxPositions))
@@ -108,9 +111,9 @@ export function checkLength(positions: number, maxPositions: number): void {
 export function lastPositions(runs: readonly ModelRun[], tower: string): Uint32Array {
   const rows: number[] = [];
   for (const run of runs) {
-    const { rows: stream, length } = towerRun(run, tower);
+    const { rows: stream, length } = sequenceIn(run, tower);
     const row = stream[length - 1] as number;
-    const last = new Run(1, { base: run.base && towerRun(run.base, 'logits') });
+    const last = new Sequence(1, { base: run.base && sequenceIn(run.base, 'logits') });
     if (row >= 0) last.rows[0] = rows.push(row) - 1;
     run.towers.set('logits', last);
   }

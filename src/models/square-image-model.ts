@@ -17,14 +17,21 @@ import {
   type VisionLanguageModel,
 } from './model.ts';
 import type { VitSettings } from './parts/vit.ts';
-import { checkLength, towerRun } from './sequences.ts';
-import { type Memory, NO_PROBE, type Probe, type Run, type Tower, type TowerConfig } from './tower/index.ts';
+import { checkLength, sequenceIn } from './sequences.ts';
+import {
+  type Memory,
+  NO_PROBE,
+  type Probe,
+  type Sequence,
+  type Tower,
+  type TowerConfig,
+} from './tower/index.ts';
 import { oneImage, reusable } from './vision.ts';
 
 /** Features of images, and where the tower behind attends to them the keys and values that it makes of them. */
 interface SharedFeatures extends ImageFeatures {
   readonly memory: Memory;
-  readonly runs: ReadonlyMap<ImageInput, Run>;
+  readonly runs: ReadonlyMap<ImageInput, Sequence>;
 }
 
 /** What a family's file hands over. */
@@ -143,7 +150,7 @@ export abstract class SquareImageModel implements VisionLanguageModel {
       images,
       tensors: [tensor, ...keyValues.values()],
       memory: { tensor, keyValues },
-      runs: new Map(runs.map((run) => [oneImage(run.sample.images), towerRun(run, tower)])),
+      runs: new Map(runs.map((run) => [oneImage(run.sample.images), sequenceIn(run, tower)])),
     };
   }
 
@@ -166,7 +173,7 @@ export abstract class SquareImageModel implements VisionLanguageModel {
         shared: false,
       };
     const tower = imageTowers.at(-1) as string;
-    for (const run of runs) run.towers.set(tower, known.runs.get(oneImage(run.sample.images)) as Run);
+    for (const run of runs) run.towers.set(tower, known.runs.get(oneImage(run.sample.images)) as Sequence);
     return { memory: known.memory, shared: true };
   }
 }

@@ -7,7 +7,7 @@ import { embedImage, imagePatches, matmul, type Vector, type Weight } from '../k
 import type { HookInfo } from './hook-table.ts';
 import type { ImageInput } from './image-input.ts';
 import type { ModelRun } from './model.ts';
-import { type Linear, type Probe, Run } from './tower/index.ts';
+import { type Linear, type Probe, Sequence } from './tower/index.ts';
 
 export interface VisionEmbedding {
   readonly patches: Linear;
@@ -36,17 +36,17 @@ export function oneImage(images: readonly ImageInput[]): ImageInput {
  * @returns the images, in the order of their rows (as many as there are positions, each)
  */
 export function visionRuns(runs: readonly ModelRun[], positions: number): ImageInput[] {
-  const images = new Map<ImageInput, Run>();
+  const images = new Map<ImageInput, Sequence>();
   for (const run of runs) {
     const image = oneImage(run.sample.images);
     const base = run.base?.sample.images[0] === image ? run.base.towers.get('vision') : undefined;
     if (base) {
-      run.towers.set('vision', run.departsIn.has('vision') ? new Run(positions, { base }) : base);
+      run.towers.set('vision', run.departsIn.has('vision') ? new Sequence(positions, { base }) : base);
       continue;
     }
     let root = images.get(image);
     if (!root) {
-      root = new Run(positions);
+      root = new Sequence(positions);
       for (let p = 0; p < positions; p++) root.rows[p] = images.size * positions + p;
       images.set(image, root);
     }
@@ -57,7 +57,7 @@ export function visionRuns(runs: readonly ModelRun[], positions: number): ImageI
 
 /** Whether runs can read image features of an earlier walk: nobody looks at or departs in the towers that made them. */
 export function reusable(
-  features: { readonly runs: ReadonlyMap<ImageInput, Run> },
+  features: { readonly runs: ReadonlyMap<ImageInput, Sequence> },
   towers: readonly string[],
   runs: readonly ModelRun[],
   probe: Probe,

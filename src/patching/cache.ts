@@ -3,7 +3,7 @@
 import { NoticeError } from '../errors.ts';
 import type { Gpu, Tensor, Work } from '../gpu/index.ts';
 import { gatherRows } from '../kernels/index.ts';
-import { type Activation, type ModelRun, towerRun } from '../models/index.ts';
+import { type Activation, type ModelRun, sequenceIn } from '../models/index.ts';
 import { isByHead, lengthAt, towerOf } from './names.ts';
 
 /** One hook point's activation for a batch. */
@@ -184,7 +184,7 @@ export function cacheActivation(
   positionsOf?: (run: number) => readonly number[] | undefined,
 ): CachedActivation {
   const tower = towerOf(activation.name);
-  const own = runs.map((run) => towerRun(run, tower));
+  const own = runs.map((run) => sequenceIn(run, tower));
   const rowsOf = own.map((run, i) => {
     const positions = positionsOf?.(i) ?? Array.from({ length: lengthAt(activation.name, run) }, (_, p) => p);
     return positions.map((p) => activation.rowOf(run, p)).filter((row) => row >= 0);

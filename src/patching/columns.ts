@@ -1,7 +1,7 @@
 // Which columns of a row an intervention addresses.
 
 import { NoticeError } from '../errors.ts';
-import type { Activation, Run } from '../models/index.ts';
+import type { Activation, Sequence } from '../models/index.ts';
 import type { Target } from './intervention.ts';
 import { isByHead } from './names.ts';
 
@@ -20,7 +20,7 @@ export interface Span {
  *
  * @throws NoticeError('hook') for heads or features that the activation does not have
  */
-export function spansOf(activation: Activation, run: Run, { hook, heads, features }: Target): Span[] {
+export function spansOf(activation: Activation, run: Sequence, { hook, heads, features }: Target): Span[] {
   const { size, columns } = activation;
   const available = columns === 'keys' ? activation.keysOf(run) : size;
   if (heads) {

@@ -2,7 +2,7 @@
 
 import { NoticeError } from '../errors.ts';
 import type { Work } from '../gpu/index.ts';
-import { type Activation, type Fork, type ModelRun, type Run, towerRun } from '../models/index.ts';
+import { type Activation, type Fork, type ModelRun, type Sequence, sequenceIn } from '../models/index.ts';
 import { checkIndices, spansOf } from './columns.ts';
 import type { Intervention } from './intervention.ts';
 import { lengthAt, towerOf } from './names.ts';
@@ -50,7 +50,7 @@ export class EditSet {
   forks(hook: string): Fork[] {
     return (this.#byHook.get(hook) ?? []).flatMap(({ intervention }) =>
       this.#targets(intervention).map((modelRun) => {
-        const run = towerRun(modelRun, towerOf(hook));
+        const run = sequenceIn(modelRun, towerOf(hook));
         return { run, positions: positionsOf(intervention, run) };
       }),
     );
@@ -71,7 +71,7 @@ export class EditSet {
       const edits: SourcedEdit[] = [];
       const rows = new Set<number>();
       const targets = this.#targets(intervention).flatMap((target) =>
-        [target, ...this.#derivedFrom(target)].map((run) => ({ target, run: towerRun(run, tower) })),
+        [target, ...this.#derivedFrom(target)].map((run) => ({ target, run: sequenceIn(run, tower) })),
       );
       for (const { target, run } of targets) {
         // In generation only the new position is there; a derived run may have no row of its own.
@@ -161,7 +161,7 @@ function checkAlpha({ op, hook, alpha }: Intervention): void {
 }
 
 /** Positions of a run that an intervention addresses. */
-function positionsOf({ hook, positions }: Intervention, run: Run): readonly number[] {
+function positionsOf({ hook, positions }: Intervention, run: Sequence): readonly number[] {
   const length = lengthAt(hook, run);
   if (!positions) return Array.from({ length }, (_, p) => p);
   checkIndices(`${hook}: position`, positions, length);

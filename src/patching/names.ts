@@ -2,7 +2,7 @@
 
 import picomatch from 'picomatch';
 import { NoticeError } from '../errors.ts';
-import type { HookInfo, Run, VisionLanguageModel } from '../models/index.ts';
+import type { HookInfo, Sequence, VisionLanguageModel } from '../models/index.ts';
 
 /** Which hook points: names or globs (`text_encoder.*.hook_z`), or a test of the name. */
 export type NameFilter = string | readonly string[] | ((name: string) => boolean);
@@ -85,9 +85,9 @@ export function isOfMemory(hook: string): boolean {
 }
 
 /** Positions that a run has at a hook point. */
-export function lengthAt(hook: string, run: Run): number {
+export function lengthAt(hook: string, run: Sequence): number {
   if (!isOfMemory(hook)) return run.length;
-  for (let at: Run | undefined = run; at; at = at.base) if (at.memory) return at.memory.length;
+  for (let at: Sequence | undefined = run; at; at = at.base) if (at.memory) return at.memory.length;
   throw new Error(`${hook}: the run reads no other tower`);
 }
 

@@ -3,7 +3,7 @@
 import { NoticeError } from '../errors.ts';
 import type { Work } from '../gpu/index.ts';
 import { customHook } from '../kernels/index.ts';
-import { type Activation, type Fork, type ModelRun, type Probe, towerRun } from '../models/index.ts';
+import { type Activation, type Fork, type ModelRun, type Probe, sequenceIn } from '../models/index.ts';
 import { type CachedActivation, cacheActivation } from './cache.ts';
 import type { EditSet } from './edits.ts';
 import type { CustomHook } from './intervention.ts';
@@ -50,7 +50,7 @@ export class PatchProbe implements Probe {
     // Keys and values of another tower's output are used again at every step of an answer, so a copy is to be edited.
     if (!isOfMemory(name) || !custom.some(({ hook }) => hook === name)) return forks;
     const all = runs.map((modelRun): Fork => {
-      const run = towerRun(modelRun, towerOf(name));
+      const run = sequenceIn(modelRun, towerOf(name));
       return { run, positions: Array.from({ length: lengthAt(name, run) }, (_, position) => position) };
     });
     return [...forks, ...all];
@@ -68,7 +68,7 @@ export class PatchProbe implements Probe {
     const tower = towerOf(activation.name);
     // In the step of an answer only the new positions have rows.
     const byRun = this.#options.runs.map((modelRun, batch) => {
-      const run = towerRun(modelRun, tower);
+      const run = sequenceIn(modelRun, tower);
       return Array.from({ length: lengthAt(hook.hook, run) }, (_, position) => ({
         row: activation.rowOf(run, position),
         batch,

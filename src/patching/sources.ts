@@ -3,7 +3,7 @@
 import { NoticeError, ShapeError } from '../errors.ts';
 import type { Tensor, Work } from '../gpu/index.ts';
 import { meanRows } from '../kernels/index.ts';
-import { type Activation, type ModelRun, type Run, towerRun } from '../models/index.ts';
+import { type Activation, type ModelRun, type Sequence, sequenceIn } from '../models/index.ts';
 import type { CachedActivation } from './cache.ts';
 import type { Span } from './columns.ts';
 import type { Intervention } from './intervention.ts';
@@ -20,7 +20,7 @@ export interface SourceRows {
 }
 
 /** Gives each target run, in its row of the batch, its values. */
-export type Source = (run: Run, spans: readonly Span[], batchRow: number) => SourceRows;
+export type Source = (run: Sequence, spans: readonly Span[], batchRow: number) => SourceRows;
 
 const NONE: SourceRows = { row: () => 0, column: () => 0 };
 
@@ -60,7 +60,7 @@ export function sourceOf(
       };
     };
   }
-  const other = towerRun(runOf(source.run), towerOf(hook));
+  const other = sequenceIn(runOf(source.run), towerOf(hook));
   return (run) => {
     checkKeys(activation, run, activation.keysOf(other));
     return {
@@ -77,7 +77,7 @@ export function sourceOf(
 
 /** The mean of all rows that the batch has there now. */
 function meanSource(w: Work, activation: Activation, runs: readonly ModelRun[]): Source {
-  const own = runs.map((run) => towerRun(run, towerOf(activation.name)));
+  const own = runs.map((run) => sequenceIn(run, towerOf(activation.name)));
   const rows = own.flatMap((run) =>
     Array.from({ length: lengthAt(activation.name, run) }, (_, p) => activation.rowOf(run, p)),
   );
@@ -120,7 +120,7 @@ function pairedRow(hook: string, { name, lengths }: CachedActivation, row: numbe
   );
 }
 
-function checkCached(activation: Activation, run: Run, cached: CachedActivation, batch: number): void {
+function checkCached(activation: Activation, run: Sequence, cached: CachedActivation, batch: number): void {
   const { name, heads, size, columns } = activation;
   if ((columns === 'keys') !== (cached.keys !== undefined))
     throw new ShapeError(
@@ -136,7 +136,7 @@ function checkCached(activation: Activation, run: Run, cached: CachedActivation,
 }
 
 /** Where columns are keys, they are to be those of as many positions. */
-function checkKeys(activation: Activation, run: Run, keys: number): void {
+function checkKeys(activation: Activation, run: Sequence, keys: number): void {
   if (activation.columns === 'keys' && activation.keysOf(run) !== keys)
     throw new ShapeError(`${activation.name} has ${activation.keysOf(run)} keys, the source ${keys}`);
 }

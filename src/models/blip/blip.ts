@@ -8,7 +8,7 @@ import { generateAnswers } from '../generation.ts';
 import type { ForwardOptions, Generated, GenerateOptions, Logits, ModelRun, Sample } from '../model.ts';
 import type { BertWeights } from '../parts/bert.ts';
 import { walkVit } from '../parts/vit.ts';
-import { type LivePosition, tokenRuns, towerRun, towerRuns } from '../sequences.ts';
+import { type LivePosition, sequenceIn, sequencesIn, tokenRuns } from '../sequences.ts';
 import { SquareImageModel } from '../square-image-model.ts';
 import {
   type KeyValueCache,
@@ -16,7 +16,7 @@ import {
   NO_PROBE,
   type Probe,
   passPoint,
-  Run,
+  Sequence,
   Tower,
   type Walk,
 } from '../tower/index.ts';
@@ -76,8 +76,8 @@ export class Blip extends SquareImageModel {
     const question = await this.#read(w, runs, image.memory, probe);
     const start = this.config.startToken;
     const decoders = runs.map((run) => {
-      const memory = towerRun(run, 'text_encoder');
-      const decoder = new Run(1, { base: run.base && towerRun(run.base, 'text_decoder'), memory });
+      const memory = sequenceIn(run, 'text_encoder');
+      const decoder = new Sequence(1, { base: run.base && sequenceIn(run.base, 'text_decoder'), memory });
       run.towers.set('text_decoder', decoder);
       return decoder;
     });
@@ -88,7 +88,7 @@ export class Blip extends SquareImageModel {
       rows.push({ id: start, place: 0 });
     }
     const tensor = await this.#answer(w, runs, decoders, rows, question, probe);
-    return { tensor, rowOf: (run) => towerRun(run, 'logits').row(0) };
+    return { tensor, rowOf: (run) => sequenceIn(run, 'logits').row(0) };
   }
 
   generate(samples: readonly Sample[], options: GenerateOptions = {}): Promise<Generated[]> {
@@ -104,12 +104,12 @@ export class Blip extends SquareImageModel {
         // Every step attends to the same keys and values.
         const question: Memory = { ...read, keyValues: new Map() };
         const step = (tokens: readonly number[]) => {
-          const decoders = runs.map((run) => towerRun(run, 'text_decoder'));
-          const rows = tokens.map((id, i) => ({ id, place: (decoders[i] as Run).length - 1 }));
+          const decoders = runs.map((run) => sequenceIn(run, 'text_decoder'));
+          const rows = tokens.map((id, i) => ({ id, place: (decoders[i] as Sequence).length - 1 }));
           return this.#answer(w, runs, decoders, rows, question, probe, cache);
         };
         runs.forEach((run, i) => {
-          const decoder = new Run(1, { memory: towerRun(run, 'text_encoder') });
+          const decoder = new Sequence(1, { memory: sequenceIn(run, 'text_encoder') });
           decoder.rows[0] = i;
           run.towers.set('text_decoder', decoder);
         });
@@ -124,8 +124,8 @@ export class Blip extends SquareImageModel {
 
   /** Questions, grounded in the images, to what the decoder attends to. */
   async #read(w: Work, runs: readonly ModelRun[], memory: Memory, probe: Probe): Promise<Memory> {
-    const rows = tokenRuns(runs, 'text_encoder', (run) => towerRun(run, 'vision'));
-    const walk: Walk = { w, probe, runs: towerRuns(runs, 'text_encoder'), memory };
+    const rows = tokenRuns(runs, 'text_encoder', (run) => sequenceIn(run, 'vision'));
+    const walk: Walk = { w, probe, runs: sequencesIn(runs, 'text_encoder'), memory };
     const tensor = await this.#text(this.#textEncoder, this.#weights.encoder, walk, rows);
     return { tensor, keyValues: undefined };
   }
@@ -134,7 +134,7 @@ export class Blip extends SquareImageModel {
   async #answer(
     w: Work,
     runs: readonly ModelRun[],
-    decoders: readonly Run[],
+    decoders: readonly Sequence[],
     rows: readonly LivePosition[],
     memory: Memory,
     probe: Probe,
@@ -153,8 +153,8 @@ export class Blip extends SquareImageModel {
     const logits = { x: matmul(w, transformed.x, head.weight, { bias: head.bias }) };
     w.release(transformed.x);
     runs.forEach((run, i) => {
-      const decoder = decoders[i] as Run;
-      const last = new Run(1, { base: run.base && towerRun(run.base, 'logits') });
+      const decoder = decoders[i] as Sequence;
+      const last = new Sequence(1, { base: run.base && sequenceIn(run.base, 'logits') });
       last.rows[0] = decoder.rows[decoder.length - 1] as number;
       run.towers.set('logits', last);
     });

@@ -3,8 +3,8 @@
 
 import { NoticeError } from '../../errors.ts';
 import type { ModelRun } from '../model.ts';
-import { type LivePosition, placeOf, tokenRuns, towerRun } from '../sequences.ts';
-import { Run } from '../tower/index.ts';
+import { type LivePosition, placeOf, sequenceIn, tokenRuns } from '../sequences.ts';
+import { Sequence } from '../tower/index.ts';
 
 /**
  * Runs of a tower's positions from `first` on.
@@ -13,13 +13,13 @@ import { Run } from '../tower/index.ts';
  * @returns for each run its counterpart, and which rows of the tower the counterparts' rows are
  */
 export function runsFrom(
-  runs: readonly Run[],
+  runs: readonly Sequence[],
   first: number,
-): { selected: ReadonlyMap<Run, Run>; rows: Uint32Array } {
-  const selected = new Map<Run, Run>();
+): { selected: ReadonlyMap<Sequence, Sequence>; rows: Uint32Array } {
+  const selected = new Map<Sequence, Sequence>();
   const rows: number[] = [];
   for (const run of runs) {
-    const own = new Run(run.length - first, { base: run.base && selected.get(run.base) });
+    const own = new Sequence(run.length - first, { base: run.base && selected.get(run.base) });
     for (const position of run.ownPositions) {
       if (position < first) continue;
       own.rows[position - first] = rows.length;
@@ -32,22 +32,22 @@ export function runsFrom(
 
 /** Makes the runs of a stage that works on the rows of the one before it; a run that departs in it gets its own. */
 export function followingRuns(runs: readonly ModelRun[], before: string, stage: string): void {
-  const roots = new Map<Run, Run>();
+  const roots = new Map<Sequence, Sequence>();
   for (const run of runs) {
-    const source = towerRun(run, before);
+    const source = sequenceIn(run, before);
     const base = run.base && {
-      source: towerRun(run.base, before),
-      run: towerRun(run.base, stage),
+      source: sequenceIn(run.base, before),
+      run: sequenceIn(run.base, stage),
     };
     if (base?.source === source) {
       const departs = run.departsIn.has(stage);
-      run.towers.set(stage, departs ? new Run(source.length, { base: base.run }) : base.run);
+      run.towers.set(stage, departs ? new Sequence(source.length, { base: base.run }) : base.run);
       continue;
     }
     // A derived run may have another image than its base; then its features have nothing to do with the base's.
     const derived = base !== undefined && source.base === base.source;
     const known = derived ? undefined : roots.get(source);
-    const own = known ?? new Run(source.length, { base: derived ? base.run : undefined });
+    const own = known ?? new Sequence(source.length, { base: derived ? base.run : undefined });
     own.rows.set(source.rows);
     if (!derived) roots.set(source, own);
     run.towers.set(stage, own);
@@ -73,7 +73,7 @@ export function promptRows(runs: readonly ModelRun[], imageToken: number): Promp
   const indexOf = featureIndex(imageToken);
   for (const run of runs) {
     const { base } = run;
-    const own = towerRun(run, 'projector');
+    const own = sequenceIn(run, 'projector');
     const index = indexOf(run.sample.ids);
     const count = index.filter((feature) => feature >= 0).length;
     if (count !== own.length)
@@ -83,8 +83,8 @@ export function promptRows(runs: readonly ModelRun[], imageToken: number): Promp
           "the model's expand() puts in as many as are needed",
       );
     const baseIndex = base && indexOf(base.sample.ids);
-    const sameFeatures = base && towerRun(base, 'projector') === own;
-    const language = towerRun(run, 'language');
+    const sameFeatures = base && sequenceIn(base, 'projector') === own;
+    const language = sequenceIn(run, 'language');
     index.forEach((feature, p) => {
       if (feature < 0) return;
       const samePlace = base && baseIndex?.[p] === feature && placeOf(base, p) === placeOf(run, p);

@@ -4,8 +4,8 @@ import type { Tensor, Work } from '../../gpu/index.ts';
 import { activate, gatherRows, matmul, normalize } from '../../kernels/index.ts';
 import type { HookInfo } from '../hook-table.ts';
 import type { ModelRun } from '../model.ts';
-import { towerRun, towerRuns } from '../sequences.ts';
-import { type Probe, passPoint, type Run, Tower } from '../tower/index.ts';
+import { sequenceIn, sequencesIn } from '../sequences.ts';
+import { type Probe, passPoint, type Sequence, Tower } from '../tower/index.ts';
 import { embedImages, visionRuns } from '../vision.ts';
 import type { LlavaConfig } from './config.ts';
 import { followingRuns, runsFrom } from './feature-runs.ts';
@@ -40,7 +40,7 @@ export class ImageEncoder {
   async encode(w: Work, runs: readonly ModelRun[], probe: Probe): Promise<Tensor> {
     const selected = await this.#see(w, runs, probe);
     followingRuns(runs, 'vision', 'projector');
-    return this.#project(w, towerRuns(runs, 'projector'), selected, probe);
+    return this.#project(w, sequencesIn(runs, 'projector'), selected, probe);
   }
 
   /** The vision tower: [rows, vision width] of the features' positions, which are those of `vision` from here on. */
@@ -51,7 +51,7 @@ export class ImageEncoder {
     const frame = {
       x: embedImages(w, images, { ...weights, ...vision }),
     };
-    const walk = { w, probe, runs: towerRuns(runs, 'vision') };
+    const walk = { w, probe, runs: sequencesIn(runs, 'vision') };
     await passPoint(walk, 'vision.hook_embed', frame, 'x');
     const normalized = normalize(w, frame.x, weights.norm);
     w.release(frame.x);
@@ -62,12 +62,12 @@ export class ImageEncoder {
     if (this.#hooksAbove.some((name) => probe.wants(name)))
       x = await this.#tower.walk(walk, x, featureBlocks);
     w.release(x);
-    for (const run of runs) run.towers.set('vision', selected.get(towerRun(run, 'vision')) as Run);
+    for (const run of runs) run.towers.set('vision', selected.get(sequenceIn(run, 'vision')) as Sequence);
     await passPoint({ ...walk, runs: [...selected.values()] }, 'vision.hook_selected', features, 'x');
     return features.x;
   }
 
-  async #project(w: Work, runs: readonly Run[], features: Tensor, probe: Probe): Promise<Tensor> {
+  async #project(w: Work, runs: readonly Sequence[], features: Tensor, probe: Probe): Promise<Tensor> {
     const { input, output } = this.#weights.projector;
     const activation = this.#config.projector.activation;
     const walk = { w, probe, runs };

@@ -16,7 +16,7 @@ import type {
   Sample,
 } from '../model.ts';
 import { Llama } from '../parts/llama.ts';
-import { towerRun } from '../sequences.ts';
+import { sequenceIn } from '../sequences.ts';
 import { SquareImageModel } from '../square-image-model.ts';
 import { NO_PROBE, type Probe } from '../tower/index.ts';
 import { type LlavaConfig, parseLlavaConfig } from './config.ts';
@@ -96,7 +96,7 @@ export class Llava extends SquareImageModel {
   ): Promise<Logits> {
     const x = await this.#read(w, runs, probe, features);
     const tensor = await this.#language.answer(w, runs, x, { probe });
-    return { tensor, rowOf: (run) => towerRun(run, 'logits').row(0) };
+    return { tensor, rowOf: (run) => sequenceIn(run, 'logits').row(0) };
   }
 
   generate(samples: readonly Sample[], options: GenerateOptions = {}): Promise<Generated[]> {

@@ -14,7 +14,7 @@ import type { Checkpoint, WeightLoader } from '../../weights/index.ts';
 import type { HookInfo } from '../hook-table.ts';
 import type { JsonConfig } from '../json-config.ts';
 import type { ModelRun } from '../model.ts';
-import { lastPositions, placesOf, towerRun, towerRuns } from '../sequences.ts';
+import { lastPositions, placesOf, sequenceIn, sequencesIn } from '../sequences.ts';
 import {
   type BlockWeights,
   passPoint,
@@ -175,7 +175,7 @@ export class Llama {
     const { name } = this.#settings.tower;
     const places = placesOf(runs, name, this.#settings.maxPositions);
     const rotary = { table: this.#angles, places };
-    const walk: Walk = { w, probe, runs: towerRuns(runs, name), rotary, ...beside };
+    const walk: Walk = { w, probe, runs: sequencesIn(runs, name), rotary, ...beside };
     const stream = { x: embedded };
     await passPoint(walk, `${name}.hook_embed`, stream, 'x');
     stream.x = await this.tower.walk(walk, stream.x);
@@ -188,7 +188,7 @@ export class Llama {
     }
     if (wantsAll) {
       replace(w, stream, matmul(w, stream.x, head));
-      for (const run of runs) run.towers.set('logits_all', towerRun(run, name));
+      for (const run of runs) run.towers.set('logits_all', sequenceIn(run, name));
       await passPoint(walk, 'logits_all', stream, 'x');
     }
     const rows = lastPositions(runs, name);

@@ -13,7 +13,7 @@ import type { WeightLoader } from '../../weights/index.ts';
 import type { HookInfo } from '../hook-table.ts';
 import type { JsonConfig } from '../json-config.ts';
 import type { ModelRun } from '../model.ts';
-import { towerRuns } from '../sequences.ts';
+import { sequencesIn } from '../sequences.ts';
 import {
   type BlockWeights,
   type Linear,
@@ -163,7 +163,7 @@ export async function walkVit(
 ): Promise<Tensor> {
   const images = visionRuns(runs, weights.positions.rows);
   const frame = { x: embedImages(w, images, { ...weights, ...settings }) };
-  const walk: Walk = { w, probe, runs: towerRuns(runs, 'vision') };
+  const walk: Walk = { w, probe, runs: sequencesIn(runs, 'vision') };
   await passPoint(walk, 'vision.hook_embed', frame, 'x');
   frame.x = await tower.walk(walk, frame.x);
   const out = { x: normalize(w, frame.x, weights.norm) };

@@ -2,11 +2,11 @@
 // at every position that sees it; these positions get rows here. Everything else stays with the base.
 
 import { type AttentionGroup, planAttention } from '../../kernels/index.ts';
-import type { Run } from './run.ts';
+import type { Sequence } from './sequence.ts';
 
 /** What attention needs to know of a run. */
 export interface AttentionRun {
-  readonly run: Run;
+  readonly run: Sequence;
   /** Rows of the key and value tensors, by key position. The same array where runs see the same keys. */
   readonly keys: Uint32Array;
   /** Row of the query tensor at a position. */
@@ -22,7 +22,7 @@ export interface Attendance {
   /** Rows of the residual stream whose copies new rows start from. */
   readonly newRows: Uint32Array;
   /** Index of the entry that computes a run's position; −1 where its base's is read. */
-  entryOf(run: Run, position: number): number;
+  entryOf(run: Sequence, position: number): number;
 }
 
 /**
@@ -51,7 +51,7 @@ export function attendance(
     Uint32Array,
     { keys: Uint32Array; queries: { query: number; out: number; keys: number }[] }
   >();
-  const members = new Map<Uint32Array, { run: Run; position: number }[]>();
+  const members = new Map<Uint32Array, { run: Sequence; position: number }[]>();
   runs.forEach(({ run, keys, seen }, i) => {
     for (const { position, query, source } of wanted[i] ?? []) {
       if (source >= 0) {
@@ -68,7 +68,7 @@ export function attendance(
       members.get(keys)?.push({ run, position });
     }
   });
-  const entries = new Map<Run, Int32Array>();
+  const entries = new Map<Sequence, Int32Array>();
   let entry = 0;
   for (const { run, position } of [...members.values()].flat()) {
     const own = entries.get(run) ?? new Int32Array(run.length).fill(-1);
@@ -80,7 +80,7 @@ export function attendance(
     plan: planAttention(list, heads, scratchBytes, wholeRows),
     newRows: Uint32Array.from(sources),
     entryOf: (run, position) => {
-      for (let at: Run | undefined = run; at; at = at.base) {
+      for (let at: Sequence | undefined = run; at; at = at.base) {
         const own = entries.get(at)?.[position];
         if (own !== undefined && own >= 0) return own;
       }

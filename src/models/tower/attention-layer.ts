@@ -22,7 +22,7 @@ import {
   passOwn,
   rotateRows,
 } from './projections.ts';
-import type { Run } from './run.ts';
+import type { Sequence } from './sequence.ts';
 import { appendToFrame, type Frame, type Walk } from './walk.ts';
 
 /** Scores of one chunk of attention take at most this many bytes. */
@@ -59,7 +59,7 @@ export async function selfAttention(
   }
   const { queries, keys } = projected;
   const cached = cache && appendToCache(w, cache, layer, projected, runs, key.first);
-  const keysOf = memoise((run: Run): Uint32Array => {
+  const keysOf = memoise((run: Sequence): Uint32Array => {
     if (run.base && !run.differs && !keys.has(run)) return keysOf(run.base);
     return Uint32Array.from({ length: run.length }, (_, p) => (cached ? cached(run, p) : keys.row(run, p)));
   });
@@ -72,7 +72,8 @@ export async function selfAttention(
       for (let p = first; p < run.length; p++) wanted.push(p);
       // Where a base's pattern is edited, it may attend to keys behind its query.
       if (changed.length > 0)
-        for (let at: Run | undefined = run.base; at; at = at.base) wanted.push(...(departing.get(at) ?? []));
+        for (let at: Sequence | undefined = run.base; at; at = at.base)
+          wanted.push(...(departing.get(at) ?? []));
     }
     return {
       run,
@@ -119,17 +120,17 @@ export async function crossAttention(
   await passMemory(walk, prefix, memorised, { ...key, hook: 'hook_v', first: keyHeads * headSize });
   const { queries } = projected;
   const { keys } = memorised;
-  const tableOf = memoise((source: Run): Uint32Array => {
+  const tableOf = memoise((source: Sequence): Uint32Array => {
     if (source.base && !source.differs) return tableOf(source.base);
     return Uint32Array.from({ length: source.length }, (_, p) => source.row(p));
   });
-  const keysOf = memoise((run: Run): Uint32Array => {
+  const keysOf = memoise((run: Sequence): Uint32Array => {
     const source = memoryOf(run);
     if (keys.has(run) || (run.memory && changesAnyKey(run.base)))
       return Uint32Array.from({ length: source.length }, (_, p) => memoryRow(run, keys, p));
     return run.base && !run.memory ? keysOf(run.base) : tableOf(source);
   });
-  const changesAnyKey = (run: Run | undefined): boolean =>
+  const changesAnyKey = (run: Sequence | undefined): boolean =>
     run !== undefined && (keys.has(run) || changesAnyKey(run.base));
   const departing = patternForks(walk, prefix);
   const attending = runs.map((run): AttentionRun => {
@@ -215,8 +216,8 @@ async function visitQueries(
 }
 
 /** Positions at which runs depart from their base at the scores or the pattern. */
-function patternForks({ probe }: Walk, prefix: string): Map<Run, number[]> {
-  const forks = new Map<Run, number[]>();
+function patternForks({ probe }: Walk, prefix: string): Map<Sequence, number[]> {
+  const forks = new Map<Sequence, number[]>();
   for (const hook of ['hook_attn_scores', 'hook_pattern']) {
     for (const { run, positions } of probe.forks(`${prefix}.${hook}`)) {
       const computed = positions.filter((position) => run.row(position) >= 0);

@@ -2,7 +2,7 @@ export type { BlockWeights, Linear, TowerConfig } from './config.ts';
 export { type Activation, type Fork, NO_PROBE, type Probe } from './probe.ts';
 export { rotaryAngles } from './rotary.ts';
 export { appendRows } from './rows.ts';
-export { Run } from './run.ts';
+export { Sequence } from './sequence.ts';
 export { Tower } from './tower.ts';
 export {
   type Frame,

@@ -2,7 +2,7 @@
 // what is read or changed there is decided by a probe, which lives in src/patching.
 
 import type { Tensor } from '../../gpu/index.ts';
-import type { Run } from './run.ts';
+import type { Sequence } from './sequence.ts';
 
 /** An activation at a hook point. */
 export interface Activation {
@@ -19,14 +19,14 @@ export interface Activation {
   /** `keys` if the columns of a head are the keys of a query, `features` otherwise. */
   readonly columns: 'features' | 'keys';
   /** Row of a run's position, its own or its base's. */
-  rowOf(run: Run, position: number): number;
+  rowOf(run: Sequence, position: number): number;
   /** Keys that a run's positions attend to, where columns are keys. */
-  keysOf(run: Run): number;
+  keysOf(run: Sequence): number;
 }
 
 /** Positions of a run whose value will differ from the base's from a hook point on. */
 export interface Fork {
-  readonly run: Run;
+  readonly run: Sequence;
   readonly positions: readonly number[];
 }
 

@@ -5,7 +5,7 @@ import { columnsOf, type Tensor, type Work } from '../../gpu/index.ts';
 import { gatherRows, rotate } from '../../kernels/index.ts';
 import type { Activation } from './probe.ts';
 import { appendRows } from './rows.ts';
-import { Overrides, type Run } from './run.ts';
+import { Overrides, type Sequence } from './sequence.ts';
 import type { KeyValueCache, Walk } from './walk.ts';
 
 /** A tensor of projections with the rows that runs have in it alone. */
@@ -67,8 +67,8 @@ export function passMemory(walk: Walk, prefix: string, projected: Projected, par
 }
 
 /** Row of a key position: a run's override, or a base's, or the memory's. */
-export function memoryRow(run: Run, overrides: Overrides, position: number): number {
-  for (let at: Run | undefined = run; at; at = at.base) {
+export function memoryRow(run: Sequence, overrides: Overrides, position: number): number {
+  for (let at: Sequence | undefined = run; at; at = at.base) {
     const row = overrides.get(at, position);
     if (row !== undefined) return row;
   }
@@ -76,13 +76,13 @@ export function memoryRow(run: Run, overrides: Overrides, position: number): num
 }
 
 /** The memory of a run: its own or the nearest base's. */
-export function memoryOf(run: Run): Run {
-  for (let at: Run | undefined = run; at; at = at.base) if (at.memory) return at.memory;
+export function memoryOf(run: Sequence): Sequence {
+  for (let at: Sequence | undefined = run; at; at = at.base) if (at.memory) return at.memory;
   throw new Error('a run without memory reached cross-attention');
 }
 
 interface Layout extends Pick<Activation, 'positionsOf' | 'rowOf'> {
-  has(run: Run, position: number): boolean;
+  has(run: Sequence, position: number): boolean;
 }
 
 async function pass(
@@ -147,13 +147,13 @@ export function appendToCache(
   cache: KeyValueCache,
   layer: number,
   { tensor, keys }: Projected,
-  runs: readonly Run[],
+  runs: readonly Sequence[],
   firstColumn: number,
-): (run: Run, position: number) => number {
+): (run: Sequence, position: number) => number {
   const history = cache.layers[layer] as Tensor;
   const made = columnsOf(tensor, firstColumn, history.columns);
   const slots = new Map(runs.map((run, i) => [run, i * cache.capacity]));
-  const rowOf = (run: Run, position: number) => (slots.get(run) as number) + position;
+  const rowOf = (run: Sequence, position: number) => (slots.get(run) as number) + position;
   for (const run of runs) {
     const positions = run.ownPositions;
     const [first] = positions;

@@ -3,7 +3,7 @@
 import type { Tensor, Work } from '../../gpu/index.ts';
 import type { Activation, Probe } from './probe.ts';
 import { appendRows } from './rows.ts';
-import type { Run } from './run.ts';
+import type { Sequence } from './sequence.ts';
 
 /** What a walk attends to in another tower: that tower's output and runs. */
 export interface Memory {
@@ -27,13 +27,13 @@ export interface Walk {
   readonly w: Work;
   readonly probe: Probe;
   /** Bases come before what is derived from them. */
-  readonly runs: readonly Run[];
+  readonly runs: readonly Sequence[];
   readonly memory?: Memory | undefined;
   readonly cache?: KeyValueCache | undefined;
   /** Where the tower is rotary: (cos, sin) of every position id, and the position ids of a run's positions. */
   readonly rotary?: {
     readonly table: GPUBuffer;
-    readonly places: (run: Run, position: number) => number;
+    readonly places: (run: Sequence, position: number) => number;
   };
 }
 

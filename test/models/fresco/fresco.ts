@@ -14,7 +14,7 @@ import type {
 } from '../../../src/models/model.ts';
 import { Llama } from '../../../src/models/parts/llama.ts';
 import { walkVit } from '../../../src/models/parts/vit.ts';
-import { tokenRuns, towerRun } from '../../../src/models/sequences.ts';
+import { sequenceIn, tokenRuns } from '../../../src/models/sequences.ts';
 import { SquareImageModel } from '../../../src/models/square-image-model.ts';
 import { NO_PROBE, type Probe, Tower } from '../../../src/models/tower/index.ts';
 import { type FrescoConfig, parseFrescoConfig } from './config.ts';
@@ -77,7 +77,7 @@ export class Fresco extends SquareImageModel {
   ): Promise<Logits> {
     const { memory } = await this.features(w, runs, probe, features);
     const tensor = await this.#language.answer(w, runs, this.#embed(w, runs), { probe, memory });
-    return { tensor, rowOf: (run) => towerRun(run, 'logits').row(0) };
+    return { tensor, rowOf: (run) => sequenceIn(run, 'logits').row(0) };
   }
 
   generate(samples: readonly Sample[], options: GenerateOptions = {}): Promise<Generated[]> {
@@ -104,7 +104,7 @@ export class Fresco extends SquareImageModel {
   }
 
   #embed(w: Work, runs: readonly ModelRun[]): Tensor {
-    const rows = tokenRuns(runs, 'language', (run) => towerRun(run, 'vision'));
+    const rows = tokenRuns(runs, 'language', (run) => sequenceIn(run, 'vision'));
     return this.#language.embed(
       w,
       rows.map(({ id }) => id),

@@ -1,18 +1,21 @@
-// A run is one sequence on its way up a tower. It holds rows only where it differs from its base: a patched run that
-// has not met its patch yet has none, and reads everything from the run it was derived from. So a plain forward pass,
-// one patched run and a sweep of thousands are the same walk; they differ in which rows exist.
+// A sequence is what a run of the model is in one tower: positions on their way up. It holds rows only where it differs from
+// its base: a patched run that has not met its patch yet has none, and reads everything from the run it was derived from. So
+// a plain forward pass, one patched run and a sweep of thousands are the same walk; they differ in which rows exist.
 
-export class Run {
+export class Sequence {
   /** Number of positions. */
   readonly length: number;
-  /** The run this one equals wherever it has no row of its own. */
-  readonly base: Run | undefined;
-  /** The run of another tower that cross-attention reads. */
-  readonly memory: Run | undefined;
+  /** The one this equals wherever it has no row of its own. */
+  readonly base: Sequence | undefined;
+  /** The sequence of another tower that cross-attention reads. */
+  readonly memory: Sequence | undefined;
   /** Row of each position in the tower's current activations; −1 where the base's row is read. */
   readonly rows: Int32Array;
 
-  constructor(length: number, { base, memory }: { base?: Run | undefined; memory?: Run | undefined } = {}) {
+  constructor(
+    length: number,
+    { base, memory }: { base?: Sequence | undefined; memory?: Sequence | undefined } = {},
+  ) {
     this.length = length;
     this.base = base;
     this.memory = memory;
@@ -26,7 +29,7 @@ export class Run {
 
   /** Row that holds the position's value: its own, or the nearest base's. −1 if nobody computes it. */
   row(position: number): number {
-    for (let run: Run | undefined = this; run; run = run.base) {
+    for (let run: Sequence | undefined = this; run; run = run.base) {
       const row = run.rows[position] as number;
       if (row >= 0) return row;
     }
@@ -48,30 +51,30 @@ export class Run {
 
 /** Rows of their own, for tensors in which some runs have more rows than in the residual stream. */
 export class Overrides {
-  readonly #rows = new Map<Run, Map<number, number>>();
+  readonly #rows = new Map<Sequence, Map<number, number>>();
 
-  get(run: Run, position: number): number | undefined {
+  get(run: Sequence, position: number): number | undefined {
     return this.#rows.get(run)?.get(position);
   }
 
-  set(run: Run, position: number, row: number): void {
+  set(run: Sequence, position: number, row: number): void {
     const rows = this.#rows.get(run) ?? new Map<number, number>();
     rows.set(position, row);
     this.#rows.set(run, rows);
   }
 
-  has(run: Run): boolean {
+  has(run: Sequence): boolean {
     return this.#rows.has(run);
   }
 
   /** Positions of a run with a row of their own here. */
-  positions(run: Run): Iterable<number> {
+  positions(run: Sequence): Iterable<number> {
     return this.#rows.get(run)?.keys() ?? [];
   }
 
   /** Row of a position: an override of the run or of a base, unless a nearer run has a row in the stream. */
-  row(run: Run, position: number): number {
-    for (let at: Run | undefined = run; at; at = at.base) {
+  row(run: Sequence, position: number): number {
+    for (let at: Sequence | undefined = run; at; at = at.base) {
       const row = this.get(at, position) ?? (at.rows[position] as number);
       if (row >= 0) return row;
     }
