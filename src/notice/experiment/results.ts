@@ -105,12 +105,12 @@ export class ResultsFolder implements ResultsStore {
 
   async saveRecord(record: RunRecord): Promise<void> {
     // In one order, however the record came about.
-    const { settings, version, model, adapter, inputs, criterion, look, answered, tasks, parts } = record;
-    const { started, finished, seconds } = record;
-    const what = { settings, version, model, adapter, inputs, criterion, look, answered, tasks, parts };
+    const { settings, version, model, adapter, inputs, criterion, look, warnings, answered } = record;
+    const { tasks, parts, started, finished, seconds } = record;
+    const what = { settings, version, model, adapter, inputs, criterion, look, warnings, answered };
     await this.write(
       ['run.json'],
-      `${JSON.stringify({ ...what, started, finished, seconds }, undefined, 2)}\n`,
+      `${JSON.stringify({ ...what, tasks, parts, started, finished, seconds }, undefined, 2)}\n`,
     );
   }
 

@@ -65,12 +65,25 @@ export async function runExperiment(
   const { selectsBy, attentionPosition } = paperConventions(model);
   record.criterion = selectsBy;
   record.look = settings.look ?? attentionPosition;
+  if (processor.warnings.length > 0) record.warnings = processor.warnings;
   delete record.finished;
   const run: RunContext = {
-    ...{ settings, store, record, model, processor, reader: options.reader, shard, onProgress, log },
+    settings,
+    store,
+    record,
+    model,
+    processor,
+    reader: options.reader,
+    shard,
+    onProgress,
+    log,
     sharedEvaluation: shard !== undefined && until === 'evaluate',
     tasks: options.tasks.map((input) => ({
-      ...{ input, unusable: [], questions: [], evaluations: [], chosen: [] },
+      input,
+      unusable: [],
+      questions: [],
+      evaluations: [],
+      chosen: [],
     })),
   };
   for (const stage of STAGES) {

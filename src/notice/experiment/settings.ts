@@ -78,7 +78,12 @@ export function differentSettings(a: ExperimentSettings, b: ExperimentSettings):
     .map((key) => `${key}: ${JSON.stringify(one[key])}, now ${JSON.stringify(other[key])}`);
 }
 
-function deciding({ statistic: _, evaluate: __, ...settings }: ExperimentSettings): Record<string, unknown> {
+function deciding({
+  statistic: _,
+  measure: __,
+  evaluate: ___,
+  ...settings
+}: ExperimentSettings): Record<string, unknown> {
   return {
     ...settings,
     model: modelTitle(settings.model),

@@ -50,6 +50,7 @@ export function settingsSection({ record }: Analysis): Markup {
     ['Corruptions', settings.corruptions.map((name) => CORRUPTION_NAMES[name]).join(', ')],
     ['Modules', settings.moduleSites.join(', ')],
     ['Heads', settings.headSite],
+    ['Attention', record.look === 'last' ? "from the prompt's last position" : 'from the correct option'],
     [
       'Selection',
       settings.select === 'balanced'
@@ -58,6 +59,7 @@ export function settingsSection({ record }: Analysis): Markup {
     ],
     ['Head statistic', settings.statistic === 'absolute' ? 'mean of |LD′ − LD*|' : 'mean of LD′ − LD*'],
     ['Compat switches', settings.compat.join(', ') || "none: the paper's definitions"],
+    ...(record.warnings ?? []).map((warning): [string, string] => ['Note', warning]),
     ['Device', settings.subgroupMatrices ? `${adapter}, products on subgroup matrices` : adapter],
     [
       'Run',
