@@ -1,6 +1,6 @@
 // `notice data …` on small generated folders: what is written, what is printed, what is counted.
 
-import { readFile } from 'node:fs/promises';
+import { readFile, realpath, rename, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -356,6 +356,19 @@ describe('manifests from manifests', () => {
       '2b.png',
     ]);
     expect(await dropsOf('g')).toEqual({ 'generated-missing': 5, 'generated-unused': 1 });
+  });
+
+  test('check: images behind links that lead out of the folder are listed, and used', async () => {
+    const store = await realpath(await freshFolder());
+    await rename(join(folder, 'img/1a.png'), join(store, '1a.png'));
+    await symlink(join(store, '1a.png'), join(folder, 'img/1a.png'));
+    await rename(join(folder, 'img/1b.png'), join(folder, 'img/elsewhere.png'));
+    await symlink('elsewhere.png', join(folder, 'img/1b.png')); // stays inside
+    const { stdout } = await run(['data', 'check', 'm.csv'], { cwd: folder });
+    expect(stdout).toMatch(/\| m\.csv +\| +8 \| +8 \|/);
+    expect(stdout).toMatch(/\| image behind a link +\| outside of the folder of its manifest/);
+    expect(stdout).toContain(` | ${join(store, '1a.png')} |`);
+    expect(stdout).not.toContain('1b.png');
   });
 
   test('check: counts of a sound manifest, and everything that is wrong with another', async () => {

@@ -1,6 +1,6 @@
 // Image files of a folder, each one decoded once: what does not decode is reported here and not in the middle of a run.
 
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { extname, join, relative, sep } from 'node:path';
 import sharp from 'sharp';
 import { decodeImage as decodeLikeRuns } from '../../platform/node/images.ts';
@@ -47,13 +47,13 @@ export async function decodeImage(
 
 /**
  * All images beneath a folder, in the order of their paths. Drops: "not-an-image" (by extension), "bad-image" (does not
- * decode).
+ * decode), "link" (a symbolic link to nothing, or to a folder that it lies in).
  * @throws DataError the folder cannot be read
  */
 export async function listImages(folder: string): Promise<{ images: FolderImage[]; drops: Drop[] }> {
   const drops: Drop[] = [];
   const candidates: (FolderImage & { source: string })[] = [];
-  for (const file of await listFiles(folder)) {
+  for (const file of await listFiles(folder, drops)) {
     const path = relative(folder, file).split(sep).join('/');
     if (EXTENSIONS.test(extname(file))) candidates.push({ file, path, source: path });
     else drops.push({ source: path, reason: 'not-an-image', detail: extname(file) || 'no extension' });
@@ -125,14 +125,36 @@ export function imageIds(images: readonly FolderImage[]): string[] {
   });
 }
 
-async function listFiles(folder: string): Promise<string[]> {
+/**
+ * All files beneath a folder, in the order of their paths. Symbolic links are followed, also out of the folder, as
+ * torchvision's ImageFolder does; one that leads to a folder it lies in, or nowhere, is added to `drops`: "link".
+ */
+async function listFiles(folder: string, drops: Drop[]): Promise<string[]> {
+  const files: string[] = [];
+  const walk = async (at: string, above: readonly string[]): Promise<void> => {
+    const parents = [...above, await realpath(at)];
+    for (const entry of await readdir(at, { withFileTypes: true })) {
+      const file = join(at, entry.name);
+      const source = relative(folder, file).split(sep).join('/');
+      // An unreadable target ends the listing as an unreadable folder does; only what is not there is dropped.
+      const found = entry.isSymbolicLink() ? await stat(file).catch(missing) : entry;
+      if (!found) drops.push({ source, reason: 'link', detail: 'leads to nothing' });
+      else if (found.isFile()) files.push(file);
+      else if (!found.isDirectory())
+        drops.push({ source, reason: 'not-an-image', detail: 'neither a file nor a folder' });
+      else if (entry.isSymbolicLink() && parents.includes(await realpath(file)))
+        drops.push({ source, reason: 'link', detail: 'leads to a folder that it lies in' });
+      else await walk(file, parents);
+    }
+  };
   try {
-    const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-    return entries
-      .filter((entry) => !entry.isDirectory())
-      .map((entry) => join(entry.parentPath, entry.name))
-      .sort();
+    await walk(folder, []);
   } catch (error) {
     throw new DataError(`${folder} cannot be read: ${(error as Error).message}`, { cause: error });
   }
+  return files.sort();
+}
+
+function missing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT' && error.code !== 'ELOOP') throw error;
 }

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, symlink } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
@@ -283,6 +283,32 @@ describe('labelled images', () => {
     await writeImage(join(folder, 'teal', '1.png'));
     return folder;
   }
+
+  test('links to folders and files are followed, also out of the folder; cycles end', async () => {
+    const folder = join(await freshFolder(), 'images');
+    await writeImage(join(folder, 'red/star/1.png'));
+    await writeImage(join(folder, '../store/blue/star/2.png'));
+    await symlink('../store/blue', join(folder, 'blue'));
+    await symlink('../store/blue', join(folder, 'navy')); // the same images in another class
+    await symlink('../../../store/blue/star/2.png', join(folder, 'red/star/3.png'));
+    await symlink('..', join(folder, 'red/up'));
+    await symlink('nowhere', join(folder, 'gone'));
+    await symlink('itself.png', join(folder, 'itself.png'));
+    const { images, report } = await readLabelledFolder(folder, ['color', 'shape']);
+    expect(images.map(({ id, attributes }) => `${id}: ${attributes.color}`)).toEqual([
+      'blue-star-2: blue',
+      'navy-star-2: navy',
+      'red-star-1: red',
+      'red-star-3: red',
+    ]);
+    expect(
+      report.drops.map(({ source, reason, detail }) => `${source}: ${reason}, ${detail}`).sort(),
+    ).toEqual([
+      'gone: link, leads to nothing',
+      'itself.png: link, leads to nothing',
+      'red/up: link, leads to a folder that it lies in',
+    ]);
+  });
 
   test('folders are labels; pairs differ in exactly one attribute', async () => {
     const { images, report } = await readLabelledFolder(await shapes(), ['color', 'shape']);

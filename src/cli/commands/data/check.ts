@@ -1,3 +1,5 @@
+import { realpath } from 'node:fs/promises';
+import { dirname, isAbsolute, relative, sep } from 'node:path';
 import type { Command } from 'commander';
 import { soundImages } from '../../../notice/datasets/images.ts';
 import {
@@ -45,6 +47,14 @@ async function check(manifests: readonly string[], { tokenizer }: { tokenizer?: 
       { name: 'categories', value: ({ pairs }) => categoryCounts(pairs) },
     ]),
   );
+  const outside = checked.flatMap((manifest) => manifest.outside);
+  if (outside.length > 0)
+    console.log(
+      `\n${terminalTable(outside, [
+        { name: 'image behind a link', value: ({ source }) => source },
+        { name: 'outside of the folder of its manifest', value: ({ target }) => target },
+      ])}`,
+    );
   const problems = checked.flatMap((manifest) => manifest.problems);
   if (problems.length > 0)
     throw new DataError(
@@ -58,6 +68,13 @@ interface CheckedManifest {
   readonly rows: number;
   readonly pairs: readonly Pair[];
   readonly problems: readonly Drop[];
+  /** Images that a symbolic link fetches from elsewhere. */
+  readonly outside: readonly LinkedImage[];
+}
+
+interface LinkedImage {
+  readonly source: string;
+  readonly target: string;
 }
 
 async function checkManifest(file: string, encode: Encode | undefined): Promise<CheckedManifest> {
@@ -71,7 +88,19 @@ async function checkManifest(file: string, encode: Encode | undefined): Promise<
     if (problem) problems.push({ source: `${file} ${pair.id}`, ...problem });
     return !problem;
   });
-  return { file, rows: report.read, pairs: usable, problems };
+  const outside = await imagesOutside(dirname(file), imagesOf(usable));
+  return { file, rows: report.read, pairs: usable, problems, outside };
+}
+
+async function imagesOutside(folder: string, images: readonly string[]): Promise<LinkedImage[]> {
+  const inside = await realpath(folder);
+  const outside: LinkedImage[] = [];
+  for (const image of images) {
+    const target = await realpath(image);
+    if (relative(inside, target).split(sep)[0] === '..' || isAbsolute(relative(inside, target)))
+      outside.push({ source: image, target });
+  }
+  return outside;
 }
 
 function promptProblem(pair: Pair, encode: Encode | undefined): Problem | undefined {
