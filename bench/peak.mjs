@@ -17,7 +17,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   out[id.x] = ${Array.from({ length: CHAINS }, (_, i) => `s${i}`).join(' + ')};
 }`,
-  bindings: ['read_write'],
+  bindings: { out: 'read_write' },
   params: { steps: 'u32' },
 };
 
@@ -33,7 +33,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var i = id.x; i < params.quads; i += params.threads) { sum += data[i]; }
   out[id.x] = sum.x + sum.y + sum.z + sum.w;
 }`,
-  bindings: ['read', 'read_write'],
+  bindings: { data: 'read', out: 'read_write' },
   params: { quads: 'u32', threads: 'u32' },
 };
 
@@ -67,10 +67,14 @@ async function measure(w) {
   };
   return {
     flops: await rate(threads * steps * CHAINS * 4 * 2, () =>
-      w.dispatch(arithmetic, [out.buffer], { steps }, [groups, 1, 1]),
+      w.dispatch(arithmetic, { out: out.buffer }, { steps }, [groups, 1, 1]),
     ),
     bytes: await rate(bytes, () =>
-      w.dispatch(reading, [data.buffer, out.buffer], { quads: bytes / 16, threads }, [groups, 1, 1]),
+      w.dispatch(reading, { data: data.buffer, out: out.buffer }, { quads: bytes / 16, threads }, [
+        groups,
+        1,
+        1,
+      ]),
     ),
   };
 }

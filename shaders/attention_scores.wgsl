@@ -1,3 +1,4 @@
+//@include attention_scores_operands
 // Attention scores for software adapters. Operands: attention_scores_operands.wgsl.
 //
 // One workgroup is one subgroup and computes MR entries × (SG · NR) keys of one head, like matmul_subgroup.wgsl.

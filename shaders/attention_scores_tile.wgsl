@@ -1,3 +1,4 @@
+//@include attention_scores_operands
 // Attention scores for GPUs: keys and queries go through workgroup memory. Operands: attention_scores_operands.wgsl.
 //
 // One workgroup of SG threads computes MR entries × SG keys of one head, each thread one key. Per step of 4 · QUADS features

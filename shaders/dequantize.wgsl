@@ -1,3 +1,4 @@
+//@include quantized_values
 // Y[r, k] = value(codes[first + r, k]) · scale: rows of a quantised matrix as f32. Codes: quantized_values.wgsl.
 //
 // codes [rows, words of a row], Y with the same rows, so padding becomes zeros.

@@ -1,3 +1,4 @@
+//@include matmul_operands matmul_quads
 // Matrix product on a GPU's matrix units, through Dawn's experimental subgroup matrices: f16 operands, f32 sums.
 // Operands: matmul_operands.wgsl, their quads: matmul_quads.wgsl.
 //

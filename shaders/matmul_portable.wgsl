@@ -1,3 +1,4 @@
+//@include matmul_operands
 // Matrix product with neither subgroups nor workgroup memory, for software adapters without subgroups of a known size.
 // Operands: matmul_operands.wgsl.
 //

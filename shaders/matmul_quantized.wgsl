@@ -1,3 +1,4 @@
+//@include matmul_operands quantized_values
 // Matrix product of few rows with a quantised weight, whose values are made in registers. Operands: matmul_operands.wgsl,
 // codes: quantized_values.wgsl.
 //

@@ -1,3 +1,4 @@
+//@include matmul_operands
 // Matrix product for software adapters, whose subgroups are one SIMD register. Operands: matmul_operands.wgsl.
 //
 // One workgroup is one subgroup and computes MR × (SG · NR) values: lane l owns columns n0 + l, n0 + SG + l, … and

@@ -1,3 +1,4 @@
+//@include matmul_operands matmul_quads
 // Matrix product for GPUs: tiles of A and W go through workgroup memory. Operands: matmul_operands.wgsl,
 // their quads: matmul_quads.wgsl.
 //

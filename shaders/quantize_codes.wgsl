@@ -1,3 +1,4 @@
+//@include quantize_input
 // codes[first + r, k] = the code nearest to X[r, k] / scale. Input: quantize_input.wgsl, codes: quantized_values.wgsl.
 //
 // X [rows, K] without padding. scales: those of the whole part; NF4 one for each 64 elements, counted row by row, int8

@@ -1,3 +1,4 @@
+//@include quantize_input
 // scales[first + g] = max |x| of group g, for int8 divided by 127. Input: quantize_input.wgsl.
 //
 // A group is `size` consecutive elements (NF4: 64, the last group may have fewer; int8: a row) of the `count` in X.

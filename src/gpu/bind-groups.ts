@@ -1,6 +1,6 @@
 import { GpuValidationError } from './errors.ts';
 import { guarded, type Verdict } from './faults.ts';
-import type { Pipeline } from './pipeline.ts';
+import type { Buffers, Pipeline } from './pipeline.ts';
 
 /** Groups kept; a pass through a model needs some hundreds. */
 const MOST_GROUPS = 4096;
@@ -21,17 +21,17 @@ export class BindGroupCache {
   }
 
   /**
-   * Group 0 of `pipeline` with `buffers` as its bindings, in order.
+   * Group 0 of `pipeline` with those of `buffers` that it binds.
    *
    * @param onVerdict told what the device makes of a new group
    */
-  get(
-    pipeline: Pipeline,
-    buffers: readonly GPUBuffer[],
-    onVerdict: (verdict: Verdict) => void,
-  ): GPUBindGroup {
+  get(pipeline: Pipeline, buffers: Buffers, onVerdict: (verdict: Verdict) => void): GPUBindGroup {
     let key = '';
-    for (const buffer of buffers) key += `${this.#numberOf(buffer)} `;
+    for (const name of pipeline.bindings) {
+      const buffer = buffers[name];
+      if (!buffer) throw new GpuValidationError(`${pipeline.source.name}: no buffer for its binding ${name}`);
+      key += `${this.#numberOf(buffer)} `;
+    }
     let group = this.#groups.get(pipeline)?.get(key);
     if (!group) {
       const made = this.#make(pipeline, buffers);
@@ -42,7 +42,8 @@ export class BindGroupCache {
     return group;
   }
 
-  #make({ source, layout }: Pipeline, buffers: readonly GPUBuffer[]) {
+  #make({ source, bindings, layout }: Pipeline, given: Buffers) {
+    const buffers = bindings.map((name) => given[name] as GPUBuffer);
     const refused = (message: string) =>
       new GpuValidationError(
         `${source.name}: WebGPU refused its buffers ${buffers.map(({ label }) => `"${label}"`).join(', ')}: ${message}`,

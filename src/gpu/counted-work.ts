@@ -2,7 +2,7 @@
 
 import type { Capabilities } from './capabilities.ts';
 import type { ParamLayout, ParamValues } from './params.ts';
-import type { KernelSource } from './pipeline.ts';
+import type { BindingLayout, Buffers, KernelSource } from './pipeline.ts';
 import { bucketSize } from './pool.ts';
 import type { Tensor } from './tensor.ts';
 import type { KernelTime } from './timing.ts';
@@ -63,9 +63,9 @@ export class CountedWork extends Work {
 
   keep(): void {}
 
-  dispatch<L extends ParamLayout>(
-    { name }: KernelSource<L>,
-    _buffers: readonly GPUBuffer[],
+  dispatch<B extends BindingLayout, L extends ParamLayout>(
+    { name }: KernelSource<B, L>,
+    _buffers: Buffers<B>,
     _params: ParamValues<L>,
     groups: readonly [number, number, number],
     flops = 0,

@@ -11,7 +11,7 @@ export {
 } from './errors.ts';
 export { Gpu, type GpuOptions, type GpuStatistics } from './gpu.ts';
 export type { ParamLayout, ParamValues } from './params.ts';
-export type { KernelSource } from './pipeline.ts';
+export type { BindingLayout, Buffers, KernelSource } from './pipeline.ts';
 export type { PoolStatistics } from './pool.ts';
 export { inSyntax, type MatrixSyntax, type SubgroupMatrix } from './subgroup-matrix.ts';
 export { columnsOf, isContiguous, rowsOf, shapeOf, type Tensor } from './tensor.ts';

@@ -2,16 +2,22 @@ import { compilerMessages, ShaderError } from './errors.ts';
 import { guarded, type Verdict } from './faults.ts';
 import { MAX_PARAM_BYTES, type ParamLayout } from './params.ts';
 
+/**
+ * The storage buffers of a kernel's group 0 by the names that its WGSL gives them, in the order of their numbers. Optional
+ * are those that some kernels of a shader go without.
+ */
+export type BindingLayout = Readonly<Record<string, 'read' | 'read_write' | undefined>>;
+export type Buffers<B extends BindingLayout = BindingLayout> = { readonly [Name in keyof B]: GPUBuffer };
+
 /** One kernel: WGSL text with what the host has to know of it. */
-export interface KernelSource<L extends ParamLayout = ParamLayout> {
+export interface KernelSource<B extends BindingLayout = BindingLayout, L extends ParamLayout = ParamLayout> {
   readonly name: string;
   /**
    * WGSL with `@group(0)` storage buffers numbered from 0, `struct Params { … }` but no variable for it:
    * `params` is declared by the device, as immediate data where it exists and as a uniform buffer elsewhere.
    */
   readonly code: string;
-  /** Access of each binding of group 0, in order. */
-  readonly bindings: readonly ('read' | 'read_write')[];
+  readonly bindings: B;
   /** Fields of `struct Params`, in order. */
   readonly params: L;
   /** Extensions to enable, for example `subgroups`. */
@@ -21,8 +27,10 @@ export interface KernelSource<L extends ParamLayout = ParamLayout> {
 }
 
 /** A compiled kernel. */
-export interface Pipeline<L extends ParamLayout = ParamLayout> {
-  readonly source: KernelSource<L>;
+export interface Pipeline {
+  readonly source: KernelSource;
+  /** Names of `source.bindings`. */
+  readonly bindings: readonly string[];
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
   /** A ShaderError if it did not compile. Every work that uses the kernel watches it; gone once all is known to be well. */
@@ -51,9 +59,9 @@ export class PipelineCache {
    * The pipeline is there at once and may turn out not to compile. To have kernels compiled before they are recorded,
    * and beside each other, would go here: `createComputePipelineAsync` for a list of sources, into the same cache.
    */
-  get<L extends ParamLayout>(source: KernelSource<L>): Pipeline<L> {
+  get(source: KernelSource): Pipeline {
     const known = this.#bySource.get(source);
-    if (known) return known as unknown as Pipeline<L>;
+    if (known) return known;
     const key = `${source.name}\n${JSON.stringify(source.constants ?? {})}\n${source.enable?.join() ?? ''}\n${source.code}`;
     let pipeline = this.#pipelines.get(key);
     if (!pipeline) {
@@ -61,7 +69,7 @@ export class PipelineCache {
       this.#pipelines.set(key, pipeline);
     }
     this.#bySource.set(source, pipeline);
-    return pipeline as unknown as Pipeline<L>;
+    return pipeline;
   }
 
   #compile(source: KernelSource): Pipeline {
@@ -81,7 +89,7 @@ export class PipelineCache {
       const module = device.createShaderModule({ label: source.name, code: text });
       const layout = device.createBindGroupLayout({
         label: source.name,
-        entries: source.bindings.map((access, binding) => ({
+        entries: Object.values(source.bindings).map((access, binding) => ({
           binding,
           visibility: COMPUTE,
           buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
@@ -95,7 +103,8 @@ export class PipelineCache {
       return { module, layout, pipeline };
     });
     const { layout, pipeline } = made.value;
-    const compiled: Pipeline = { source, pipeline, layout, verdict: made.verdict };
+    const bindings = Object.keys(source.bindings);
+    const compiled: Pipeline = { source, bindings, pipeline, layout, verdict: made.verdict };
     void made.verdict.then((error) => {
       if (!error) compiled.verdict = undefined;
     });

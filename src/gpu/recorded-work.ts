@@ -4,7 +4,7 @@ import type { Capabilities } from './capabilities.ts';
 import { GpuValidationError, OutOfMemoryError } from './errors.ts';
 import { Faults, guarded } from './faults.ts';
 import type { ParamLayout, ParamValues } from './params.ts';
-import type { KernelSource, PipelineCache } from './pipeline.ts';
+import type { BindingLayout, Buffers, KernelSource, PipelineCache } from './pipeline.ts';
 import { Arena, type BufferPool } from './pool.ts';
 import { Readback, type StagingBuffers } from './readback.ts';
 import { Recorder, type Recording } from './recorder.ts';
@@ -85,9 +85,9 @@ export class RecordedWork extends Work {
     for (const { buffer } of tensors) this.#arena.keep(buffer);
   }
 
-  dispatch<L extends ParamLayout>(
-    source: KernelSource<L>,
-    buffers: readonly GPUBuffer[],
+  dispatch<B extends BindingLayout, L extends ParamLayout>(
+    source: KernelSource<B, L>,
+    buffers: Buffers<B>,
     params: ParamValues<L>,
     groups: readonly [number, number, number],
     flops = 0,

@@ -6,7 +6,7 @@ import type { Capabilities } from './capabilities.ts';
 import { GpuValidationError, OutOfMemoryError, ShaderError } from './errors.ts';
 import { guarded, type Refusals, type Verdict } from './faults.ts';
 import { MAX_PARAM_BYTES, type ParamLayout, type ParamValues, packParams } from './params.ts';
-import type { Pipeline } from './pipeline.ts';
+import type { Buffers, Pipeline } from './pipeline.ts';
 import type { DispatchTimer } from './timing.ts';
 
 /** Dispatches after which work is submitted by itself: keeps the device busy and each submission short. */
@@ -57,10 +57,10 @@ export class Recorder {
   }
 
   /** Records one kernel over `groups` workgroups. A grid with a zero is skipped. */
-  dispatch<L extends ParamLayout>(
-    pipeline: Pipeline<L>,
-    buffers: readonly GPUBuffer[],
-    params: ParamValues<L>,
+  dispatch(
+    pipeline: Pipeline,
+    buffers: Buffers,
+    params: ParamValues<ParamLayout>,
     groups: readonly [number, number, number],
     flops: number,
   ): void {
@@ -74,7 +74,7 @@ export class Recorder {
     const pass = this.#computePass(pipeline.source.name);
     pass.setPipeline(pipeline.pipeline);
     const { bindGroups } = this.#recording;
-    pass.setBindGroup(0, bindGroups.get(pipeline as unknown as Pipeline, buffers, this.#events.onVerdict));
+    pass.setBindGroup(0, bindGroups.get(pipeline, buffers, this.#events.onVerdict));
     if (Object.keys(pipeline.source.params).length > 0) {
       const words = packParams(pipeline.source.params, params);
       if (this.#params) this.#params.bind(pass, words);

@@ -3,7 +3,7 @@
 
 import type { Capabilities } from './capabilities.ts';
 import type { ParamLayout, ParamValues } from './params.ts';
-import type { KernelSource } from './pipeline.ts';
+import type { BindingLayout, Buffers, KernelSource } from './pipeline.ts';
 import type { Tensor } from './tensor.ts';
 import type { KernelTime } from './timing.ts';
 
@@ -34,11 +34,12 @@ export abstract class Work {
   /**
    * Records one kernel. A grid with a zero is skipped.
    *
+   * @param buffers by the names of their bindings
    * @param flops floating-point operations of its result, a multiply-add counted as two; for estimates and progress
    */
-  abstract dispatch<L extends ParamLayout>(
-    source: KernelSource<L>,
-    buffers: readonly GPUBuffer[],
+  abstract dispatch<B extends BindingLayout, L extends ParamLayout>(
+    source: KernelSource<B, L>,
+    buffers: Buffers<B>,
     params: ParamValues<L>,
     groups: readonly [number, number, number],
     flops?: number,

@@ -2,10 +2,10 @@
 // and patterns in between are what an interpretability tool wants to read and edit.
 
 import { checkShape } from '../errors.ts';
-import { type KernelSource, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
+import { shapeOf, type Tensor, type Work } from '../gpu/index.ts';
 import type { AttentionChunk, AttentionPlan } from './attention-plan.ts';
 import { deviceClass } from './device-class.ts';
-import { assemble, once, reductionFor } from './source.ts';
+import { type Kernel, kernel, reductionFor } from './source.ts';
 
 /** Shapes of an attention layer. */
 export interface AttentionShape {
@@ -36,28 +36,13 @@ export function releasePlan(w: Work, tables: AttentionTables): void {
   for (const buffer of [tables.entries, tables.tiles, tables.keys]) w.release(buffer);
 }
 
-const SCORES = {
-  H: 'u32',
-  G: 'u32',
-  D: 'u32',
-  pitch: 'u32',
-  qOffset: 'u32',
-  qStride: 'u32',
-  kOffset: 'u32',
-  kStride: 'u32',
-  firstTile: 'u32',
-  firstEntry: 'u32',
-  scale: 'f32',
-  minusInfinity: 'u32',
-} as const;
-
 const MINUS_INFINITY_BITS = 0xff800000;
 
 /** Lanes of the attention kernels on a device, and whether they exchange values. */
-function lanes(w: Work): { SG: number; SUBGROUPS: number; enable: readonly string[] } {
+function lanes(w: Work) {
   return deviceClass(w.capabilities).startsWith('software-')
-    ? { SG: w.capabilities.subgroupSize, SUBGROUPS: 1, enable: ['subgroups'] }
-    : { SG: 32, SUBGROUPS: 0, enable: [] };
+    ? { SG: w.capabilities.subgroupSize, SUBGROUPS: true, enable: ['subgroups'] }
+    : { SG: 32, SUBGROUPS: false };
 }
 
 /** A kernel of scores: with keys and queries in workgroup memory, or read by every lane for itself. */
@@ -68,33 +53,24 @@ const TILE = { SG: 64, QUADS: 8 };
 
 function scoresKernel(
   w: Work,
-  kernel: ScoresKernel,
+  shader: ScoresKernel,
   tileRows: number,
   headSize: number,
   vec4: boolean,
-): { source: KernelSource<typeof SCORES>; keys: number } {
+): { source: Kernel<ScoresKernel>; keys: number } {
   const { SG, SUBGROUPS, enable } = lanes(w);
   const step = SUBGROUPS ? SG : 4;
   const columns = SUBGROUPS ? 4 : 1;
   const tail = headSize % step !== 0;
-  const constants = { MR: tileRows, VEC4: Number(vec4) };
-  const bindings = ['read', 'read', 'read', 'read', 'read', 'read_write'] as const;
-  const assembly = { include: 'attention_scores_operands' } as const;
-  const traits = `${tileRows}${vec4 ? ' vec4' : ''}`;
-  if (kernel === 'attention_scores_tile') {
-    const name = `${kernel} ${traits}`;
-    const source = once(name, (): KernelSource<typeof SCORES> => {
-      const code = assemble(kernel, { ...assembly, constants: { ...constants, ...TILE } });
-      return { name, code, bindings, params: SCORES };
-    });
+  const constants = { MR: tileRows, VEC4: vec4 };
+  const traits = [tileRows, vec4 && 'vec4'];
+  if (shader === 'attention_scores_tile') {
+    const source = kernel(shader, traits, () => ({ constants: { ...constants, ...TILE } }));
     return { source, keys: TILE.SG };
   }
-  const name = `${kernel} ${traits} ${SG}x${columns}${SUBGROUPS ? ' subgroups' : ''}${tail ? ' tail' : ''}`;
-  const source = once(name, (): KernelSource<typeof SCORES> => {
-    const own = { SG, SUBGROUPS, NR: columns, STEP: step, QUADS: step / 4, TAIL: Number(tail) };
-    const code = assemble(kernel, { ...assembly, constants: { ...constants, ...own } });
-    return { name, code, bindings, params: SCORES, enable };
-  });
+  traits.push(`${SG}x${columns}`, SUBGROUPS && 'subgroups', tail && 'tail');
+  const own = { SG, SUBGROUPS, NR: columns, STEP: step, QUADS: step / 4, TAIL: tail };
+  const source = kernel(shader, traits, () => ({ constants: { ...constants, ...own }, enable }));
   return { source, keys: SG * columns };
 }
 
@@ -108,7 +84,7 @@ function aligned(tensor: Tensor, headSize: number): boolean {
  *
  * @param q rows [heads · d_head]
  * @param k rows [keyHeads · d_head]
- * @param kernel all give the same bits
+ * @param shader all give the same bits
  * @returns [entries, heads · pitch]
  */
 export function attentionScores(
@@ -118,17 +94,18 @@ export function attentionScores(
   { heads, keyHeads, headSize }: AttentionShape,
   tables: AttentionTables,
   chunk: AttentionChunk,
-  kernel: ScoresKernel = w.capabilities.software ? 'attention_scores' : 'attention_scores_tile',
+  shader: ScoresKernel = w.capabilities.software ? 'attention_scores' : 'attention_scores_tile',
 ): Tensor {
   checkHeads('queries', q, heads, headSize);
   checkHeads('keys', k, keyHeads, headSize);
   checkShape(heads % keyHeads === 0, () => `attention: ${heads} heads cannot share ${keyHeads} key heads`);
+  const { entries, tiles, keys } = tables;
   const { tileRows, pitch } = tables.plan;
-  const { source, keys } = scoresKernel(w, kernel, tileRows, headSize, aligned(k, headSize));
+  const { source, keys: columns } = scoresKernel(w, shader, tileRows, headSize, aligned(k, headSize));
   const scores = w.empty(chunk.entries, heads * pitch, 'attention scores');
   w.dispatch(
     source,
-    [q.buffer, k.buffer, tables.entries, tables.tiles, tables.keys, scores.buffer],
+    { Q: q.buffer, K: k.buffer, entries, tiles, keys, S: scores.buffer },
     {
       H: heads,
       G: keyHeads,
@@ -143,13 +120,11 @@ export function attentionScores(
       scale: 1 / Math.sqrt(headSize),
       minusInfinity: MINUS_INFINITY_BITS,
     },
-    [Math.ceil(pitch / keys), chunk.tiles, heads],
+    [Math.ceil(pitch / columns), chunk.tiles, heads],
     2 * heads * headSize * chunk.keysSeen,
   );
   return scores;
 }
-
-const SOFTMAX = { H: 'u32', pitch: 'u32', firstEntry: 'u32' } as const;
 
 /** Turns a chunk's scores into its pattern, in place; the padding of a row becomes 0. */
 export function attentionSoftmax(
@@ -159,37 +134,14 @@ export function attentionSoftmax(
   tables: AttentionTables,
   chunk: AttentionChunk,
 ): void {
-  const { reduction, WG, enable } = reductionFor(w.capabilities);
-  const source = once(
-    `attention_softmax ${reduction} ${WG}`,
-    (): KernelSource<typeof SOFTMAX> => ({
-      name: 'attention_softmax',
-      code: assemble('attention_softmax', { constants: { WG }, reduction }),
-      bindings: ['read', 'read_write'],
-      params: SOFTMAX,
-      enable,
-    }),
-  );
+  const reduction = reductionFor(w.capabilities);
   w.dispatch(
-    source,
-    [tables.entries, scores.buffer],
+    kernel('attention_softmax', [reduction.by, reduction.WG], () => ({ reduction })),
+    { entries: tables.entries, S: scores.buffer },
     { H: heads, pitch: tables.plan.pitch, firstEntry: chunk.firstEntry },
     [heads, chunk.entries, 1],
   );
 }
-
-const VALUES = {
-  H: 'u32',
-  G: 'u32',
-  D: 'u32',
-  pitch: 'u32',
-  vOffset: 'u32',
-  vStride: 'u32',
-  zOffset: 'u32',
-  zStride: 'u32',
-  firstTile: 'u32',
-  firstEntry: 'u32',
-} as const;
 
 function checkHeads(what: string, tensor: Tensor, heads: number, headSize: number): void {
   checkShape(
@@ -211,24 +163,17 @@ export function attentionValues(
   checkHeads('values', v, keyHeads, headSize);
   checkHeads('results', z, heads, headSize);
   const { SG, SUBGROUPS, enable } = lanes(w);
-  const vec4 = Number(aligned(v, headSize));
+  const vec4 = aligned(v, headSize);
+  const { entries, tiles, keys } = tables;
   const { tileRows, pitch } = tables.plan;
-  const name = `attention_values ${tileRows}x${SG}${SUBGROUPS ? ' subgroups' : ''}${vec4 ? ' vec4' : ''}`;
-  const source = once(
-    name,
-    (): KernelSource<typeof VALUES> => ({
-      name,
-      code: assemble('attention_values', {
-        constants: { SG, SUBGROUPS, VEC4: vec4, MR: tileRows, STEP: SUBGROUPS ? SG : 4 },
-      }),
-      bindings: ['read', 'read', 'read', 'read', 'read', 'read_write'],
-      params: VALUES,
-      enable,
-    }),
-  );
+  const traits = [`${tileRows}x${SG}`, SUBGROUPS && 'subgroups', vec4 && 'vec4'];
+  const source = kernel('attention_values', traits, () => ({
+    constants: { SG, SUBGROUPS, VEC4: vec4, MR: tileRows, STEP: SUBGROUPS ? SG : 4 },
+    enable,
+  }));
   w.dispatch(
     source,
-    [pattern.buffer, v.buffer, tables.entries, tables.tiles, tables.keys, z.buffer],
+    { P: pattern.buffer, V: v.buffer, entries, tiles, keys, Z: z.buffer },
     {
       H: heads,
       G: keyHeads,

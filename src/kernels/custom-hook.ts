@@ -1,15 +1,6 @@
-import type { KernelSource, Tensor, Work } from '../gpu/index.ts';
+import type { Tensor, Work } from '../gpu/index.ts';
 import { ELEMENT_THREADS, gridOf } from './grid.ts';
-import { assemble, once } from './source.ts';
-
-const PARAMS = {
-  R: 'u32',
-  columns: 'u32',
-  size: 'u32',
-  offset: 'u32',
-  stride: 'u32',
-  gridX: 'u32',
-} as const;
+import { kernel } from './source.ts';
 
 /** One row of an activation and whose it is. */
 export interface HookRow {
@@ -26,17 +17,12 @@ export interface HookRow {
  * @throws ShaderError with the compiler's message if the text does not compile
  */
 export function customHook(w: Work, x: Tensor, size: number, rows: readonly HookRow[], body: string): void {
-  const source = once(
-    `custom hook ${body}`,
-    (): KernelSource<typeof PARAMS> => ({
-      name: 'custom hook',
-      code:
-        'fn edit(value: f32, batch: u32, position: u32, head: u32, feature: u32) -> f32 {\n' +
-        `${body}\n}\n${assemble('custom_hook', { constants: { WG: ELEMENT_THREADS } })}`,
-      bindings: ['read_write', 'read'],
-      params: PARAMS,
-    }),
-  );
+  const head = 'fn edit(value: f32, batch: u32, position: u32, head: u32, feature: u32) -> f32 {';
+  const source = kernel('custom_hook', [body], () => ({
+    name: 'custom hook',
+    constants: { WG: ELEMENT_THREADS },
+    rewrite: (text) => `${head}\n${body}\n}\n${text}`,
+  }));
   const table = w.uploadWords(
     Uint32Array.from(rows.flatMap(({ row, batch, position }) => [row, batch, position, 0])),
     'rows of a hook',
@@ -44,7 +30,7 @@ export function customHook(w: Work, x: Tensor, size: number, rows: readonly Hook
   const { groups, gridX } = gridOf(w, rows.length);
   w.dispatch(
     source,
-    [x.buffer, table],
+    { X: x.buffer, rows: table },
     { R: rows.length, columns: x.columns, size, offset: x.offset, stride: x.stride, gridX },
     groups,
   );

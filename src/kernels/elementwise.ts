@@ -1,54 +1,36 @@
 // Kernels that treat every value or every row alike: activations, sums, norms, row copies, rotary embedding.
 
 import { checkShape } from '../errors.ts';
-import { isContiguous, type KernelSource, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
+import { isContiguous, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
 import { ELEMENT_THREADS, elementGrid, gridOf } from './grid.ts';
-import { type Activation, assemble, once, reductionFor } from './source.ts';
+import { type Activation, kernel, reductionFor } from './source.ts';
 import type { Vector } from './weight.ts';
 
 const WG = ELEMENT_THREADS;
-const ELEMENTS = { count: 'u32', threads: 'u32' } as const;
-
 /** act(x), or act(x) · gate: an MLP's activation apart from its product. Shapes equal and contiguous. */
 export function activate(w: Work, x: Tensor, activation: Activation, gate?: Tensor): Tensor {
   checkContiguous('activation', x, ...(gate ? [gate] : []));
-  const name = `activation ${activation}${gate ? ' gated' : ''}`;
-  const source = once(
-    name,
-    (): KernelSource<typeof ELEMENTS> => ({
-      name,
-      code: assemble('activation', { constants: { WG, HAS_GATE: Number(!!gate) }, activation }),
-      bindings: ['read', 'read_write', ...(gate ? (['read'] as const) : [])],
-      params: ELEMENTS,
-    }),
-  );
+  const source = kernel('activation', [activation, gate && 'gated'], () => ({
+    constants: { WG, HAS_GATE: !!gate },
+    activation,
+  }));
   const out = w.empty(x.rows, x.columns, 'activation');
   const count = x.rows * x.columns;
   const { groups, threads } = elementGrid(w, count);
-  w.dispatch(source, [x.buffer, out.buffer, ...(gate ? [gate.buffer] : [])], { count, threads }, groups);
+  w.dispatch(source, { X: x.buffer, Y: out.buffer, G: gate?.buffer }, { count, threads }, groups);
   return out;
 }
 
 /** x + residual, both contiguous [R, C]. */
 export function add(w: Work, x: Tensor, residual: Tensor): Tensor {
   checkContiguous('add', x, residual);
-  const source = once(
-    'add',
-    (): KernelSource<typeof ELEMENTS> => ({
-      name: 'add',
-      code: assemble('add', { constants: { WG } }),
-      bindings: ['read', 'read', 'read_write'],
-      params: ELEMENTS,
-    }),
-  );
+  const source = kernel('add', [], () => ({ constants: { WG } }));
   const out = w.empty(x.rows, x.columns, 'sum');
   const count = x.rows * x.columns;
   const { groups, threads } = elementGrid(w, count);
-  w.dispatch(source, [x.buffer, residual.buffer, out.buffer], { count, threads }, groups);
+  w.dispatch(source, { X: x.buffer, R: residual.buffer, Y: out.buffer }, { count, threads }, groups);
   return out;
 }
-
-const NORM = { R: 'u32', C: 'u32', gridX: 'u32', eps: 'f32' } as const;
 
 /** Parameters of a LayerNorm, or without `shift` of an RMSNorm. */
 export interface NormWeights {
@@ -62,38 +44,22 @@ export function normalize(w: Work, x: Tensor, { scale, shift, eps }: NormWeights
   checkContiguous('norm', x);
   for (const { name, length } of shift ? [scale, shift] : [scale])
     checkShape(length === x.columns, () => `norm: ${name} has ${length} values, input ${shapeOf(x)}`);
-  const name = `${shift ? 'layer' : 'rms'}_norm`;
-  const { reduction, WG: threads, enable } = reductionFor(w.capabilities);
-  const source = once(
-    `${name} ${reduction} ${threads}`,
-    (): KernelSource<typeof NORM> => ({
-      name,
-      code: assemble('layer_norm', { constants: { WG: threads, HAS_SHIFT: Number(!!shift) }, reduction }),
-      bindings: ['read', 'read', 'read_write', ...(shift ? (['read'] as const) : [])],
-      params: NORM,
-      enable,
-    }),
-  );
+  const reduction = reductionFor(w.capabilities);
+  const source = kernel('layer_norm', [!shift && 'rms', reduction.by, reduction.WG], () => ({
+    name: `${shift ? 'layer' : 'rms'}_norm`,
+    constants: { HAS_SHIFT: !!shift },
+    reduction,
+  }));
   const out = w.empty(x.rows, x.columns, 'normalized');
   const { groups, gridX } = gridOf(w, x.rows);
   w.dispatch(
     source,
-    [x.buffer, scale.buffer, out.buffer, ...(shift ? [shift.buffer] : [])],
+    { X: x.buffer, scale: scale.buffer, Y: out.buffer, shift: shift?.buffer },
     { R: x.rows, C: x.columns, gridX, eps },
     groups,
   );
   return out;
 }
-
-const GATHER = {
-  R: 'u32',
-  C: 'u32',
-  xOffset: 'u32',
-  xStride: 'u32',
-  yOffset: 'u32',
-  yStride: 'u32',
-  gridX: 'u32',
-} as const;
 
 /** Copies rows `index` of x into the rows of `out`, in order. `out` is [index.length, C] in another buffer than x. */
 export function gatherRows(w: Work, x: Tensor, index: Uint32Array, out: Tensor): Tensor {
@@ -104,20 +70,12 @@ export function gatherRows(w: Work, x: Tensor, index: Uint32Array, out: Tensor):
   const beyond = index.find((row) => row >= x.rows);
   checkShape(beyond === undefined, () => `gathering row ${beyond} of ${shapeOf(x)}`);
   if (index.length === 0) return out;
-  const source = once(
-    'gather_rows',
-    (): KernelSource<typeof GATHER> => ({
-      name: 'gather_rows',
-      code: assemble('gather_rows', { constants: { WG } }),
-      bindings: ['read', 'read', 'read_write'],
-      params: GATHER,
-    }),
-  );
+  const source = kernel('gather_rows', [], () => ({ constants: { WG } }));
   const rows = w.uploadWords(index, 'row index');
   const { groups, gridX } = gridOf(w, index.length);
   w.dispatch(
     source,
-    [x.buffer, rows, out.buffer],
+    { X: x.buffer, index: rows, Y: out.buffer },
     {
       R: index.length,
       C: x.columns,
@@ -133,23 +91,13 @@ export function gatherRows(w: Work, x: Tensor, index: Uint32Array, out: Tensor):
   return out;
 }
 
-const MEAN = { R: 'u32', C: 'u32', offset: 'u32', stride: 'u32', gridX: 'u32' } as const;
-
 /** The mean of each group of rows of x: [groups, C]. */
 export function meanRows(w: Work, x: Tensor, groups: readonly (readonly number[])[]): Tensor {
   const beyond = groups.flat().find((row) => !(row >= 0 && row < x.rows));
   checkShape(beyond === undefined, () => `mean over row ${beyond} of ${shapeOf(x)}`);
   const empty = groups.findIndex((rows) => rows.length === 0);
   checkShape(empty < 0, () => `group ${empty} of ${groups.length} has no rows to take the mean of`);
-  const source = once(
-    'mean_rows',
-    (): KernelSource<typeof MEAN> => ({
-      name: 'mean_rows',
-      code: assemble('mean_rows', { constants: { WG } }),
-      bindings: ['read', 'read', 'read', 'read_write'],
-      params: MEAN,
-    }),
-  );
+  const source = kernel('mean_rows', [], () => ({ constants: { WG } }));
   const out = w.empty(groups.length, x.columns, 'mean of rows');
   let first = 0;
   const spans = groups.flatMap((rows) => {
@@ -162,7 +110,7 @@ export function meanRows(w: Work, x: Tensor, groups: readonly (readonly number[]
   const grid = gridOf(w, groups.length);
   w.dispatch(
     source,
-    [x.buffer, table, rows, out.buffer],
+    { X: x.buffer, groups: table, rows, Y: out.buffer },
     { R: groups.length, C: x.columns, offset: x.offset, stride: x.stride, gridX: grid.gridX },
     grid.groups,
   );
@@ -170,15 +118,6 @@ export function meanRows(w: Work, x: Tensor, groups: readonly (readonly number[]
   w.release(rows);
   return out;
 }
-
-const ROTARY = {
-  count: 'u32',
-  threads: 'u32',
-  H: 'u32',
-  half: 'u32',
-  offset: 'u32',
-  stride: 'u32',
-} as const;
 
 /**
  * Rotary position embedding in place, as LlamaRotaryEmbedding and apply_rotary_pos_emb.
@@ -189,21 +128,13 @@ const ROTARY = {
  */
 export function rotate(w: Work, x: Tensor, heads: number, positions: GPUBuffer, table: GPUBuffer): void {
   checkShape(x.columns % (2 * heads) === 0, () => `rotary: ${shapeOf(x)} is not ${heads} heads of even size`);
-  const source = once(
-    'rotary',
-    (): KernelSource<typeof ROTARY> => ({
-      name: 'rotary',
-      code: assemble('rotary', { constants: { WG } }),
-      bindings: ['read_write', 'read', 'read'],
-      params: ROTARY,
-    }),
-  );
+  const source = kernel('rotary', [], () => ({ constants: { WG } }));
   const half = x.columns / heads / 2;
   const count = x.rows * heads * half;
   const { groups, threads } = elementGrid(w, count);
   w.dispatch(
     source,
-    [x.buffer, positions, table],
+    { X: x.buffer, positions, table },
     { count, threads, H: heads, half, offset: x.offset, stride: x.stride },
     groups,
   );

@@ -1,14 +1,12 @@
 // From token ids and pixel values to the first rows of a residual stream.
 
 import { checkShape } from '../errors.ts';
-import { isContiguous, type KernelSource, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
+import { isContiguous, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
 import { ELEMENT_THREADS, elementGrid, gridOf } from './grid.ts';
-import { assemble, once } from './source.ts';
+import { kernel } from './source.ts';
 import type { Vector, Weight } from './weight.ts';
 
 const WG = ELEMENT_THREADS;
-
-const TOKENS = { R: 'u32', C: 'u32', stride: 'u32', tFirst: 'u32', tRows: 'u32', gridX: 'u32' } as const;
 
 /**
  * tokens[ids[r]] + positions[places[r]], as two torch.nn.Embedding added; without `positions` the first alone.
@@ -41,26 +39,17 @@ export function embedTokens(
         positions.columns === tokens.columns),
     () => `${positions?.name} does not match ${tokens.name}`,
   );
-  const name = `embed_tokens ${tokens.type}${positions ? ' positions' : ''}`;
-  const source = once(
-    name,
-    (): KernelSource<typeof TOKENS> => ({
-      name,
-      code: assemble('embed_tokens', {
-        constants: { WG, HAS_POSITIONS: Number(!!positions) },
-        weights: tokens.type,
-      }),
-      bindings: ['read', 'read', 'read_write', ...(positions ? (['read'] as const) : [])],
-      params: TOKENS,
-    }),
-  );
+  const source = kernel('embed_tokens', [tokens.type, positions && 'positions'], () => ({
+    constants: { WG, HAS_POSITIONS: !!positions },
+    weights: tokens.type,
+  }));
   const out = w.empty(ids.length, tokens.columns, 'token embeddings');
   const index = w.uploadWords(Uint32Array.from(ids.flatMap((id, i) => [id, places?.[i] ?? 0])), 'token ids');
   const { groups, gridX } = gridOf(w, ids.length);
   for (const part of tokens.parts) {
     w.dispatch(
       source,
-      [index, part.buffer, out.buffer, ...(positions?.parts[0] ? [positions.parts[0].buffer] : [])],
+      { index, T: part.buffer, Y: out.buffer, P: positions?.parts[0]?.buffer },
       {
         R: ids.length,
         C: tokens.columns,
@@ -76,8 +65,6 @@ export function embedTokens(
   return out;
 }
 
-const PATCHES = { count: 'u32', threads: 'u32', H: 'u32', W: 'u32', S: 'u32' } as const;
-
 /**
  * The rows a patch embedding multiplies with its convolution [C, 3 · S · S].
  *
@@ -92,23 +79,18 @@ export function imagePatches(w: Work, pixels: Tensor, height: number, width: num
       width % patch === 0,
     () => `image ${shapeOf(pixels)} is not [*, 3 × ${height} × ${width}] in patches of ${patch}`,
   );
-  const source = once(
-    'image_patches',
-    (): KernelSource<typeof PATCHES> => ({
-      name: 'image_patches',
-      code: assemble('image_patches', { constants: { WG } }),
-      bindings: ['read', 'read_write'],
-      params: PATCHES,
-    }),
-  );
+  const source = kernel('image_patches', [], () => ({ constants: { WG } }));
   const out = w.empty(pixels.rows * (height / patch) * (width / patch), 3 * patch * patch, 'image patches');
   const count = out.rows * out.columns;
   const { groups, threads } = elementGrid(w, count);
-  w.dispatch(source, [pixels.buffer, out.buffer], { count, threads, H: height, W: width, S: patch }, groups);
+  w.dispatch(
+    source,
+    { pixels: pixels.buffer, X: out.buffer },
+    { count, threads, H: height, W: width, S: patch },
+    groups,
+  );
   return out;
 }
-
-const IMAGE = { R: 'u32', C: 'u32', T: 'u32', stride: 'u32', gridX: 'u32' } as const;
 
 /**
  * Class token in front of each image's patches, position embeddings added.
@@ -130,22 +112,14 @@ export function embedImage(w: Work, patches: Tensor, classToken: Vector, positio
     () =>
       `${classToken.name} has ${classToken.length} values, ${positions.name} ${positions.columns} columns`,
   );
-  const name = `embed_image ${positions.type}`;
-  const source = once(
-    name,
-    (): KernelSource<typeof IMAGE> => ({
-      name,
-      code: assemble('embed_image', { constants: { WG }, weights: positions.type }),
-      bindings: ['read', 'read', 'read', 'read_write'],
-      params: IMAGE,
-    }),
-  );
+  const weights = positions.type;
+  const source = kernel('embed_image', [weights], () => ({ constants: { WG }, weights }));
   const rows = (patches.rows / (length - 1)) * length;
   const out = w.empty(rows, patches.columns, 'image embeddings');
   const { groups, gridX } = gridOf(w, rows);
   w.dispatch(
     source,
-    [patches.buffer, classToken.buffer, positions.parts[0]!.buffer, out.buffer],
+    { E: patches.buffer, classToken: classToken.buffer, P: positions.parts[0]!.buffer, Y: out.buffer },
     { R: rows, C: patches.columns, T: length, stride: positions.stride, gridX },
     groups,
   );

@@ -1,7 +1,7 @@
 import { checkShape } from '../errors.ts';
-import { type KernelSource, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
+import { shapeOf, type Tensor, type Work } from '../gpu/index.ts';
 import { ELEMENT_THREADS, gridOf } from './grid.ts';
-import { assemble, once } from './source.ts';
+import { kernel } from './source.ts';
 
 /** What is done to an activation x, given a source s and a factor alpha. */
 export type InterveneOp =
@@ -25,16 +25,6 @@ export interface Edit {
   readonly counter: number;
 }
 
-const PARAMS = {
-  count: 'u32',
-  gridX: 'u32',
-  xOffset: 'u32',
-  xStride: 'u32',
-  yOffset: 'u32',
-  yStride: 'u32',
-  yColumn: 'u32',
-} as const;
-
 /**
  * Edits elements of `x` in place; one dispatch per kind of operation and source.
  *
@@ -54,18 +44,6 @@ export function intervene(
 ): void {
   if (edits.length === 0) return;
   for (const edit of edits) checkEdit(edit, op, x, source ?? x, sourceColumn);
-  const name = `intervene ${op}${source ? ' external' : ''}`;
-  const kernel = once(
-    name,
-    (): KernelSource<typeof PARAMS> => ({
-      name,
-      code: assemble('intervene', {
-        constants: { WG: ELEMENT_THREADS, OP: OPS[op], EXTERNAL: Number(!!source) },
-      }),
-      bindings: ['read_write', 'read', 'read_write', ...(source ? (['read'] as const) : [])],
-      params: PARAMS,
-    }),
-  );
   const words = new Uint32Array(8 * edits.length);
   const floats = new Float32Array(words.buffer);
   edits.forEach((edit, i) => {
@@ -75,8 +53,10 @@ export function intervene(
   const table = w.uploadWords(words, 'edits');
   const { groups, gridX } = gridOf(w, edits.length);
   w.dispatch(
-    kernel,
-    [x.buffer, table, fired, ...(source ? [source.buffer] : [])],
+    kernel('intervene', [op, source && 'external'], () => ({
+      constants: { WG: ELEMENT_THREADS, OP: OPS[op], EXTERNAL: !!source },
+    })),
+    { X: x.buffer, edits: table, fired, Y: source?.buffer },
     {
       count: edits.length,
       gridX,

@@ -2,9 +2,9 @@
 // whatever the number of rows, because its sums are rounded otherwise than those of the other kernels: a row must not
 // depend on the rows beside it.
 
-import { type Capabilities, inSyntax, type KernelSource, type SubgroupMatrix } from '../gpu/index.ts';
-import { type Epilogue, MATMUL_PARAMS, matmulBindings } from './matmul-operands.ts';
-import { assemble, once } from './source.ts';
+import { type Capabilities, inSyntax, type SubgroupMatrix } from '../gpu/index.ts';
+import { type Epilogue, flagsOf } from './matmul-operands.ts';
+import { type Kernel, kernel } from './source.ts';
 import type { ElementType } from './weight.ts';
 
 /** The tile of one workgroup: `down` × `across` subgroups with `rows` × `columns` matrices each. */
@@ -67,39 +67,29 @@ export function matrixKernel(
   { down, across, rows, columns, step }: MatrixTile,
   type: ElementType,
   vec4: boolean,
-  epilogue: Epilogue,
-): KernelSource<typeof MATMUL_PARAMS> {
-  const { activation, bias, residual } = epilogue;
-  const flags = Object.entries({ bias, residual, vec4 }).flatMap(([flag, on]) => (on ? [flag] : []));
+  { activation, bias, residual }: Epilogue,
+): Kernel<'matmul_matrix'> {
   const shape = [M, N, K, subgroupSize, down, across, rows, columns, step].join('x');
-  const name = ['matmul_matrix', shape, syntax, type, activation, ...flags].join(' ');
-  return once(name, () => ({
-    name,
-    code: inSyntax(
-      assemble('matmul_matrix', {
-        constants: {
-          SM: M,
-          SN: N,
-          SK: K,
-          SG: subgroupSize,
-          DOWN: down,
-          ACROSS: across,
-          TM: rows,
-          TN: columns,
-          STEP: step,
-          SPLIT: Number(type !== 'f16'),
-          HAS_BIAS: Number(bias),
-          HAS_RESIDUAL: Number(residual),
-          VEC4: Number(vec4),
-        },
-        weights: type,
-        activation,
-        include: ['matmul_operands', 'matmul_quads'],
-      }),
-      syntax,
-    ),
-    bindings: matmulBindings(epilogue),
-    params: MATMUL_PARAMS,
+  const traits = [shape, syntax, type, activation, ...flagsOf({ bias, residual, vec4 })];
+  return kernel('matmul_matrix', traits, () => ({
+    constants: {
+      SM: M,
+      SN: N,
+      SK: K,
+      SG: subgroupSize,
+      DOWN: down,
+      ACROSS: across,
+      TM: rows,
+      TN: columns,
+      STEP: step,
+      SPLIT: type !== 'f16',
+      HAS_BIAS: bias,
+      HAS_RESIDUAL: residual,
+      VEC4: vec4,
+    },
+    weights: type,
+    activation,
     enable: ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix'],
+    rewrite: (text) => inSyntax(text, syntax),
   }));
 }

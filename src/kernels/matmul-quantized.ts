@@ -2,11 +2,11 @@
 // codes is read. More rows: the weight is made into f32, some of its rows at a time (quantize.ts), which costs
 // little beside the product, and the usual kernels take it from there. Both give the same bits.
 
-import type { Capabilities, KernelSource } from '../gpu/index.ts';
+import type { Capabilities } from '../gpu/index.ts';
 import { deviceClass } from './device-class.ts';
-import { type Epilogue, MATMUL_PARAMS, matmulBindings } from './matmul-operands.ts';
+import { type Epilogue, flagsOf } from './matmul-operands.ts';
 import { CHUNK, type LaneVariant } from './matmul-variant.ts';
-import { assemble, once } from './source.ts';
+import { type Kernel, kernel } from './source.ts';
 import { CODES_PER_WORD, NF4_BLOCK, type QuantizedWeight } from './weight.ts';
 
 /** A tile of matmul_quantized, as that of a kernel in which threads own columns. */
@@ -38,44 +38,37 @@ export function quantizedTile(
   };
 }
 
-/** The kernel for one combination. Its last binding is the scales. */
+/** The kernel for one combination. */
 export function quantizedKernel(
   device: Pick<Capabilities, 'software' | 'subgroupSize'>,
   { rows, columns, threads }: QuantizedTile,
   type: QuantizedWeight['type'],
-  epilogue: Epilogue,
-): KernelSource<typeof MATMUL_PARAMS> {
-  const { activation, bias, residual } = epilogue;
+  { activation, bias, residual }: Epilogue,
+): Kernel<'matmul_quantized'> {
   const subgroups = usesSubgroups(device);
-  const flags = Object.entries({ bias, residual, subgroups }).flatMap(([flag, on]) => (on ? [flag] : []));
-  const name = ['matmul_quantized', [rows, columns, threads].join('x'), type, activation, ...flags].join(' ');
+  const flags = flagsOf({ bias, residual, subgroups });
   const codes = CODES_PER_WORD[type];
   const lanes = subgroups ? threads : 4 * codes;
-  return once(name, () => ({
-    name,
-    code: assemble('matmul_quantized', {
-      constants: {
-        CHUNK,
-        WG: threads,
-        MR: rows,
-        NR: columns,
-        NF4: Number(type === 'nf4'),
-        CODES: codes,
-        LANES: lanes,
-        SHARES: (4 * codes) / lanes,
-        SUBGROUPS: Number(subgroups),
-        HAS_BIAS: Number(bias),
-        HAS_RESIDUAL: Number(residual),
-        OPTIONAL: Number(bias) + Number(residual),
-        VEC4: 0,
-      },
-      weights: type,
-      activation,
-      include: ['matmul_operands', 'quantized_values'],
-    }),
-    bindings: [...matmulBindings(epilogue), 'read'],
-    params: MATMUL_PARAMS,
-    ...(subgroups ? { enable: ['subgroups'] } : {}),
+  const shape = [rows, columns, threads].join('x');
+  return kernel('matmul_quantized', [shape, type, activation, ...flags], () => ({
+    constants: {
+      CHUNK,
+      WG: threads,
+      MR: rows,
+      NR: columns,
+      NF4: type === 'nf4',
+      CODES: codes,
+      LANES: lanes,
+      SHARES: (4 * codes) / lanes,
+      SUBGROUPS: subgroups,
+      HAS_BIAS: bias,
+      HAS_RESIDUAL: residual,
+      OPTIONAL: Number(bias) + Number(residual),
+      VEC4: false,
+    },
+    weights: type,
+    activation,
+    enable: subgroups ? ['subgroups'] : [],
   }));
 }
 

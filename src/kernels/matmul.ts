@@ -1,11 +1,11 @@
 import { checkShape } from '../errors.ts';
 import { type KernelSource, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
 import { matrixBlock, matrixKernel, matrixTile } from './matmul-matrix.ts';
-import { type Epilogue, MATMUL_PARAMS, matmulBindings } from './matmul-operands.ts';
+import { type Epilogue, flagsOf } from './matmul-operands.ts';
 import { quantizedKernel, quantizedTile } from './matmul-quantized.ts';
 import { blockOf, CHUNK, chooseMatmul, type MatmulVariant } from './matmul-variant.ts';
 import { floatParts } from './quantize.ts';
-import { type Activation, assemble, once } from './source.ts';
+import { type Activation, type Kernel, kernel } from './source.ts';
 import {
   type ElementType,
   isQuantized,
@@ -39,34 +39,26 @@ interface MatmulTraits extends Epilogue {
 function matmulKernel(
   variant: MatmulVariant,
   { type, activation, bias, residual, vec4, tail }: MatmulTraits,
-): KernelSource<typeof MATMUL_PARAMS> {
-  const { kernel, rows, columns, threads } = variant;
-  const tile = kernel === 'matmul_tile' ? variant : undefined;
-  const subgroup = kernel === 'matmul_subgroup';
+): Kernel<MatmulVariant['kernel']> {
+  const { kernel: shader, rows, columns, threads } = variant;
+  const tile = shader === 'matmul_tile' ? variant : undefined;
+  const subgroup = shader === 'matmul_subgroup';
   const shape = [rows, columns, threads, ...(tile ? [tile.down, tile.across, tile.quads] : [])].join('x');
-  const flags = { bias, residual, vec4: tile && vec4, tail: subgroup && tail };
-  const set = Object.entries(flags).flatMap(([flag, on]) => (on ? [flag] : []));
-  const name = [kernel, shape, type, activation, ...set].join(' ');
-  return once(name, () => ({
-    name,
-    code: assemble(kernel, {
-      constants: {
-        CHUNK,
-        MR: rows,
-        NR: columns,
-        HAS_BIAS: Number(bias),
-        HAS_RESIDUAL: Number(residual),
-        VEC4: Number(flags.vec4 ?? false),
-        ...(subgroup ? { SG: threads, QUADS: threads / 4, TAIL: Number(tail) } : { WG: threads }),
-        ...(tile ? { TX: tile.across, TY: tile.down, QUADS: tile.quads } : {}),
-      },
-      weights: type,
-      activation,
-      include: tile ? ['matmul_operands', 'matmul_quads'] : 'matmul_operands',
-    }),
-    bindings: matmulBindings({ activation, bias, residual }),
-    params: MATMUL_PARAMS,
-    ...(subgroup ? { enable: ['subgroups'] } : {}),
+  const flags = { bias, residual, vec4: tile !== undefined && vec4, tail: subgroup && tail };
+  return kernel(shader, [shape, type, activation, ...flagsOf(flags)], () => ({
+    constants: {
+      CHUNK,
+      MR: rows,
+      NR: columns,
+      HAS_BIAS: bias,
+      HAS_RESIDUAL: residual,
+      VEC4: flags.vec4,
+      ...(subgroup ? { SG: threads, QUADS: threads / 4, TAIL: tail } : { WG: threads }),
+      ...(tile ? { TX: tile.across, TY: tile.down, QUADS: tile.quads } : {}),
+    },
+    weights: type,
+    activation,
+    enable: subgroup ? ['subgroups'] : [],
   }));
 }
 
@@ -100,13 +92,16 @@ export function matmul(w: Work, a: Tensor, weight: LinearWeight, options: Matmul
   );
   const { source, block, parts } = plan(w, a, weight, options);
   for (const part of parts) {
-    const buffers = [a.buffer, part.buffer, out.buffer];
-    if (bias) buffers.push(bias.buffer);
-    if (residual) buffers.push(residual.buffer);
-    if ('scales' in part) buffers.push(part.scales);
     w.dispatch(
       source,
-      buffers,
+      {
+        A: a.buffer,
+        W: part.buffer,
+        C: out.buffer,
+        bias: bias?.buffer,
+        R: residual?.buffer,
+        scales: 'scales' in part ? part.scales : undefined,
+      },
       {
         M: a.rows,
         N: part.rows,
@@ -127,8 +122,15 @@ export function matmul(w: Work, a: Tensor, weight: LinearWeight, options: Matmul
   return out;
 }
 
+type Float = Kernel<'matmul_tile'>;
+/** Of a weight in floats, or of a quantised one, which has scales besides. */
+type MatmulKernel = KernelSource<
+  Float['bindings'] & Partial<Pick<Kernel<'matmul_quantized'>['bindings'], 'scales'>>,
+  Float['params']
+>;
+
 interface Plan {
-  readonly source: KernelSource<typeof MATMUL_PARAMS>;
+  readonly source: MatmulKernel;
   /** What one workgroup computes. */
   readonly block: { readonly rows: number; readonly columns: number };
   /** What the kernel is run with, part by part. */

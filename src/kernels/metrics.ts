@@ -1,11 +1,9 @@
 // From logits to the few numbers that leave the GPU.
 
 import { checkShape } from '../errors.ts';
-import { isContiguous, type KernelSource, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
+import { isContiguous, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
 import { ELEMENT_THREADS, gridOf } from './grid.ts';
-import { assemble, once, reductionFor } from './source.ts';
-
-const LSE = { R: 'u32', V: 'u32', count: 'u32', gridX: 'u32' } as const;
+import { kernel, reductionFor } from './source.ts';
 
 /**
  * Of rows of logits the log-sum-exp and the logits of some tokens.
@@ -32,17 +30,8 @@ export function logSumExp(
   checkShape(noRow === undefined, () => `log-sum-exp: row ${noRow} of logits ${shapeOf(logits)}`);
   const beyond = ids.flat().find((id) => !(id >= 0 && id < logits.columns));
   checkShape(beyond === undefined, () => `token id ${beyond} is outside the vocabulary of ${logits.columns}`);
-  const { reduction, WG, enable } = reductionFor(w.capabilities);
-  const source = once(
-    `log_sum_exp ${reduction} ${WG}`,
-    (): KernelSource<typeof LSE> => ({
-      name: 'log_sum_exp',
-      code: assemble('log_sum_exp', { constants: { WG }, reduction }),
-      bindings: ['read', 'read', 'read_write'],
-      params: LSE,
-      enable,
-    }),
-  );
+  const reduction = reductionFor(w.capabilities);
+  const source = kernel('log_sum_exp', [reduction.by, reduction.WG], () => ({ reduction }));
   const out = w.empty(ids.length, 1 + count, 'log-sum-exp and logits');
   const table = w.uploadWords(
     Uint32Array.from(ids.flatMap((tokens, i) => [rows[i] as number, ...tokens])),
@@ -51,15 +40,13 @@ export function logSumExp(
   const { groups, gridX } = gridOf(w, ids.length);
   w.dispatch(
     source,
-    [logits.buffer, table, out.buffer],
+    { L: logits.buffer, ids: table, result: out.buffer },
     { R: ids.length, V: logits.columns, count, gridX },
     groups,
   );
   w.release(table);
   return out;
 }
-
-const RESTORATION = { R: 'u32' } as const;
 
 /** Rows of the scores of a patched run and of the runs it is compared with. */
 export interface RestorationRow {
@@ -83,21 +70,13 @@ export function restoration(w: Work, scores: Tensor, rows: readonly RestorationR
     .flatMap(({ patched, corrupt, clean }) => [patched, corrupt, clean])
     .find((row) => !(row >= 0 && row < scores.rows));
   checkShape(beyond === undefined, () => `restoration: run ${beyond} of scores ${shapeOf(scores)}`);
-  const source = once(
-    'restoration',
-    (): KernelSource<typeof RESTORATION> => ({
-      name: 'restoration',
-      code: assemble('restoration', { constants: { WG: ELEMENT_THREADS } }),
-      bindings: ['read', 'read', 'read_write'],
-      params: RESTORATION,
-    }),
-  );
+  const source = kernel('restoration', [], () => ({ constants: { WG: ELEMENT_THREADS } }));
   const out = w.empty(rows.length, 4, 'restoration');
   const index = w.uploadWords(
     Uint32Array.from(rows.flatMap(({ patched, corrupt, clean }) => [patched, corrupt, clean])),
     'rows of runs',
   );
-  w.dispatch(source, [scores.buffer, index, out.buffer], { R: rows.length }, [
+  w.dispatch(source, { S: scores.buffer, index, result: out.buffer }, { R: rows.length }, [
     Math.ceil(rows.length / ELEMENT_THREADS),
     1,
     1,

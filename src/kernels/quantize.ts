@@ -1,8 +1,8 @@
 // Quantised weights: made of what a file holds, and made into f32 again a few rows at a time.
 
-import type { KernelSource, Work } from '../gpu/index.ts';
+import type { Work } from '../gpu/index.ts';
 import { ELEMENT_THREADS, elementGrid, gridOf } from './grid.ts';
-import { assemble, once, reductionFor } from './source.ts';
+import { kernel, reductionFor } from './source.ts';
 import {
   CODES_PER_WORD,
   type ElementType,
@@ -20,9 +20,6 @@ const WG = ELEMENT_THREADS;
 /** The most that {@link floatParts} has as f32 at a time, in bytes; a single row may be larger. */
 const SLAB_BYTES = 32 * 1024 * 1024;
 
-const SCALES = { count: 'u32', size: 'u32', groups: 'u32', first: 'u32', gridX: 'u32' } as const;
-const CODES = { count: 'u32', threads: 'u32', rowWords: 'u32', first: 'u32', K: 'u32' } as const;
-
 /** Rows of a weight as a file has them, without padding. */
 export interface FileRows {
   readonly buffer: GPUBuffer;
@@ -32,7 +29,7 @@ export interface FileRows {
 
 /** Constants of all kernels that know codes. */
 function codeConstants(type: QuantizedType) {
-  return { NF4: Number(type === 'nf4'), CODES: CODES_PER_WORD[type] };
+  return { NF4: type === 'nf4', CODES: CODES_PER_WORD[type] };
 }
 
 /**
@@ -50,39 +47,20 @@ export function quantize(
   first: number,
   refused: GPUBuffer,
 ): void {
-  const { reduction, WG: threads, enable } = reductionFor(w.capabilities);
-  const stored = { HALF: Number(input.type !== 'f32'), BF16: Number(input.type === 'bf16') };
-  const scales = once(
-    `quantize_scales ${type} ${input.type} ${reduction} ${threads}`,
-    (): KernelSource<typeof SCALES> => ({
-      name: `quantize_scales ${type} ${input.type}`,
-      code: assemble('quantize_scales', {
-        constants: { WG: threads, INT8: Number(type === 'int8'), ...stored },
-        reduction,
-        include: 'quantize_input',
-      }),
-      bindings: ['read', 'read_write', 'read_write'],
-      params: SCALES,
-      enable,
-    }),
-  );
-  const codes = once(
-    `quantize_codes ${type} ${input.type}`,
-    (): KernelSource<typeof CODES> => ({
-      name: `quantize_codes ${type} ${input.type}`,
-      code: assemble('quantize_codes', {
-        constants: { WG, ...codeConstants(type), ...stored },
-        include: 'quantize_input',
-      }),
-      bindings: ['read', 'read', 'read_write'],
-      params: CODES,
-    }),
-  );
+  const reduction = reductionFor(w.capabilities);
+  const stored = { HALF: input.type !== 'f32', BF16: input.type === 'bf16' };
+  const scales = kernel('quantize_scales', [type, input.type, reduction.by, reduction.WG], () => ({
+    constants: { INT8: type === 'int8', ...stored },
+    reduction,
+  }));
+  const codes = kernel('quantize_codes', [type, input.type], () => ({
+    constants: { WG, ...codeConstants(type), ...stored },
+  }));
   const groups = scaleCount(type, input.rows, columns);
   const grid = gridOf(w, groups);
   w.dispatch(
     scales,
-    [input.buffer, part.scales, refused],
+    { X: input.buffer, scales: part.scales, refused },
     {
       count: input.rows * columns,
       size: type === 'nf4' ? NF4_BLOCK : columns,
@@ -96,7 +74,7 @@ export function quantize(
   const elements = elementGrid(w, words.count);
   w.dispatch(
     codes,
-    [input.buffer, part.scales, part.buffer],
+    { X: input.buffer, scales: part.scales, codes: part.buffer },
     { ...words, threads: elements.threads },
     elements.groups,
   );
@@ -112,18 +90,9 @@ export function* floatParts(w: Work, weight: LinearWeight): Generator<WeightPart
     return;
   }
   const { type, stride, name } = weight;
-  const source = once(
-    `dequantize ${type}`,
-    (): KernelSource<typeof CODES> => ({
-      name: `dequantize ${type}`,
-      code: assemble('dequantize', {
-        constants: { WG, ...codeConstants(type), QUADS: CODES_PER_WORD[type] / 4 },
-        include: 'quantized_values',
-      }),
-      bindings: ['read', 'read', 'read_write'],
-      params: CODES,
-    }),
-  );
+  const source = kernel('dequantize', [type], () => ({
+    constants: { WG, ...codeConstants(type), QUADS: CODES_PER_WORD[type] / 4 },
+  }));
   const most = Math.max(1, Math.floor(SLAB_BYTES / (4 * stride)));
   const longest = Math.max(...weight.parts.map(({ rows }) => rows));
   const buffer = w.acquire(4 * stride * Math.min(most, longest), `${name} as f32`);
@@ -133,7 +102,8 @@ export function* floatParts(w: Work, weight: LinearWeight): Generator<WeightPart
         const rows = Math.min(most, part.rows - first);
         const words = wordsOf(weight, first, rows);
         const { groups, threads } = elementGrid(w, words.count);
-        w.dispatch(source, [part.buffer, part.scales, buffer], { ...words, threads }, groups);
+        const buffers = { codes: part.buffer, scales: part.scales, Y: buffer };
+        w.dispatch(source, buffers, { ...words, threads }, groups);
         yield { buffer, firstRow: part.firstRow + first, rows };
       }
     }

@@ -1,11 +1,22 @@
-// From a shader file to the text that is compiled: a prelude of constants and functions in front, `//@if` blocks
-// kept or dropped, `//@unroll` blocks written out. Nothing else is generated.
+// From a shader file to the kernel that is compiled: a prelude of constants and functions in front, `//@if` blocks
+// kept or dropped, `//@unroll` blocks written out. Nothing else is generated. What a kernel binds and its parameters
+// are what its file declares.
 
-import type { Capabilities, KernelSource, ParamLayout } from '../gpu/index.ts';
+import type { BindingLayout, Capabilities, KernelSource } from '../gpu/index.ts';
 import { SHADERS, type ShaderName } from './generated/shaders.ts';
 import type { ElementType, QuantizedType } from './weight.ts';
 
-type Constants = Readonly<Record<string, number>>;
+type Constants = Readonly<Record<string, number | boolean>>;
+type Access = 'read' | 'read_write';
+type Declared<N extends ShaderName> = (typeof SHADERS)[N]['bindings'];
+
+/** A kernel of a shader: its buffers, of which those under an `//@if` are optional, and its parameters. */
+export type Kernel<N extends ShaderName> = KernelSource<
+  { readonly [B in keyof Declared<N> as Declared<N>[B] extends Access ? B : never]: Access } & {
+    readonly [B in keyof Declared<N> as Declared<N>[B] extends Access ? never : B]?: Access;
+  },
+  (typeof SHADERS)[N]['params']
+>;
 
 /**
  * Writes out the blocks between `//@unroll r 0..COUNT` and `//@end`, once for each value of `r`, with `{r}` replaced.
@@ -20,8 +31,8 @@ export function unroll(text: string, counts: Constants): string {
     const [line, variable, limit] = match as unknown as [string, string, string];
     const start = match.index + line.length;
     const end = matchingEnd(result, start);
-    const count = /^\d+$/.test(limit) ? Number(limit) : counts[limit];
-    if (count === undefined) throw new Error(`//@unroll: no value for ${limit}`);
+    const count = Number(/^\d+$/.test(limit) ? limit : counts[limit]);
+    if (Number.isNaN(count)) throw new Error(`//@unroll: no value for ${limit}`);
     const body = result.slice(start, end.start);
     const copies = Array.from({ length: count }, (_, i) => body.replaceAll(`{${variable}}`, String(i))).join(
       '',
@@ -50,7 +61,7 @@ export function conditionals(text: string, constants: Constants): string {
     if (mark?.[1] === 'if') {
       const value = constants[mark[2] as string];
       if (value === undefined) throw new Error(`//@if: no value for ${mark[2]}`);
-      keep.push(value !== 0);
+      keep.push(Boolean(value));
     } else if (mark && keep.length === 0) throw new Error(`//@${mark[1]} without //@if`);
     else if (mark?.[1] === 'else') keep.push(!keep.pop());
     else if (mark) keep.pop();
@@ -92,9 +103,13 @@ const ACTIVATIONS: Readonly<Record<Activation, string>> = {
 };
 
 /** How the threads of a workgroup add up: `reduceSum` and `reduceMax` give every thread the result. */
-export type Reduction = 'subgroup' | 'workgroup';
+export interface Reduction {
+  readonly by: 'subgroup' | 'workgroup';
+  /** Threads of a workgroup. */
+  readonly WG: number;
+}
 
-const REDUCTIONS: Readonly<Record<Reduction, string>> = {
+const REDUCTIONS: Readonly<Record<Reduction['by'], string>> = {
   // The workgroup is one subgroup.
   subgroup:
     'fn reduceSum(value: f32, thread: u32) -> f32 { return subgroupAdd(value); }\n' +
@@ -113,58 +128,80 @@ const REDUCTIONS: Readonly<Record<Reduction, string>> = {
     .replace(/^/, 'var<workgroup> partial: array<f32, WG>;\n'),
 };
 
-export interface Assembly {
+/** What a kernel is made of besides its file. */
+export interface Recipe {
   /** `const NAME: u32 = value;` lines, also the counts of `//@unroll` and the conditions of `//@if`. */
   readonly constants?: Constants;
   /** Defines `WeightVec`, and for floats `weight4`, for weights of this type. */
   readonly weights?: ElementType | QuantizedType;
   /** Defines `activate`. */
   readonly activation?: Activation;
-  /** Defines `reduceSum` and `reduceMax`. */
+  /** Defines `reduceSum`, `reduceMax` and, before all other constants, WG. */
   readonly reduction?: Reduction;
-  /** Shader files in front: what several kernels have in common. */
-  readonly include?: ShaderName | readonly ShaderName[];
+  /** Extensions to enable. */
+  readonly enable?: readonly string[] | undefined;
+  /** Changes the assembled text. */
+  readonly rewrite?: (text: string) => string;
 }
 
 /** The text of shaders/`name`.wgsl with its prelude. */
 export function assemble(
   name: ShaderName,
-  { constants = {}, weights, activation, reduction, include = [] }: Assembly = {},
+  { constants: others = {}, weights, activation, reduction, rewrite = (text) => text }: Recipe = {},
 ): string {
-  const lines = Object.entries(constants).map(([key, value]) => `const ${key}: u32 = ${value}u;\n`);
-  const text = [include, name]
-    .flat()
-    .map((file) => SHADERS[file])
-    .join('');
-  return [
+  const constants = reduction ? { WG: reduction.WG, ...others } : others;
+  const lines = Object.entries(constants).map(([key, value]) => `const ${key}: u32 = ${Number(value)}u;\n`);
+  const text = [
     ...lines,
     weights ? WEIGHT_TYPES[weights] : '',
     activation ? ACTIVATIONS[activation] : '',
-    reduction ? REDUCTIONS[reduction] : '',
-    unroll(conditionals(text, constants), constants),
+    reduction ? REDUCTIONS[reduction.by] : '',
+    unroll(conditionals(SHADERS[name].text, constants), constants),
   ].join('');
+  return rewrite(text);
 }
 
-/** How rows are reduced on a device, as constants and extensions of a kernel. */
-export function reductionFor(capabilities: Capabilities): {
-  reduction: Reduction;
-  WG: number;
-  enable: readonly string[];
-} {
+/** How rows are reduced on a device. */
+export function reductionFor({ software, subgroupSize }: Capabilities): Reduction {
   // Barriers cost half a microsecond on software adapters; on a GPU more threads than a subgroup pay off.
-  if (capabilities.software && capabilities.subgroupSize > 0)
-    return { reduction: 'subgroup', WG: capabilities.subgroupSize, enable: ['subgroups'] };
-  return { reduction: 'workgroup', WG: 64, enable: [] };
+  return software && subgroupSize > 0 ? { by: 'subgroup', WG: subgroupSize } : { by: 'workgroup', WG: 64 };
 }
 
 const built = new Map<string, KernelSource>();
 
-/** A kernel that is put together once per process. `key` stands for everything that its text depends on. */
-export function once<L extends ParamLayout>(key: string, build: () => KernelSource<L>): KernelSource<L> {
+/**
+ * A kernel of shaders/`shader`.wgsl, put together once per process.
+ *
+ * @param traits everything that its recipe depends on; those that are set make up its name
+ */
+export function kernel<N extends ShaderName>(
+  shader: N,
+  traits: readonly (string | number | false | undefined)[],
+  recipe: () => Recipe & { readonly name?: string },
+): Kernel<N> {
+  const key = [shader, ...traits.filter(Boolean)].join(' ');
   let source = built.get(key);
   if (!source) {
-    source = build() as unknown as KernelSource;
+    source = build(key, shader, recipe());
     built.set(key, source);
   }
-  return source as unknown as KernelSource<L>;
+  return source as Kernel<N>;
+}
+
+function build(key: string, shader: ShaderName, recipe: Recipe & { readonly name?: string }): KernelSource {
+  const { bindings, params } = SHADERS[shader];
+  const { name = key, constants = {}, reduction, enable = [] } = recipe;
+  const bound = Object.entries<Access | readonly [Access, string]>(bindings).flatMap(
+    ([binding, declared]) => {
+      const [access, condition] = typeof declared === 'string' ? [declared] : declared;
+      return condition === undefined || constants[condition] ? [[binding, access] as const] : [];
+    },
+  );
+  return {
+    name,
+    code: assemble(shader, recipe),
+    bindings: Object.fromEntries(bound) satisfies BindingLayout,
+    params,
+    enable: reduction?.by === 'subgroup' ? ['subgroups', ...enable] : enable,
+  };
 }

@@ -21,7 +21,7 @@ const ROW_SUM = {
         sums[group.x] = params.factor * sum;
       }
     }`,
-  bindings: ['read', 'read_write'],
+  bindings: { x: 'read', sums: 'read_write' },
   params: { columns: 'u32', factor: 'f32' },
 } as const satisfies KernelSource;
 
@@ -44,8 +44,8 @@ describe('a device in the browser', () => {
       const x = w.upload(values, rows, columns, 'x');
       const sums = w.empty(1, rows, 'sums');
       const total = w.empty(1, 1, 'total');
-      w.dispatch(ROW_SUM, [x.buffer, sums.buffer], { columns, factor: -2 }, [rows, 1, 1]);
-      w.dispatch(ROW_SUM, [sums.buffer, total.buffer], { columns: rows, factor: 0.5 }, [1, 1, 1]);
+      w.dispatch(ROW_SUM, { x: x.buffer, sums: sums.buffer }, { columns, factor: -2 }, [rows, 1, 1]);
+      w.dispatch(ROW_SUM, { x: sums.buffer, sums: total.buffer }, { columns: rows, factor: 0.5 }, [1, 1, 1]);
       return w.read(sums, total);
     });
     expect([...ofRows!]).toEqual(expected.map((sum) => -2 * sum));

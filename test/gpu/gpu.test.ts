@@ -14,8 +14,8 @@ describe.each([
     const x = w.upload(Float32Array.of(1, 2, 3, 4, 5, 6), 2, 3, 'x');
     const y = w.empty(2, 3, 'y');
     const z = w.empty(2, 3, 'z');
-    w.dispatch(SCALE, [x.buffer, y.buffer], { count: 6, factor: 10 }, [1, 1, 1]);
-    w.dispatch(SCALE, [y.buffer, z.buffer], { count: 6, factor: 0.5 }, [1, 1, 1]);
+    w.dispatch(SCALE, { x: x.buffer, y: y.buffer }, { count: 6, factor: 10 }, [1, 1, 1]);
+    w.dispatch(SCALE, { x: y.buffer, y: z.buffer }, { count: 6, factor: 0.5 }, [1, 1, 1]);
     const [first, last] = await w.read(columnsOf(y, 1, 2), z);
     expect([...first!]).toEqual([20, 30, 50, 60]);
     expect([...last!]).toEqual([5, 10, 15, 20, 25, 30]);
@@ -27,7 +27,7 @@ describe.each([
     let x = w.upload(Float32Array.of(1), 1, 1, 'x');
     for (let i = 0; i < 600; i++) {
       const y = w.empty(1, 1, 'y');
-      w.dispatch(SCALE, [x.buffer, y.buffer], { count: 1, factor: i % 2 ? 0.5 : 2 }, [1, 1, 1]);
+      w.dispatch(SCALE, { x: x.buffer, y: y.buffer }, { count: 1, factor: i % 2 ? 0.5 : 2 }, [1, 1, 1]);
       w.release(x);
       x = y;
     }
@@ -55,7 +55,9 @@ describe('what is used again', () => {
     const gpu = await testGpu({ memoryBudget: 2 ** 27 });
     const { device } = gpu;
     const scale = (from: Tensor, to: Tensor) =>
-      gpu.work((w) => w.dispatch(SCALE, [from.buffer, to.buffer], { count: 1, factor: 2 }, [1, 1, 1]));
+      gpu.work((w) =>
+        w.dispatch(SCALE, { x: from.buffer, y: to.buffer }, { count: 1, factor: 2 }, [1, 1, 1]),
+      );
     // Of a size that no other test asks for, so that the buffers are new.
     const [x, y] = await gpu.work((w) => {
       const made = [w.upload(new Float32Array(99_999).fill(3), 1, 99_999, 'x'), w.empty(1, 99_999, 'y')];
@@ -76,10 +78,10 @@ describe('what is used again', () => {
     const buffers = Array.from({ length: 5000 }, (_, i) => {
       const buffer = gpu.device.createBuffer({ size: 4, usage: 0x88 }); // STORAGE | COPY_DST
       gpu.device.queue.writeBuffer(buffer, 0, Float32Array.of(i));
-      w.dispatch(SCALE, [buffer, y.buffer], { count: 1, factor: 1 }, [1, 1, 1]);
+      w.dispatch(SCALE, { x: buffer, y: y.buffer }, { count: 1, factor: 1 }, [1, 1, 1]);
       return buffer;
     });
-    w.dispatch(SCALE, [buffers[17]!, y.buffer], { count: 1, factor: 2 }, [1, 1, 1]);
+    w.dispatch(SCALE, { x: buffers[17]!, y: y.buffer }, { count: 1, factor: 2 }, [1, 1, 1]);
     expect([...(await w.read(y))[0]!]).toEqual([34]);
     for (const buffer of buffers) buffer.destroy();
     w.release(y);
@@ -105,7 +107,7 @@ describe('the buffer pool', () => {
     const w = await testWork();
     const x = w.upload(Float32Array.of(7), 1, 1, 'x');
     const y = w.empty(1, 1, 'y');
-    w.dispatch(SCALE, [x.buffer, y.buffer], { count: 1, factor: 1 }, [1, 1, 1]);
+    w.dispatch(SCALE, { x: x.buffer, y: y.buffer }, { count: 1, factor: 1 }, [1, 1, 1]);
     w.release(x);
     const other = w.upload(Float32Array.of(99), 1, 1, 'other');
     const [values] = await w.read(y);
@@ -183,7 +185,7 @@ describe('profiles', () => {
     const w = await testWork();
     const [x, y] = [w.upload(Float32Array.of(1), 1, 1, 'x'), w.empty(1, 1, 'y')];
     const times = await w.profile(() =>
-      w.dispatch(SCALE, [x.buffer, y.buffer], { count: 1, factor: 1 }, [1, 1, 1]),
+      w.dispatch(SCALE, { x: x.buffer, y: y.buffer }, { count: 1, factor: 1 }, [1, 1, 1]),
     );
     if (w.capabilities.features.has('timestamp-query'))
       expect(times?.map((time) => time.kernel)).toEqual(['test_scale']);

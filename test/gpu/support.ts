@@ -10,6 +10,6 @@ export const SCALE = {
     @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
       if (id.x < params.count) { y[id.x] = params.factor * x[id.x]; }
     }`,
-  bindings: ['read', 'read_write'],
+  bindings: { x: 'read', y: 'read_write' },
   params: { count: 'u32', factor: 'f32' },
 } as const satisfies KernelSource;

@@ -16,7 +16,7 @@ import { SCALE } from './support.ts';
 /** Records y = factor · x. */
 function scaled(w: Work, x: Tensor, factor: number): Tensor {
   const y = w.empty(x.rows, x.columns, 'y');
-  w.dispatch(SCALE, [x.buffer, y.buffer], { count: x.columns, factor }, [1, 1, 1]);
+  w.dispatch(SCALE, { x: x.buffer, y: y.buffer }, { count: x.columns, factor }, [1, 1, 1]);
   return y;
 }
 
@@ -30,7 +30,7 @@ async function tens(w: Work, value: number): Promise<number> {
 /** Something that WebGPU refuses. */
 function refused(gpu: Gpu, w: Work): void {
   const buffer = gpu.device.createBuffer({ label: 'no storage', size: 16, usage: 0x40 }); // UNIFORM
-  w.dispatch(SCALE, [buffer, w.empty(1, 1, 'y').buffer], { count: 1, factor: 1 }, [1, 1, 1]);
+  w.dispatch(SCALE, { x: buffer, y: w.empty(1, 1, 'y').buffer }, { count: 1, factor: 1 }, [1, 1, 1]);
 }
 
 const used = (gpu: Gpu) => gpu.pool.statistics.usedBytes;
@@ -243,7 +243,7 @@ describe('a kernel that does not compile', () => {
       @compute @workgroup_size(1) fn main() {
         y[0] = unheard_of(1.0);
       }`,
-    bindings: ['read_write'],
+    bindings: { y: 'read_write' },
     params: {},
   };
 
@@ -252,7 +252,7 @@ describe('a kernel that does not compile', () => {
     const use = (read: boolean) =>
       gpu.work(async (w) => {
         const y = w.empty(1, 1, 'y');
-        w.dispatch(BROKEN, [y.buffer], {}, [1, 1, 1]);
+        w.dispatch(BROKEN, { y: y.buffer }, {}, [1, 1, 1]);
         if (read) await w.read(y);
       });
     const works = [use(true), use(false)];
@@ -271,10 +271,10 @@ describe('a kernel that does not compile', () => {
       ...BROKEN,
       name: 'too wide',
       code: 'override WIDTH: u32;\n@compute @workgroup_size(WIDTH) fn main() {}',
-      bindings: [],
+      bindings: {},
       constants: { WIDTH: 100_000 },
     } satisfies KernelSource;
-    await expect(gpu.work((w) => w.dispatch(source, [], {}, [1, 1, 1]))).rejects.toThrow(
+    await expect(gpu.work((w) => w.dispatch(source, {}, {}, [1, 1, 1]))).rejects.toThrow(
       /the kernel too wide does not compile/,
     );
   });

@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { assemble, conditionals, unroll } from '../../src/kernels/source.ts';
+import { GpuValidationError, type Work } from '../../src/gpu/index.ts';
+import { assemble, conditionals, kernel, unroll } from '../../src/kernels/source.ts';
+import { bindingsOf, paramsOf, withIncludes } from '../../tools/embed-shaders.mjs';
+import { testGpu } from '../support/gpu.ts';
 
 const lines = (...text: string[]) => `${text.join('\n')}\n`;
 
@@ -78,5 +81,97 @@ describe('assemble', () => {
       'fn activate(x: f32) -> f32 { return x / (1.0 + exp(-x)); }',
     ]);
     expect(text).not.toContain('//@');
+  });
+});
+
+describe('what a shader file declares', () => {
+  const X = '@group(0) @binding(0) var<storage, read> X: array<f32>;';
+  const X4 = '@group(0) @binding(0) var<storage, read> X: array<vec4<f32>>;';
+  const Y = '@group(0) @binding(1) var<storage, read_write> Y: array<atomic<u32>>;';
+  const G = '@group(0) @binding(2u + HAS_GATE) var<storage, read> G: array<f32>;';
+
+  it('is its bindings in order, each with its access and the condition under which it is there', () => {
+    const text = lines('//@if VEC4', X4, '//@else', X, '//@endif', '//@if HAS_GATE', G, '//@endif', Y);
+    const bindings = { X: 'read', G: ['read', 'HAS_GATE'], Y: 'read_write' };
+    expect(Object.entries(bindingsOf(text))).toEqual(Object.entries(bindings));
+  });
+
+  it('is refused where it cannot be told what is bound', () => {
+    const refused = [
+      lines(X, X),
+      lines('//@if A', X, '//@endif', X),
+      lines('//@if A', '//@else', X, '//@endif'),
+      lines('//@if A', X, '//@endif', '//@if B', '//@else', X, '//@endif'),
+      lines('//@if A', '//@if B', X, '//@endif', '//@endif'),
+      lines('//@if A', X, '//@else', X.replace('read>', 'read_write>'), '//@endif'),
+      lines('@group(1) @binding(0) var<storage, read> X: array<f32>;'),
+      lines('@group(0) @binding(0) var<uniform> X: vec4f;'),
+    ];
+    for (const text of refused) expect(() => bindingsOf(text), text).toThrow(/array<f32>;|vec4f;/);
+  });
+
+  it('is its parameters in order, which are scalars', () => {
+    const fields = paramsOf(
+      lines('struct Params {', '  b: u32, a: f32,', '  c: i32,', '}', 'struct Q { z: u32 }'),
+    );
+    expect(Object.entries(fields)).toEqual([
+      ['b', 'u32'],
+      ['a', 'f32'],
+      ['c', 'i32'],
+    ]);
+    expect(paramsOf('fn main() {}')).toEqual({});
+    expect(() => paramsOf('struct Params { a: vec2f }')).toThrow('a: vec2f');
+  });
+
+  it('comes after the files that it includes', () => {
+    expect(withIncludes(lines('//@include a b', 'c'), (name) => lines(name))).toBe(lines('a', 'b', 'c'));
+    expect(withIncludes(lines('c'), (name) => lines(name))).toBe(lines('c'));
+  });
+});
+
+describe('kernel', () => {
+  const activation = (gated: boolean) =>
+    kernel('activation', ['none', gated && 'gated'], () => ({
+      constants: { WG: 64, HAS_GATE: gated },
+      activation: 'none',
+    }));
+
+  it('binds what its file declares under its constants, and is put together once', () => {
+    const { name, bindings, params } = activation(true);
+    expect(name).toBe('activation none gated');
+    expect(Object.entries(bindings)).toEqual([
+      ['X', 'read'],
+      ['Y', 'read_write'],
+      ['G', 'read'],
+    ]);
+    expect(params).toEqual({ count: 'u32', threads: 'u32' });
+    expect(Object.keys(activation(false).bindings)).toEqual(['X', 'Y']);
+    expect(activation(false)).toBe(activation(false));
+  });
+
+  it('takes no other names for buffers and parameters than its file gives', () => {
+    const buffer = {} as GPUBuffer;
+    const w = { dispatch: () => {} } as unknown as Work;
+    const params = { count: 1, threads: 1 };
+    w.dispatch(activation(true), { X: buffer, Y: buffer, G: buffer }, params, [1, 1, 1]);
+    w.dispatch(activation(false), { X: buffer, Y: buffer }, params, [1, 1, 1]);
+    // @ts-expect-error Y is missing
+    w.dispatch(activation(false), { X: buffer }, params, [1, 1, 1]);
+    // @ts-expect-error there is no Z
+    w.dispatch(activation(false), { X: buffer, Y: buffer, Z: buffer }, params, [1, 1, 1]);
+    // @ts-expect-error there is no gate of that name
+    w.dispatch(activation(true), { X: buffer, Y: buffer, gate: buffer }, params, [1, 1, 1]);
+    // @ts-expect-error threads is missing
+    w.dispatch(activation(false), { X: buffer, Y: buffer }, { count: 1 }, [1, 1, 1]);
+  });
+
+  it('names the buffer that an optional binding lacks', async () => {
+    const gpu = await testGpu();
+    const work = gpu.work((w) => {
+      const x = w.empty(1, 1, 'x');
+      w.dispatch(activation(true), { X: x.buffer, Y: x.buffer }, { count: 1, threads: 64 }, [1, 1, 1]);
+    });
+    await expect(work).rejects.toThrow(GpuValidationError);
+    await expect(work).rejects.toThrow('activation none gated: no buffer for its binding G');
   });
 });
