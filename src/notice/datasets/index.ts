@@ -52,6 +52,7 @@ export {
   categoryPool,
   corruptPrompts,
   type Encode,
+  NO_TEXT_CORRUPTION,
   type ReplacementOptions,
   replaceOptions,
   textProblem,

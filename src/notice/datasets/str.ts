@@ -27,8 +27,11 @@ export interface ReplacementOptions {
   readonly seed: number | string;
 }
 
+/** The reason where a manifest was made without text corruption. */
+export const NO_TEXT_CORRUPTION = 'no-text-corruption';
+
 /**
- * Why a pair's corrupt prompt is no symmetric token replacement of its clean one: `option-not-in-prompt`, `token-length`,
+ * Why a pair's corrupt prompt is no symmetric token replacement of its clean one: `no-text-corruption`, `option-not-in-prompt`, `token-length`,
  * `tokens-moved` (an option's stand-in has another number of tokens, or a token outside the options is another), `option-kept`.
  *
  * @returns nothing if each option is replaced by as many tokens and every other token stands where it stood
@@ -38,6 +41,8 @@ export function textProblem(
   encode: Encode,
 ): Problem | undefined {
   const { cleanPrompt, corruptPrompt, correct, incorrect } = pair;
+  if (corruptPrompt === cleanPrompt)
+    return { reason: NO_TEXT_CORRUPTION, detail: `the corrupt prompt is the clean one, "${cleanPrompt}"` };
   const clean = encode(cleanPrompt);
   if (!findOptions(clean.text, pair)) return noOptions(pair);
   const corrupt = encode(corruptPrompt);

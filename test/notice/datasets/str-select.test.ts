@@ -114,7 +114,7 @@ describe('whether a corrupt prompt replaces the options token by token', () => {
   // sleep ##ing, stand ##ing; sur ##pr ##ised, dis ##gust ##ed
   test.each([
     ['is it happy or sad?', 'is it angry or afraid?', undefined],
-    ['is it happy or sad?', 'is it happy or sad?', 'option-kept'],
+    ['is it happy or sad?', 'is it happy or sad?', 'no-text-corruption'],
     ['is it happy or sad?', 'is it happy or angry?', 'option-kept'],
     ['is it happy or sad?', 'is it surprised or angry?', 'token-length'],
     ['is the puppy happy or sad?', 'is the person angry or afraid?', 'tokens-moved'],

@@ -8,6 +8,7 @@ import {
   type Drop,
   type Encode,
   imageBoxes,
+  NO_TEXT_CORRUPTION,
   noOptions,
   type Pair,
   type Problem,
@@ -55,6 +56,14 @@ async function check(manifests: readonly string[], { tokenizer }: { tokenizer?: 
         { name: 'outside of the folder of its manifest', value: ({ target }) => target },
       ])}`,
     );
+  for (const { file, pairs } of checked) {
+    const without = pairs.filter(({ cleanPrompt, corruptPrompt }) => corruptPrompt === cleanPrompt).length;
+    if (without > 0)
+      console.error(
+        `${file}: ${without} of ${pairs.length} pairs have no text corruption, their corrupt prompt is the clean one. ` +
+          '`notice data str` makes others.',
+      );
+  }
   const problems = checked.flatMap((manifest) => manifest.problems);
   if (problems.length > 0)
     throw new DataError(
@@ -105,7 +114,8 @@ async function imagesOutside(folder: string, images: readonly string[]): Promise
 
 function promptProblem(pair: Pair, encode: Encode | undefined): Problem | undefined {
   if (correctFirst(pair) === undefined) return noOptions(pair);
-  return encode && textProblem(pair, encode);
+  const problem = encode && textProblem(pair, encode);
+  return problem?.reason === NO_TEXT_CORRUPTION ? undefined : problem;
 }
 
 const imagesOf = (pairs: readonly Pair[]): string[] => [
