@@ -6,6 +6,7 @@ export {
   inCaseOf,
 } from './answer.ts';
 export { type Box, checkImageSize, type ImageDecoder, MAX_IMAGE_PIXELS, type RgbImage } from './image.ts';
+export { decodePicture, type ImageFormat, imageFormat } from './image-file.ts';
 export { ImageProcessor, type PixelValues, type ProcessedImage } from './image-processor.ts';
 export type { Preprocessing } from './preprocessor-config.ts';
 export {

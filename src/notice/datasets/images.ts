@@ -2,7 +2,7 @@
 
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { extname, join, relative, sep } from 'node:path';
-import sharp from 'sharp';
+import { type ImageFormat, imageFormat } from '../../inputs/index.ts';
 import { decodeImage as decodeLikeRuns } from '../../platform/node/images.ts';
 import { mapConcurrent } from './concurrent.ts';
 import { DataError } from './errors.ts';
@@ -20,8 +20,7 @@ export interface FolderImage {
 }
 
 export interface DecodedImage {
-  /** As sharp names it: "jpeg", "png" … */
-  readonly format: string;
+  readonly format: ImageFormat;
   readonly width: number;
   readonly height: number;
 }
@@ -38,8 +37,7 @@ export async function decodeImage(
   try {
     const bytes = await readFile(file);
     const { width, height } = await decodeLikeRuns(bytes, name);
-    const { format } = await sharp(bytes).metadata();
-    return { format, width, height };
+    return { format: imageFormat(bytes, name), width, height };
   } catch (error) {
     return { problem: (error as Error).message };
   }

@@ -1,43 +1,49 @@
 import { NoticeError } from '../../errors.ts';
-import { checkImageSize, type ImageDecoder, type RgbImage } from '../../inputs/index.ts';
-import { startsWith, withoutOrientation } from './image-metadata.ts';
+import {
+  checkImageSize,
+  decodePicture,
+  type ImageDecoder,
+  type ImageFormat,
+  type RgbImage,
+} from '../../inputs/index.ts';
+
+/** What browsers read; none of them reads TIFF. */
+const FORMATS: readonly ImageFormat[] = ['png', 'jpeg', 'webp', 'gif'];
 
 /**
  * Decodes with the browser's own decoders, in windows and workers.
  *
- * Colour profiles and the orientation of JPEG and PNG are left out of account and alpha is dropped without blending,
- * as in Pillow. PNG and lossless WebP give the exact bytes everywhere. JPEG and lossy WebP depend on the browser's
- * decoder: Chromium's (libjpeg-turbo, libwebp) gives Pillow's bytes, others may differ by a few levels. A browser
- * that adds noise to what pages read back, against fingerprinting, spoils all of them.
+ * The pixels are Pillow's, or the file is refused: the table in docs/library.md. Colour profiles and the orientation of
+ * JPEG and PNG are left out of account and alpha is dropped without blending. PNG, GIF and lossless WebP give the exact
+ * bytes everywhere. JPEG and lossy WebP depend on the browser's decoder: Chromium's (libjpeg-turbo, libwebp) gives
+ * Pillow's bytes, others may differ by a few levels. A browser that adds noise to what pages read back, against
+ * fingerprinting, spoils all of them.
  *
  * @throws NoticeError('image') naming the file; also for what a browser shows differently from Pillow: 16-bit grey
- *   PNG (scaled instead of clipped) and GIF with transparency (the colour beneath is lost)
+ *   PNG (scaled instead of clipped)
  */
-export const browserDecoder: ImageDecoder = async (bytes, name) => {
-  if (startsWith(bytes, '\x89PNG') && bytes[24] === 16 && bytes[25] === 0) {
-    fail(name, '16-bit grey PNG cannot be read exactly in a browser. Save it with 8 bits.');
-  }
-  const bitmap = await createBitmap(bytes, name);
-  try {
-    checkImageSize(bitmap.width, bitmap.height, name);
-    const rgba = readPixels(bitmap, name);
-    if (startsWith(bytes, 'GIF8') && rgba.some((value, index) => index % 4 === 3 && value < 255)) {
-      fail(name, 'GIF with transparency is not supported. Save it as PNG.');
+export const browserDecoder: ImageDecoder = (bytes, name) =>
+  decodePicture(bytes, name, FORMATS, async (file, format) => {
+    if (format === 'png' && file[24] === 16 && file[25] === 0) {
+      fail(name, '16-bit grey PNG cannot be read exactly in a browser. Save it with 8 bits.');
     }
-    return toRgb(rgba, bitmap.width, bitmap.height);
-  } finally {
-    bitmap.close();
-  }
-};
+    const bitmap = await createBitmap(file, name);
+    try {
+      checkImageSize(bitmap.width, bitmap.height, name);
+      return toRgb(readPixels(bitmap, name), bitmap.width, bitmap.height);
+    } finally {
+      bitmap.close();
+    }
+  });
 
 function fail(name: string, problem: string, cause?: unknown): never {
   throw new NoticeError('image', `${name}: ${problem}`, { cause });
 }
 
-/** The option imageOrientation cannot be used: browsers turn the picture even for `none`. */
+/** Its file has no EXIF: the option imageOrientation cannot be used, browsers turn the picture even for `none`. */
 async function createBitmap(bytes: Uint8Array, name: string): Promise<ImageBitmap> {
   try {
-    return await createImageBitmap(new Blob(withoutOrientation(bytes)), {
+    return await createImageBitmap(new Blob([bytes as Uint8Array<ArrayBuffer>]), {
       colorSpaceConversion: 'none',
       premultiplyAlpha: 'none',
     });

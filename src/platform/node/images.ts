@@ -1,10 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { NoticeError } from '../../errors.ts';
-import { checkImageSize, type ImageDecoder, type RgbImage } from '../../inputs/index.ts';
+import {
+  checkImageSize,
+  decodePicture,
+  type ImageDecoder,
+  type ImageFormat,
+  type RgbImage,
+} from '../../inputs/index.ts';
+import { tiffProblem } from './tiff.ts';
 
-/** What is decoded: the formats that both sharp and Pillow read. */
-const FORMATS = ['png', 'jpeg', 'webp', 'tiff', 'gif'];
+const FORMATS: readonly ImageFormat[] = ['png', 'jpeg', 'webp', 'tiff', 'gif'];
 
 /**
  * The bytes of an image file.
@@ -32,50 +38,38 @@ export async function readImage(path: string): Promise<RgbImage> {
 }
 
 /**
- * Decodes with libvips (npm `sharp`). Compared with Pillow 11 the pixels are equal, byte for byte, for PNG of
- * every colour type and depth, JPEG (baseline, progressive, grey, CMYK, all subsamplings), WebP, GIF and TIFF.
- * Pillow differs from most viewers in three ways that are kept: 16-bit grey saturates at 255, CMYK is converted
- * without a profile, and only TIFF is turned by its orientation tag.
+ * Decodes with libvips (npm `sharp`). The pixels are Pillow's, byte for byte, or the file is refused: the table in
+ * docs/library.md. Pillow differs from most viewers in three ways that are kept: 16-bit grey saturates at 255, CMYK is
+ * converted without a profile, and only TIFF is turned by its orientation tag.
  */
-export const decodeImage: ImageDecoder = async (bytes, name) => {
-  if (bytes.length === 0) throw new NoticeError('image', `${name}: the file is empty.`);
-  try {
-    const image = sharp(bytes, { ignoreIcc: true, failOn: 'error', limitInputPixels: false });
-    const metadata = await image.metadata();
-    checkFormat(metadata, name);
-    checkImageSize(metadata.width, metadata.height, name);
-    return await decode(image, metadata, bytes);
-  } catch (cause) {
-    if (cause instanceof NoticeError) throw cause;
-    const reason = (cause as Error).message.split('\n')[0];
-    throw new NoticeError(
-      'image',
-      `${name}: cannot be decoded as an image (${reason}). Is it complete, and one of ${FORMATS.join(', ')}?`,
-      { cause },
-    );
-  }
-};
+export const decodeImage: ImageDecoder = (bytes, name) =>
+  decodePicture(bytes, name, FORMATS, async (file, format) => {
+    const problem = format === 'tiff' ? tiffProblem(file) : undefined;
+    if (problem) {
+      throw new NoticeError('image', `${name}: TIFF with ${problem} is not supported. Save it as PNG.`);
+    }
+    try {
+      const image = sharp(file, { ignoreIcc: true, failOn: 'error', limitInputPixels: false });
+      const metadata = await image.metadata();
+      checkImageSize(metadata.width, metadata.height, name);
+      return await decode(format === 'tiff' ? image.autoOrient() : image, metadata, file);
+    } catch (cause) {
+      if (cause instanceof NoticeError) throw cause;
+      const reason = (cause as Error).message.split('\n')[0];
+      const message = `${name}: cannot be decoded as an image (${reason}). Is the ${format} file complete?`;
+      throw new NoticeError('image', message, { cause });
+    }
+  });
 
 /** Images as files, for an experiment. */
 export const nodeImages = { read: readImageFile, decode: decodeImage };
-
-function checkFormat({ format, hasAlpha }: Metadata, name: string): void {
-  if (!FORMATS.includes(format)) {
-    throw new NoticeError('image', `${name}: ${format} images are not supported; use ${FORMATS.join(', ')}.`);
-  }
-  if (format === 'gif' && hasAlpha) {
-    // Pillow keeps the palette's colour under transparent pixels, libvips loses it.
-    throw new NoticeError('image', `${name}: GIF with transparency is not supported. Save it as PNG.`);
-  }
-}
 
 /** Chooses the conversion to RGB that Pillow makes for this kind of picture. */
 async function decode(image: Sharp, metadata: Metadata, bytes: Uint8Array): Promise<RgbImage> {
   if (metadata.space === 'cmyk') return cmykToRgb(image);
   const pngWithAlpha = metadata.format === 'png' && bytes[25] === 4; // IHDR's colour type: grey with alpha
   if (metadata.space === 'grey16' && !pngWithAlpha) return grey16ToRgb(image);
-  const upright = metadata.format === 'tiff' ? image.autoOrient() : image;
-  const { data, info } = await upright
+  const { data, info } = await image
     .removeAlpha()
     .toColourspace('srgb')
     .raw()

@@ -70,7 +70,7 @@ describe('downloading images', () => {
     );
     expect(failed).toMatchObject({
       page: [expect.stringMatching(/\/page: cannot be decoded as an image/), false],
-      svg: [expect.stringMatching(/svg images are not supported/), false],
+      svg: [expect.stringMatching(/SVG images are not supported/), false],
       half: [expect.stringMatching(/cannot be decoded as an image/), false],
       empty: [expect.stringMatching(/the file is empty/), false],
       busy: [expect.stringMatching(/HTTP 503/), true],
@@ -135,7 +135,7 @@ describe('downloading images', () => {
       ...quick,
     });
     expect([stored, present, failed.map(({ name }) => name)]).toEqual([2, 0, ['avif']]);
-    expect(failed[0]?.error).toMatch(/\/avif: heif images are not supported/);
+    expect(failed[0]?.error).toMatch(/\/avif: AVIF images are not supported/);
     expect((await readdir(folder)).sort()).toEqual(['photo.avif', 'photo.jpg', 'picture.png']);
   });
 
