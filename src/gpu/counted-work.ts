@@ -25,6 +25,7 @@ export interface WorkEstimate {
 export class CountedWork extends Work {
   readonly capabilities: Capabilities;
   readonly #largestBuffer: number;
+  readonly #onKernel: (source: KernelSource) => void;
   readonly #inUse = new Map<GPUBuffer, number>();
   readonly #flopsByKernel = new Map<string, number>();
   #dispatches = 0;
@@ -32,11 +33,19 @@ export class CountedWork extends Work {
   #peak = 0;
   #largest = 0;
 
-  /** @param largestBuffer bytes that one buffer may take */
-  constructor(capabilities: Capabilities, largestBuffer: number) {
+  /**
+   * @param largestBuffer bytes that one buffer may take
+   * @param onKernel told of every kernel that would run
+   */
+  constructor(
+    capabilities: Capabilities,
+    largestBuffer: number,
+    onKernel: (source: KernelSource) => void = () => {},
+  ) {
     super();
     this.capabilities = capabilities;
     this.#largestBuffer = largestBuffer;
+    this.#onKernel = onKernel;
   }
 
   acquire(bytes: number, label: string): GPUBuffer {
@@ -64,14 +73,16 @@ export class CountedWork extends Work {
   keep(): void {}
 
   dispatch<B extends BindingLayout, L extends ParamLayout>(
-    { name }: KernelSource<B, L>,
+    source: KernelSource<B, L>,
     _buffers: Buffers<B>,
     _params: ParamValues<L>,
     groups: readonly [number, number, number],
     flops = 0,
   ): void {
     if (groups.some((count) => count === 0)) return;
+    this.#onKernel(source);
     this.#dispatches++;
+    const { name } = source;
     if (flops > 0) this.#flopsByKernel.set(name, (this.#flopsByKernel.get(name) ?? 0) + flops);
   }
 

@@ -57,6 +57,8 @@ export class Gpu {
   readonly #turns = new Turns();
   /** Those under way: the one that has the turn, and those that are calling out. */
   readonly #works = new Set<RecordedWork>();
+  /** Whose first work has been counted. */
+  readonly #counted = new WeakSet<object>();
   /** Dawn in Node aborts when the object that made the adapter is collected. */
   readonly #keepAlive: unknown;
   readonly #freeHostMemory: (() => number) | undefined;
@@ -175,6 +177,7 @@ export class Gpu {
    * @throws what the device refused of this work, and of no other: ShaderError, OutOfMemoryError, GpuValidationError
    */
   async work<T>(body: (w: Work) => T | Promise<T>): Promise<T> {
+    await this.#workDevice.pipelines.ready();
     await this.#turns.take();
     const work = new RecordedWork(this.#workDevice);
     this.#works.add(work);
@@ -194,11 +197,26 @@ export class Gpu {
   /**
    * What some work would cost. Everything happens but the work itself: nothing is recorded, buffers are only counted, and
    * reads give zeros. So a plan is made by the code that carries it out. It waits for nobody.
+   *
+   * What is counted is about to be done: its kernels are compiled side by side before the next work begins, instead of one
+   * after the other as it records them.
    */
   async count(body: (w: Work) => unknown): Promise<WorkEstimate> {
-    const work = new CountedWork(this.capabilities, this.#pool.largest);
+    const work = new CountedWork(this.capabilities, this.#pool.largest, (source) =>
+      this.#workDevice.pipelines.expect(source),
+    );
     await body(work);
     return work.estimate;
+  }
+
+  /**
+   * Counts the first of the works that `owner` does, so that its kernels are compiled ahead; does nothing from then on.
+   * What is wrong with the work is left to the work itself.
+   */
+  async ahead(owner: object, body: (w: Work) => unknown): Promise<void> {
+    if (this.#counted.has(owner)) return;
+    this.#counted.add(owner);
+    await this.count(body).catch(() => {});
   }
 
   /** Reads tensors that were kept. Throws as {@link Work.read} does. */

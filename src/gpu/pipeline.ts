@@ -46,6 +46,8 @@ export class PipelineCache {
   readonly #pipelines = new Map<string, Pipeline>();
   /** Finds a pipeline without comparing texts: kernels keep their source objects. */
   readonly #bySource = new WeakMap<object, Pipeline>();
+  readonly #expected = new Set<KernelSource>();
+  #coming: Promise<unknown> = Promise.resolve();
 
   constructor(device: GPUDevice, immediates: boolean, paramsLayout: GPUBindGroupLayout) {
     this.#device = device;
@@ -53,16 +55,31 @@ export class PipelineCache {
     this.#paramsLayout = paramsLayout;
   }
 
+  /** Takes note of a kernel that is soon to be used. */
+  expect(source: KernelSource): void {
+    if (!this.#bySource.has(source)) this.#expected.add(source);
+  }
+
   /**
-   * Compiles a kernel, or returns it from the cache. The key is the whole text with its constants.
-   *
-   * The pipeline is there at once and may turn out not to compile. To have kernels compiled before they are recorded,
-   * and beside each other, would go here: `createComputePipelineAsync` for a list of sources, into the same cache.
+   * Compiles what is expected, side by side and away from this thread, and waits for it. It never rejects: what does not
+   * compile is left to {@link get}.
+   */
+  async ready(): Promise<void> {
+    const sources = [...this.#expected];
+    this.#expected.clear();
+    if (sources.length > 0)
+      this.#coming = Promise.all([this.#coming, ...sources.map((source) => this.#compileAhead(source))]);
+    await Promise.race([this.#coming, this.#device.lost]);
+  }
+
+  /**
+   * Compiles a kernel, or returns it from the cache. The key is the whole text with its constants. The pipeline is there
+   * at once and may turn out not to compile.
    */
   get(source: KernelSource): Pipeline {
     const known = this.#bySource.get(source);
     if (known) return known;
-    const key = `${source.name}\n${JSON.stringify(source.constants ?? {})}\n${source.enable?.join() ?? ''}\n${source.code}`;
+    const key = keyOf(source);
     let pipeline = this.#pipelines.get(key);
     if (!pipeline) {
       pipeline = this.#compile(source);
@@ -73,6 +90,41 @@ export class PipelineCache {
   }
 
   #compile(source: KernelSource): Pipeline {
+    const text = this.text(source);
+    const refused = async (message: string) => {
+      const lines = compilerMessages(await made.value.module.getCompilationInfo(), text);
+      return new ShaderError(`the kernel ${source.name} does not compile\n${lines || message}`);
+    };
+    const made = guarded(this.#device, { validation: refused, internal: refused }, () => {
+      const { module, layout, descriptor } = this.#parts(source);
+      return { module, layout, pipeline: this.#device.createComputePipeline(descriptor) };
+    });
+    const { layout, pipeline } = made.value;
+    const compiled = pipelineOf(source, layout, pipeline, made.verdict);
+    void made.verdict.then((error) => {
+      if (!error) compiled.verdict = undefined;
+    });
+    return compiled;
+  }
+
+  async #compileAhead(source: KernelSource): Promise<void> {
+    const key = keyOf(source);
+    if (this.#pipelines.has(key)) return;
+    const ignored = () => new ShaderError(source.name);
+    try {
+      const { value } = guarded(this.#device, { validation: ignored, internal: ignored }, () => {
+        const { layout, descriptor } = this.#parts(source);
+        return { layout, pipeline: this.#device.createComputePipelineAsync(descriptor) };
+      });
+      const pipeline = await value.pipeline;
+      if (!this.#pipelines.has(key))
+        this.#pipelines.set(key, pipelineOf(source, value.layout, pipeline, undefined));
+    } catch {
+      // Compiled once more when it is used, where the error belongs.
+    }
+  }
+
+  #parts(source: KernelSource) {
     const bytes = 4 * Object.keys(source.params).length;
     if (bytes > MAX_PARAM_BYTES) {
       throw new ShaderError(
@@ -80,35 +132,21 @@ export class PipelineCache {
       );
     }
     const device = this.#device;
-    const text = this.text(source);
-    const refused = async (message: string) => {
-      const lines = compilerMessages(await made.value.module.getCompilationInfo(), text);
-      return new ShaderError(`the kernel ${source.name} does not compile\n${lines || message}`);
+    const module = device.createShaderModule({ label: source.name, code: this.text(source) });
+    const layout = device.createBindGroupLayout({
+      label: source.name,
+      entries: Object.values(source.bindings).map((access, binding) => ({
+        binding,
+        visibility: COMPUTE,
+        buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
+      })),
+    });
+    const descriptor: GPUComputePipelineDescriptor = {
+      label: source.name,
+      layout: this.#layout(layout, bytes),
+      compute: { module, entryPoint: 'main', constants: source.constants ?? {} },
     };
-    const made = guarded(device, { validation: refused, internal: refused }, () => {
-      const module = device.createShaderModule({ label: source.name, code: text });
-      const layout = device.createBindGroupLayout({
-        label: source.name,
-        entries: Object.values(source.bindings).map((access, binding) => ({
-          binding,
-          visibility: COMPUTE,
-          buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
-        })),
-      });
-      const pipeline = device.createComputePipeline({
-        label: source.name,
-        layout: this.#layout(layout, bytes),
-        compute: { module, entryPoint: 'main', constants: source.constants ?? {} },
-      });
-      return { module, layout, pipeline };
-    });
-    const { layout, pipeline } = made.value;
-    const bindings = Object.keys(source.bindings);
-    const compiled: Pipeline = { source, bindings, pipeline, layout, verdict: made.verdict };
-    void made.verdict.then((error) => {
-      if (!error) compiled.verdict = undefined;
-    });
-    return compiled;
+    return { module, layout, descriptor };
   }
 
   #layout(buffers: GPUBindGroupLayout, paramBytes: number): GPUPipelineLayout {
@@ -128,4 +166,17 @@ export class PipelineCache {
       ? `${head}requires immediate_address_space;\n${source.code}\nvar<immediate> params: Params;\n`
       : `${head}${source.code}\n@group(1) @binding(0) var<uniform> params: Params;\n`;
   }
+}
+
+function keyOf({ name, constants = {}, enable = [], code }: KernelSource): string {
+  return `${name}\n${JSON.stringify(constants)}\n${enable.join()}\n${code}`;
+}
+
+function pipelineOf(
+  source: KernelSource,
+  layout: GPUBindGroupLayout,
+  pipeline: GPUComputePipeline,
+  verdict: Verdict | undefined,
+): Pipeline {
+  return { source, bindings: Object.keys(source.bindings), pipeline, layout, verdict };
 }

@@ -101,11 +101,15 @@ export async function answersAtOnce(
   { config, start }: Pick<Answering, 'config' | 'start'>,
   capacity: number,
 ): Promise<number> {
-  if (samples.length <= 1) return 1;
+  if (samples.length === 0) return 1;
   const longest = samples.reduce((a, b) => (b.ids.length > a.ids.length ? b : a));
-  const { peakBytes, largestBytes } = await gpu.count((w) =>
-    start(w, [new ModelRun(longest)], NO_PROBE, keyValueCache(w, config, 1, capacity)),
-  );
+  const alone = (w: Work) =>
+    start(w, [new ModelRun(longest)], NO_PROBE, keyValueCache(w, config, 1, capacity));
+  if (samples.length === 1) {
+    await gpu.ahead(config, alone);
+    return 1;
+  }
+  const { peakBytes, largestBytes } = await gpu.count(alone);
   const { room } = gpu;
   return Math.max(1, Math.floor(Math.min(room.bytes / peakBytes, room.largestBytes / largestBytes)));
 }

@@ -122,7 +122,9 @@ async function forward(
   });
   const stopAfter = wishes.stopAfter && findHook(model, wishes.stopAfter).name;
   // An edit of one row must not reach another through an image that both share.
-  const runs = samples.map((sample) => new ModelRun(withOwnImages(sample)));
+  const runsOf = () => samples.map((sample) => new ModelRun(withOwnImages(sample)));
+  const runs = runsOf();
+  if (stopAfter === undefined) await gpu.ahead(model, (w) => model.forward(w, runsOf()));
   return gpu.work(async (w) => {
     const edits = new EditSet(w, runs, interventions);
     const probe = new PatchProbe(w, { edits, custom, cacheNames: wishes.cacheNames, runs, stopAfter });

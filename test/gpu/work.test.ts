@@ -265,6 +265,43 @@ describe('a kernel that does not compile', () => {
     expect(await other).toBe(50);
   });
 
+  it('fails the work in the same way where it has been counted before, and other kernels are compiled ahead', async () => {
+    const gpu = await testGpu();
+    const [sync, async] = (['createComputePipeline', 'createComputePipelineAsync'] as const).map((name) =>
+      vi.spyOn(gpu.device, name),
+    );
+    try {
+      const broken = { ...BROKEN, name: 'broken, and counted' };
+      // Kernels of their own: those that others compiled would not be compiled again.
+      const kernels = [1, 2, 3].map((i) => ({ ...SCALE, name: `scale ${i}` }));
+      const all = (w: Work) => {
+        const x = w.upload(Float32Array.of(1), 1, 1, 'x');
+        return kernels.map((kernel) => {
+          const y = w.empty(1, 1, 'y');
+          w.dispatch(kernel, { x: x.buffer, y: y.buffer }, { count: 1, factor: 3 }, [1, 1, 1]);
+          return y;
+        });
+      };
+      const failing = (w: Work) => {
+        w.dispatch(broken, { y: w.empty(1, 1, 'y').buffer }, {}, [1, 1, 1]);
+      };
+      for (const body of [all, failing, all]) await gpu.count(body);
+      expect(async).not.toHaveBeenCalled();
+      const results = await Promise.all([1, 2].map(() => gpu.work((w) => w.read(...all(w)))));
+      expect(results.flat().map(([value]) => value)).toEqual([3, 3, 3, 3, 3, 3]);
+      expect(async).toHaveBeenCalledTimes(4);
+      expect(sync).not.toHaveBeenCalled();
+      const failed = gpu.work(failing);
+      await expect(failed).rejects.toThrow(ShaderError);
+      await expect(failed).rejects.toThrow(
+        /the kernel broken, and counted does not compile\nline 3: .*unheard_of/s,
+      );
+    } finally {
+      sync?.mockRestore();
+      async?.mockRestore();
+    }
+  });
+
   it('says so of an override that is out of range, too', async () => {
     const gpu = await testGpu();
     const source = {
