@@ -3,7 +3,7 @@
 //
 // X [rows, K] without padding. scales: those of the whole part; NF4 one for each 64 elements, counted row by row, int8
 // one for each row.
-// NF4: x · (1 / absmax), as bitsandbytes computes it, and the lower of two equally near codes.
+// NF4: x · (1 / absmax) and the midpoints between codes as bitsandbytes rounds them, and at a midpoint the lower code.
 // int8: x / scale, and the even of two equally near codes.
 // Constants: WG, NF4 (or else int8), CODES (codes in a word). One thread makes one word, then steps on by the grid.
 
@@ -13,13 +13,13 @@ struct Params { count: u32, threads: u32, rowWords: u32, first: u32, K: u32 }
 @group(0) @binding(2) var<storage, read_write> codes: array<u32>;
 
 //@if NF4
-// The number of midpoints between codes that lie below x. They are rounded down to f32, so that `>` is right for all x.
+// The number of midpoints between codes that lie below x: (a + b) / 2 in f32, rounded to nearest.
 fn encode(x: f32) -> u32 {
-  return u32(x > -0.8480964303016663) + u32(x > -0.6106329560279846) + u32(x > -0.4599952697753906)
-    + u32(x > -0.33967944979667664) + u32(x > -0.23460741341114044) + u32(x > -0.13791173696517944)
+  return u32(x > -0.8480963706970215) + u32(x > -0.6106328964233398) + u32(x > -0.4599952697753906)
+    + u32(x > -0.33967941999435425) + u32(x > -0.23460739850997925) + u32(x > -0.13791173696517944)
     + u32(x > -0.045525018125772476) + u32(x > 0.03979014977812767) + u32(x > 0.120255246758461)
     + u32(x > 0.2035212516784668) + u32(x > 0.2920137643814087) + u32(x > 0.3893125355243683)
-    + u32(x > 0.5016633868217468) + u32(x > 0.6427869200706482) + u32(x > 0.8614783883094788);
+    + u32(x > 0.5016634464263916) + u32(x > 0.6427869200706482) + u32(x > 0.8614784479141235);
 }
 
 // Where 1 / absmax would not be finite, everything becomes 0: values below 2^-126 are 0 to most adapters anyway.

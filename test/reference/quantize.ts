@@ -16,7 +16,10 @@ export interface Quantized {
   readonly values: Float32Array;
 }
 
-/** NF4 of a flattened tensor: blocks of 64, each scaled by 1 / absmax in f32, each value to the nearest code. */
+/** (a + b) / 2 of neighbouring codes, rounded to f32: bitsandbytes' bounds between them. */
+const BOUNDS = NF4_CODE.slice(1).map((code, i) => Math.fround((NF4_CODE[i]! + code) / 2));
+
+/** NF4 of a flattened tensor as bitsandbytes makes it: blocks of 64, each scaled by 1 / absmax in f32. */
 export function nf4(x: ArrayLike<number>): Quantized {
   const codes = new Int8Array(x.length);
   const values = new Float32Array(x.length);
@@ -27,8 +30,8 @@ export function nf4(x: ArrayLike<number>): Quantized {
     scales[b] = absmax;
     const inverse = absmax === 0 ? 0 : Math.fround(1 / absmax);
     block.forEach((value, i) => {
-      const distances = NF4_CODE.map((code) => Math.abs(Math.fround(value * inverse) - code));
-      const code = distances.indexOf(Math.min(...distances)); // the lower of two
+      const scaled = Math.fround(value * inverse);
+      const code = BOUNDS.filter((bound) => scaled > bound).length; // at a bound the lower
       codes[64 * b + i] = code;
       values[64 * b + i] = Math.fround(NF4_CODE[code]! * absmax);
     });
