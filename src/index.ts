@@ -30,6 +30,7 @@ export {
   type Sample,
   type VisionLanguageModel,
   type WeightDtype,
+  weightDtypes,
 } from './models/index.ts';
 export * from './patching/index.ts';
 export {

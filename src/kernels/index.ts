@@ -49,6 +49,7 @@ export {
   type ElementType,
   isQuantized,
   type LinearWeight,
+  NF4_BLOCK,
   type QuantizedPart,
   type QuantizedType,
   type QuantizedWeight,

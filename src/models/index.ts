@@ -15,6 +15,7 @@ export {
   planModel,
   WEIGHT_DTYPES,
   type WeightDtype,
+  weightDtypes,
   withPlannedModel,
 } from './load.ts';
 export {

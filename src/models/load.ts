@@ -4,6 +4,7 @@ import type { ElementType, QuantizedType } from '../kernels/index.ts';
 import {
   Checkpoint,
   doesNotFit,
+  hasPacked,
   type ModelSource,
   readJson,
   WeightLoader,
@@ -25,8 +26,19 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = { blip: loadBlip, llava:
 export type WeightDtype = ElementType | QuantizedType;
 export const WEIGHT_DTYPES = ['f32', 'f16', 'bf16', 'nf4', 'int8'] as const satisfies WeightDtype[];
 
+/**
+ * What `dtype` can be for a folder: anything, unless bitsandbytes has quantised its layers to NF4.
+ *
+ * @throws WeightsError, ModelFileError as {@link loadModel} does
+ */
+export async function weightDtypes(source: ModelSource): Promise<readonly WeightDtype[]> {
+  const checkpoint = await Checkpoint.open(source);
+  await checkpoint.close();
+  return hasPacked(checkpoint) ? ['nf4'] : WEIGHT_DTYPES;
+}
+
 export interface LoadOptions {
-  /** Default: as in the file. */
+  /** Default: as in the file. Layers that bitsandbytes has quantised are NF4 in any case; other types are refused. */
   readonly dtype?: WeightDtype;
   /** Bytes that the weights may take. Default: what is free, where that is known (`Gpu.freeMemory`). */
   readonly maxWeightBytes?: number;
@@ -51,7 +63,8 @@ export async function loadModel(
   return withFamily(gpu, source, options, async (make) => {
     const plan = await planOf(make, dtype);
     if (maxWeightBytes !== undefined && plan.bytes > maxWeightBytes) {
-      const others = (['int8', 'nf4'] as const).filter((type) => type !== dtype);
+      const possible = await weightDtypes(source);
+      const others = possible.filter((type) => type !== dtype && (type === 'int8' || type === 'nf4'));
       const plans = await Promise.all(
         others.map(async (type) => ({ type, bytes: (await planOf(make, type)).bytes })),
       );

@@ -11,15 +11,26 @@ import {
   type QuantizedType,
   type QuantizedWeight,
   quantize,
+  scaleCount,
   type Vector,
   type Weight,
   type WeightPart,
 } from '../kernels/index.ts';
+import {
+  inFile,
+  isPacked,
+  type LinearInfo,
+  linearInfo,
+  packedRows,
+  packedScales,
+  packedType,
+} from './bitsandbytes.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { dtypeBytes } from './dtype.ts';
 import { WeightsError } from './errors.ts';
 import { type MatrixLayout, matrixLayout, type WeightPlan, weightPlan } from './plan.ts';
 import { elementCount, type TensorInfo } from './safetensors.ts';
+import { checkMatrix, joinedName, misfit, sum } from './shapes.ts';
 import { convert, rowPadder, type StoredArray, storageType, wholeWords } from './stored.ts';
 
 /** The most that is read at once, counted in f32; rows that must stay together may be more. */
@@ -32,6 +43,7 @@ export interface WeightLoaderOptions {
   /**
    * Storage type of all matrices. Default: as in the file (F64 becomes f32; tensors of different types that are
    * joined into one matrix become f32). A quantised type is that of the linear layers; the others stay as in the file.
+   * Layers that bitsandbytes has quantised are nf4; for them any other type is refused.
    */
   readonly type?: ElementType | QuantizedType;
   /** Bytes after which a matrix is split into parts. Default: the device's largest storage buffer. */
@@ -115,15 +127,20 @@ export class WeightLoader {
 
   /**
    * The matrix of a linear layer: quantised if that is the storage type, else as {@link matrix}. Every tensor is quantised
-   * by itself, as bitsandbytes quantises modules.
+   * by itself, as bitsandbytes quantises modules. What bitsandbytes has quantised keeps its codes and absmax.
    *
-   * @throws WeightsError as {@link matrix} does, and if a value that is to be quantised is not finite
+   * @throws WeightsError as {@link matrix} does, if a value that is to be quantised is not finite, and if a tensor is
+   *   quantised in a way that is not supported, or is to be stored as another type
    */
   async linear(names: string | readonly string[], { rows, columns }: MatrixSize): Promise<LinearWeight> {
-    const type = this.#quantizedType;
+    const infos: LinearInfo[] = [];
+    for (const name of [names].flat()) infos.push(await linearInfo(this.#checkpoint, name));
+    const type = infos.some(inFile)
+      ? packedType(infos, this.#quantizedType ?? this.#type)
+      : this.#quantizedType;
     if (!type) return this.matrix(names, { rows, columns });
-    const infos = this.#matrixInfos(names, rows, columns);
-    infos.forEach(storageType);
+    checkMatrix(infos, rows, columns);
+    for (const info of infos) if (!inFile(info)) storageType(info);
     const name = joinedName(infos);
     const { stride, parts: layout } = this.#layout(infos, type, columns);
     const parts: QuantizedPart[] = [];
@@ -135,7 +152,9 @@ export class WeightLoader {
         rows: count,
       });
     const weight = { name, type, rows, columns, stride, parts };
-    if (!this.#planOnly) await this.#quantize(infos, weight);
+    if (this.#planOnly) return weight;
+    if (infos.some(inFile)) await this.#copyPacked(infos, weight);
+    if (!infos.every(inFile)) await this.#quantize(infos, weight);
     return weight;
   }
 
@@ -171,6 +190,11 @@ export class WeightLoader {
 
   #matrixInfos(names: string | readonly string[], rows: number, columns: number): TensorInfo[] {
     const infos = [names].flat().map((name) => this.#checkpoint.info(name));
+    for (const { file, name } of infos)
+      if (isPacked(this.#checkpoint, name))
+        throw new WeightsError(
+          `${file}: tensor "${name}" was quantised by bitsandbytes, which is supported for linear layers but the output head`,
+        );
     checkMatrix(infos, rows, columns);
     return infos;
   }
@@ -181,11 +205,15 @@ export class WeightLoader {
     return matrixLayout(name, type, tensorRows, columns, this.#maxPartBytes);
   }
 
-  /** All rows in order, a multiple of `together` at a time unless the tensor ends. */
-  async *#rows(infos: readonly TensorInfo[], columns: number, together: number) {
+  /** All rows of floats in order, a multiple of `together` at a time unless the tensor ends. */
+  async *#rows(infos: readonly LinearInfo[], columns: number, together: number) {
     const count = Math.max(1, Math.floor(CHUNK_BYTES / (4 * columns * together))) * together;
     let row = 0;
     for (const info of infos) {
+      if (inFile(info)) {
+        row += info.shape[0]!;
+        continue;
+      }
       const rowBytes = columns * dtypeBytes(info.dtype);
       for await (const { bytes } of this.#checkpoint.chunks(info.name, count * rowBytes)) {
         yield { info, bytes, row };
@@ -202,7 +230,29 @@ export class WeightLoader {
     return buffer;
   }
 
-  #quantize(infos: readonly TensorInfo[], weight: QuantizedWeight): Promise<void> {
+  /** Codes and absmax of the tensors that the file holds quantised. */
+  async #copyPacked(
+    infos: readonly LinearInfo[],
+    { columns, stride, parts }: QuantizedWeight,
+  ): Promise<void> {
+    const blocks = (rows: number) => scaleCount('nf4', rows, columns);
+    let first = 0;
+    for (const info of infos) {
+      const rows = elementCount(info.shape) / columns;
+      if (inFile(info)) {
+        const scales = await packedScales(this.#checkpoint, info);
+        for (const { part, begin, end } of overlaps(parts, first, rows)) {
+          const [offset, from] = [4 * blocks(begin - part.firstRow), blocks(begin - first)];
+          await this.#write(part.scales, offset, scales, from, blocks(end - begin));
+        }
+        for await (const { row, codes } of packedRows(this.#checkpoint, info, CHUNK_BYTES))
+          await this.#writeRows(parts, first + row, stride / 2, codes);
+      }
+      first += rows;
+    }
+  }
+
+  #quantize(infos: readonly LinearInfo[], weight: QuantizedWeight): Promise<void> {
     const { columns, name, type } = weight;
     return this.#gpu.work(async (w) => {
       const refused = w.upload(new Float32Array(1), 1, 1, `${name} (not finite)`);
@@ -234,7 +284,7 @@ export class WeightLoader {
     parts: readonly WeightPart[],
     first: number,
     stride: number,
-    values: StoredArray,
+    values: StoredArray | Uint8Array<ArrayBuffer>,
   ): Promise<void> {
     const rowBytes = stride * values.BYTES_PER_ELEMENT;
     for (const { part, begin, end } of overlaps(parts, first, values.length / stride)) {
@@ -247,7 +297,7 @@ export class WeightLoader {
   async #write(
     buffer: GPUBuffer,
     offset: number,
-    values: StoredArray,
+    values: StoredArray | Uint8Array<ArrayBuffer>,
     from: number,
     count: number,
   ): Promise<void> {
@@ -271,38 +321,4 @@ function* overlaps<P extends WeightPart>(parts: readonly P[], first: number, cou
     const end = Math.min(first + count, part.firstRow + part.rows);
     if (begin < end) yield { part, begin, end };
   }
-}
-
-function joinedName(infos: readonly TensorInfo[]): string {
-  return infos.map((info) => info.name).join(' + ');
-}
-
-/** Throws unless the tensors, one below the other, are a matrix of this size. */
-function checkMatrix(infos: readonly TensorInfo[], rows: number, columns: number): void {
-  const counts = infos.map((info) => rowsOf(info.shape, columns));
-  const complete = counts.every((count) => count !== undefined);
-  if (!complete || sum(counts) !== rows || rows === 0 || columns === 0)
-    throw misfit(infos, `a matrix [${rows}, ${columns}]`);
-}
-
-/** Rows of a tensor whose last dimensions multiply to `columns`; undefined if none do. */
-function rowsOf(shape: readonly number[], columns: number): number | undefined {
-  let inner = 1;
-  for (let axis = shape.length; axis >= 0; axis--) {
-    if (inner === columns) return elementCount(shape.slice(0, axis));
-    inner *= shape[axis - 1] ?? 0;
-  }
-  return undefined;
-}
-
-function misfit(infos: readonly TensorInfo[], expected: string): WeightsError {
-  const found = infos.map(({ name, shape }) => `"${name}" [${shape.join(', ')}]`).join(', ');
-  return new WeightsError(
-    `${infos[0]?.file}: expected ${expected}${infos.length > 1 ? ' from these tensors together' : ''}, found ${found}. ` +
-      'Do config.json and the weights belong to the same model?',
-  );
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
 }

@@ -1,3 +1,4 @@
+export { hasPacked } from './bitsandbytes.ts';
 export { type ByteSource, blobSource, memorySource } from './byte-source.ts';
 export { Checkpoint, type TensorChunk } from './checkpoint.ts';
 export {

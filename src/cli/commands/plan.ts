@@ -4,8 +4,7 @@ import {
   planModel,
   type Sample,
   type VisionLanguageModel,
-  WEIGHT_DTYPES,
-  type WeightDtype,
+  weightDtypes,
   withPlannedModel,
 } from '../../models/index.ts';
 import { paperConventions } from '../../notice/conventions.ts';
@@ -37,9 +36,9 @@ async function printPlan(options: PlanCommandOptions): Promise<void> {
   await withSource(options, async ({ name, gpu, source }) => {
     const { samples, promptTokens, dtype } = options;
     const weights = await Promise.all(
-      WEIGHT_DTYPES.map(async (type: WeightDtype) => ({
-        type,
-        plan: await planModel(gpu, source, { dtype: type }),
+      [undefined, ...(await weightDtypes(source))].map(async (type) => ({
+        type: type ?? 'in the file',
+        plan: await planModel(gpu, source, type ? { dtype: type } : {}),
       })),
     );
     const { flops: rate, measured } = options.rate
