@@ -60,85 +60,110 @@ export function jsonText(tree: JsonTree): string {
   return Array.isArray(tree) ? `[${tree.map(jsonText).join(',')}]` : JSON.stringify(tree);
 }
 
-/** @param wellFormed refuse lone surrogates and numbers that overflow */
-function scan(
-  text: string,
-  { uniqueKeys, wellFormed }: { uniqueKeys: boolean; wellFormed: boolean },
-): JsonTree {
-  let at = 0;
+function scan(text: string, options: ScanOptions): JsonTree {
+  return new Scanner(text, options).document();
+}
 
-  const fail = (problem: string): never => {
-    const before = text.slice(0, at);
-    const line = before.split('\n').length;
-    const column = at - before.lastIndexOf('\n');
-    throw new SyntaxError(`${problem} at position ${at} (line ${line}, column ${column})`);
-  };
-  const expected = (what: string): never =>
-    fail(`expected ${what}, found ${at < text.length ? JSON.stringify(text[at]) : 'the end of the text'}`);
+interface ScanOptions {
+  readonly uniqueKeys: boolean;
+  /** Refuse lone surrogates and numbers that overflow. */
+  readonly wellFormed: boolean;
+}
 
-  const match = (pattern: RegExp): string => {
-    pattern.lastIndex = at;
-    const found = pattern.exec(text)?.[0] ?? '';
-    at += found.length;
-    return found;
-  };
-  const take = (character: string): boolean => {
-    match(WHITESPACE);
-    if (text[at] !== character) return false;
-    at++;
-    return true;
-  };
+class Scanner {
+  readonly #text: string;
+  readonly #options: ScanOptions;
+  #at = 0;
 
-  const string = (): string => {
-    const start = at;
-    if (!take('"')) expected('a string');
-    while (match(STRING_PIECE));
-    if (text[at] !== '"') expected('a character of a string or its end');
-    const value = JSON.parse(text.slice(start, ++at)) as string;
-    if (wellFormed && /\p{Surrogate}/u.test(value)) fail('half of a surrogate pair in the string that ends');
-    return value;
-  };
-  const object = (depth: number): JsonMembers => {
+  constructor(text: string, options: ScanOptions) {
+    this.#text = text;
+    this.#options = options;
+  }
+
+  document(): JsonTree {
+    const tree = this.#value(0);
+    this.#match(WHITESPACE);
+    if (this.#at < this.#text.length) this.#expected('the end of the text');
+    return tree;
+  }
+
+  #value(depth: number): JsonTree {
+    const open = this.#take('{') ? '{' : this.#take('[') ? '[' : undefined;
+    if (open && depth === MAX_DEPTH) this.#fail(`more than ${MAX_DEPTH} objects and lists inside each other`);
+    if (open) return open === '{' ? this.#object(depth) : this.#list(depth);
+    return this.#text[this.#at] === '"' ? this.#string() : this.#literal();
+  }
+
+  #object(depth: number): JsonMembers {
     const members: [string, JsonTree][] = [];
     const keys = new Set<string>();
-    if (take('}')) return new JsonMembers(members);
+    if (this.#take('}')) return new JsonMembers(members);
     do {
-      const key = string();
-      if (uniqueKeys && keys.has(key))
-        fail(`the key ${JSON.stringify(key.slice(0, 80))} stands twice; the second ends`);
+      const key = this.#string();
+      if (this.#options.uniqueKeys && keys.has(key))
+        this.#fail(`the key ${JSON.stringify(key.slice(0, 80))} stands twice; the second ends`);
       keys.add(key);
-      if (!take(':')) expected('":"');
-      members.push([key, value(depth + 1)]);
-    } while (take(','));
-    if (!take('}')) expected('"," or "}"');
+      if (!this.#take(':')) this.#expected('":"');
+      members.push([key, this.#value(depth + 1)]);
+    } while (this.#take(','));
+    if (!this.#take('}')) this.#expected('"," or "}"');
     return new JsonMembers(members);
-  };
-  const list = (depth: number): JsonTree[] => {
+  }
+
+  #list(depth: number): JsonTree[] {
     const items: JsonTree[] = [];
-    if (take(']')) return items;
-    do items.push(value(depth + 1));
-    while (take(','));
-    if (!take(']')) expected('"," or "]"');
+    if (this.#take(']')) return items;
+    do items.push(this.#value(depth + 1));
+    while (this.#take(','));
+    if (!this.#take(']')) this.#expected('"," or "]"');
     return items;
-  };
-  const literal = (): JsonTree => {
-    const found = match(LITERAL) || expected('a value');
+  }
+
+  #string(): string {
+    const start = this.#at;
+    if (!this.#take('"')) this.#expected('a string');
+    while (this.#match(STRING_PIECE));
+    if (this.#text[this.#at] !== '"') this.#expected('a character of a string or its end');
+    const value = JSON.parse(this.#text.slice(start, ++this.#at)) as string;
+    if (this.#options.wellFormed && /\p{Surrogate}/u.test(value))
+      this.#fail('half of a surrogate pair in the string that ends');
+    return value;
+  }
+
+  #literal(): JsonTree {
+    const found = this.#match(LITERAL) || this.#expected('a value');
     if (found === 'null') return null;
     if (found === 'true' || found === 'false') return found === 'true';
-    if (wellFormed && overflows(found)) fail('a number that is out of range, which ends');
+    if (this.#options.wellFormed && overflows(found)) this.#fail('a number that is out of range, which ends');
     return numberOf(found);
-  };
-  const value = (depth: number): JsonTree => {
-    const inside = take('{') ? object : take('[') ? list : undefined;
-    if (inside && depth === MAX_DEPTH) fail(`more than ${MAX_DEPTH} objects and lists inside each other`);
-    if (inside) return inside(depth);
-    return text[at] === '"' ? string() : literal();
-  };
+  }
 
-  const tree = value(0);
-  match(WHITESPACE);
-  if (at < text.length) expected('the end of the text');
-  return tree;
+  /** What the pattern, which is sticky, finds here; it is passed. */
+  #match(pattern: RegExp): string {
+    pattern.lastIndex = this.#at;
+    const found = pattern.exec(this.#text)?.[0] ?? '';
+    this.#at += found.length;
+    return found;
+  }
+
+  #take(character: string): boolean {
+    this.#match(WHITESPACE);
+    if (this.#text[this.#at] !== character) return false;
+    this.#at++;
+    return true;
+  }
+
+  #expected(what: string): never {
+    const found = this.#at < this.#text.length ? JSON.stringify(this.#text[this.#at]) : 'the end of the text';
+    return this.#fail(`expected ${what}, found ${found}`);
+  }
+
+  #fail(problem: string): never {
+    const before = this.#text.slice(0, this.#at);
+    const line = before.split('\n').length;
+    const column = this.#at - before.lastIndexOf('\n');
+    throw new SyntaxError(`${problem} at position ${this.#at} (line ${line}, column ${column})`);
+  }
 }
 
 /** A bigint if serde_json would make an u64 or i64 of it. */

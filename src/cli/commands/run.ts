@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Corruption } from '../../analysis/cell.ts';
 import type { HeadPosition } from '../../analysis/effects.ts';
 import { NoticeError } from '../../errors.ts';
+import type { VisionLanguageModel } from '../../models/index.ts';
 import { parseCompat } from '../../notice/compat.ts';
 import { STAGES, type Stage } from '../../notice/experiment/context.ts';
 import {
@@ -102,33 +103,11 @@ export function runCommand(program: Command): void {
 
 async function run(options: RunCommandOptions): Promise<void> {
   const started = performance.now();
-  const data = options.data.map((path) => resolve(path));
   const { newRecord, ResultsFolder } = await import('../../notice/experiment/results.ts');
   const { runExperiment } = await import('../../notice/experiment/run.ts');
   const { readInputs } = await import('../../notice/experiment/inputs.ts');
   await withModel(options, async ({ name, gpu, model, processor, digest }) => {
-    const sites = defaultSites(model);
-    const settings: ExperimentSettings = {
-      model: name,
-      data,
-      samples: options.samples,
-      select: options.select,
-      corruptions: options.corruptions,
-      ...(options.generated ? { generated: resolve(options.generated) } : {}),
-      moduleSites: options.sites ?? sites.moduleSites,
-      headSite: options.headSite ?? sites.headSite,
-      statistic: options.statistic,
-      measure: options.measure,
-      compat: parseCompat(options.compat),
-      seed: options.seed,
-      noiseDraws: options.noiseDraws,
-      noiseScale: 3,
-      template: options.template,
-      evaluate: options.evaluate,
-      ...(options.look ? { look: options.look } : {}),
-      ...(options.dtype ? { dtype: options.dtype } : {}),
-      ...(gpu.capabilities.subgroupMatrix ? { subgroupMatrices: true } : {}),
-    };
+    const settings = settingsOf(options, model, name);
     const { folder, record } = await ResultsFolder.open(options.out, () =>
       newRecord(settings, {
         version: (JSON.parse(readFileSync(`${PACKAGE}package.json`, 'utf8')) as { version: string }).version,
@@ -165,6 +144,35 @@ async function run(options: RunCommandOptions): Promise<void> {
       `\n${tables.length} tables and ${figures.length} figures and report.html in ${options.out}, after ${duration((performance.now() - started) / 1000)}`,
     );
   });
+}
+
+function settingsOf(
+  options: RunCommandOptions,
+  model: VisionLanguageModel,
+  name: string,
+): ExperimentSettings {
+  const sites = defaultSites(model);
+  return {
+    model: name,
+    data: options.data.map((path) => resolve(path)),
+    samples: options.samples,
+    select: options.select,
+    corruptions: options.corruptions,
+    ...(options.generated ? { generated: resolve(options.generated) } : {}),
+    moduleSites: options.sites ?? sites.moduleSites,
+    headSite: options.headSite ?? sites.headSite,
+    statistic: options.statistic,
+    measure: options.measure,
+    compat: parseCompat(options.compat),
+    seed: options.seed,
+    noiseDraws: options.noiseDraws,
+    noiseScale: 3,
+    template: options.template,
+    evaluate: options.evaluate,
+    ...(options.look ? { look: options.look } : {}),
+    ...(options.dtype ? { dtype: options.dtype } : {}),
+    ...(model.gpu.capabilities.subgroupMatrix ? { subgroupMatrices: true } : {}),
+  };
 }
 
 function whatNext({ shard, until, out }: RunCommandOptions): string {

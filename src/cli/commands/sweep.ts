@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { NoticeError } from '../../errors.ts';
 import { measureMatmulRate } from '../../kernels/index.ts';
 import type { VisionLanguageModel } from '../../models/index.ts';
-import { COMPAT_SWITCHES, compatSite, parseCompat } from '../../notice/compat.ts';
+import { COMPAT_SWITCHES, type CompatSwitch, compatSite, parseCompat } from '../../notice/compat.ts';
 import {
   planSweep,
   REPEATED_CELLS,
@@ -66,60 +66,76 @@ async function runSweep(options: SweepCommandOptions): Promise<void> {
   const compat = parseCompat(options.compat);
   if (out) await checkOutput(out);
   await withModel(options, async ({ model }) => {
-    const tensors = await readInputs(options.inputs);
-    const sampleOf = (side: string) => {
-      const { samples } = samplesFrom(tensors, options.inputs, `${side}/`, (...prompt) =>
-        model.expand(...prompt),
-      );
-      const [sample] = samples;
-      if (!sample || samples.length > 1)
-        throw new NoticeError(
-          'shape',
-          `${options.inputs}: "${side}/" holds ${samples.length} prompts, a sweep takes one`,
-        );
-      return sample;
-    };
-    const clean = sampleOf('clean');
-    const corrupt = sampleOf('corrupt');
-    const samePixels = clean.images.every(({ data }, i) =>
-      data.every((value, at) => value === corrupt.images[i]?.data[at]),
-    );
-    const [correct, incorrect] = integersIn(tensors, options.inputs, 'answer_ids', 2) as [number, number];
-    const job: SweepJob = {
-      clean,
-      corrupt: samePixels ? { ...corrupt, images: clean.images } : corrupt,
-      correct,
-      incorrect,
-      sites: options.sites.map((name) => {
-        const site = {
-          site: name,
-          ...(options.heads ? { heads: true } : {}),
-          ...(options.positions === 'all' ? {} : { positions: options.positions }),
-        };
-        return compatSite(model, site, compat);
-      }),
-    };
+    const job = await readJob(model, options, compat);
     const plan = await planSweep(model, [job]);
     if (options.plan) {
       console.log(formatPlan(plan, await measureMatmulRate(model.gpu)));
       return;
     }
     const result = await sweepWithBar(model, job, options.mode, plan);
-    if (!out) return;
-    const { sites, logits, controls } = result;
-    await writeTensors(out, [
-      ...sites.map(({ shape, data }, i) => ({ name: `sweep/${options.sites[i]}`, shape, data: () => data })),
-      { name: 'logits/clean', shape: [logits.clean.length], data: () => logits.clean },
-      { name: 'logits/corrupt', shape: [logits.corrupt.length], data: () => logits.corrupt },
-    ]);
-    const cells = sites.reduce((sum, { data }) => sum + data.length / 4, 0);
-    console.log(`${cells} patches at ${sites.length} site${sites.length === 1 ? '' : 's'} → ${out}`);
-    if (controls)
-      console.log(
-        `controls: ${controls.nullPatches} null patches exactly 0, full restoration exact, ` +
-          `rounding moves the logit difference by ${controls.noiseFloor.toExponential(1)}`,
-      );
+    if (out) await writeSweep(out, options.sites, result);
   });
+}
+
+/** The tensors of `--inputs` as a pair, its sites as the options say. */
+async function readJob(
+  model: VisionLanguageModel,
+  options: SweepCommandOptions,
+  compat: readonly CompatSwitch[],
+): Promise<SweepJob> {
+  const tensors = await readInputs(options.inputs);
+  const sampleOf = (side: string) => {
+    const { samples } = samplesFrom(tensors, options.inputs, `${side}/`, (...prompt) =>
+      model.expand(...prompt),
+    );
+    const [sample] = samples;
+    if (!sample || samples.length > 1)
+      throw new NoticeError(
+        'shape',
+        `${options.inputs}: "${side}/" holds ${samples.length} prompts, a sweep takes one`,
+      );
+    return sample;
+  };
+  const clean = sampleOf('clean');
+  const corrupt = sampleOf('corrupt');
+  const samePixels = clean.images.every(({ data }, i) =>
+    data.every((value, at) => value === corrupt.images[i]?.data[at]),
+  );
+  const [correct, incorrect] = integersIn(tensors, options.inputs, 'answer_ids', 2) as [number, number];
+  return {
+    clean,
+    corrupt: samePixels ? { ...corrupt, images: clean.images } : corrupt,
+    correct,
+    incorrect,
+    sites: options.sites.map((name) => {
+      const site = {
+        site: name,
+        ...(options.heads ? { heads: true } : {}),
+        ...(options.positions === 'all' ? {} : { positions: options.positions }),
+      };
+      return compatSite(model, site, compat);
+    }),
+  };
+}
+
+/** Writes the result's tensors, and says on the terminal what they are. */
+async function writeSweep(
+  out: string,
+  names: readonly string[],
+  { sites, logits, controls }: SweepResult,
+): Promise<void> {
+  await writeTensors(out, [
+    ...sites.map(({ shape, data }, i) => ({ name: `sweep/${names[i]}`, shape, data: () => data })),
+    { name: 'logits/clean', shape: [logits.clean.length], data: () => logits.clean },
+    { name: 'logits/corrupt', shape: [logits.corrupt.length], data: () => logits.corrupt },
+  ]);
+  const cells = sites.reduce((sum, { data }) => sum + data.length / 4, 0);
+  console.log(`${cells} patches at ${sites.length} site${sites.length === 1 ? '' : 's'} → ${out}`);
+  if (controls)
+    console.log(
+      `controls: ${controls.nullPatches} null patches exactly 0, full restoration exact, ` +
+        `rounding moves the logit difference by ${controls.noiseFloor.toExponential(1)}`,
+    );
 }
 
 /** A sweep whose progress is counted in operations: a patch of a low layer costs many times one of a high layer. */

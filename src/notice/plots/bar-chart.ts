@@ -3,7 +3,14 @@
 import * as Plot from '@observablehq/plot';
 import { formatNumber } from '../tables/format.ts';
 import { composeFigure, type FigureText } from './figure.ts';
-import { axisDomain, type Point, type Series, seriesLegends, seriesStyle } from './series.ts';
+import {
+  axisDomain,
+  type Point,
+  type Series,
+  type SeriesStyle,
+  seriesLegends,
+  seriesStyle,
+} from './series.ts';
 import { plotBlock } from './svg.ts';
 import { fitText, textWidth, wrapText } from './text.ts';
 import { FONT_SIZE, INK, QUIET_INK } from './theme.ts';
@@ -16,6 +23,11 @@ export interface BarChart extends FigureText {
   readonly percent?: boolean;
   /** A level to compare with, such as chance: a dashed line. */
   readonly reference?: { readonly value: number; readonly name: string };
+}
+
+interface Bar extends Point {
+  readonly group: string;
+  readonly series: string;
 }
 
 const MARGIN = { marginLeft: 52, marginTop: 18, marginRight: 14 };
@@ -45,10 +57,6 @@ export function barChart(figure: BarChart): string {
   const width = Math.max(MARGIN.marginLeft + groups.length * groupWidth + MARGIN.marginRight, 320);
   const inner = width - MARGIN.marginLeft - MARGIN.marginRight;
   const bandWidth = ((1 - GROUP_GAP) * inner) / (groups.length + GROUP_GAP) / style.names.length;
-  const insetTo = (size: number) => Math.max(1, (bandWidth - size) / 2);
-
-  const place = { fx: 'group', x: 'series' } as const;
-  const whisker = { stroke: INK, strokeWidth: 1.25 };
   const format = (value: number) => (percent ? `${formatNumber(value * 100)} %` : formatNumber(value, 2));
   const block = plotBlock({
     width,
@@ -70,27 +78,7 @@ export function barChart(figure: BarChart): string {
         tickFormat: (name: string) => names.get(name)?.join('\n') ?? name,
         label: null,
       }),
-      Plot.barY(bars, {
-        ...place,
-        y: 'mean',
-        fill: ({ series }: { series: string }) => style.color(series),
-        insetLeft: insetTo(MAX_BAR),
-        insetRight: insetTo(MAX_BAR),
-      }),
-      Plot.ruleX(bars, { ...place, y1: 'low', y2: 'high', ...whisker }),
-      (['low', 'high'] as const).map((end) =>
-        Plot.tickY(bars, { ...place, y: end, inset: insetTo(CAP), ...whisker }),
-      ),
-      Plot.text(bars, {
-        ...place,
-        y: ({ high }: Point) => Math.max(high, 0),
-        text: ({ mean }: Point) => format(mean),
-        dy: -8,
-        fontSize: FONT_SIZE - 2,
-        fill: INK,
-        stroke: 'white',
-        strokeWidth: 3,
-      }),
+      ...barMarks(bars, style, bandWidth, format),
       Plot.ruleY([0], { stroke: QUIET_INK }),
       reference ? Plot.ruleY([reference.value], { stroke: INK, strokeDasharray: '4,3' }) : null,
     ],
@@ -99,6 +87,41 @@ export function barChart(figure: BarChart): string {
     'Whiskers are 95 % intervals.',
     ...(reference ? [`The dashed line is ${reference.name}.`] : []),
   ]);
+}
+
+/** Every group's bars with their whiskers and values. */
+function barMarks(
+  bars: readonly Bar[],
+  style: SeriesStyle,
+  bandWidth: number,
+  format: (value: number) => string,
+): Plot.Markish[] {
+  const insetTo = (size: number) => Math.max(1, (bandWidth - size) / 2);
+  const place = { fx: 'group', x: 'series' } as const;
+  const whisker = { stroke: INK, strokeWidth: 1.25 };
+  return [
+    Plot.barY(bars, {
+      ...place,
+      y: 'mean',
+      fill: ({ series }: { series: string }) => style.color(series),
+      insetLeft: insetTo(MAX_BAR),
+      insetRight: insetTo(MAX_BAR),
+    }),
+    Plot.ruleX(bars, { ...place, y1: 'low', y2: 'high', ...whisker }),
+    (['low', 'high'] as const).map((end) =>
+      Plot.tickY(bars, { ...place, y: end, inset: insetTo(CAP), ...whisker }),
+    ),
+    Plot.text(bars, {
+      ...place,
+      y: ({ high }: Point) => Math.max(high, 0),
+      text: ({ mean }: Point) => format(mean),
+      dy: -8,
+      fontSize: FONT_SIZE - 2,
+      fill: INK,
+      stroke: 'white',
+      strokeWidth: 3,
+    }),
+  ];
 }
 
 /** A group's name in a few lines, the last one cut if there would be more. */

@@ -26,7 +26,7 @@ export interface CellGrid {
 
 /** Missing cells hold a dash, those below the noise floor are grey. */
 export function cellGrid(grid: CellGrid): Block {
-  const { rows, columns, values, scale, cellWidth, cellHeight, noiseFloor = 0 } = grid;
+  const { rows, columns, cellWidth, cellHeight } = grid;
   const names = rows.map((row) => fitText(row, 150, FONT_SIZE));
   const marginLeft = Math.ceil(Math.max(...names.map((name) => textWidth(name, FONT_SIZE)))) + 26;
   const marginTop = 26;
@@ -36,15 +36,6 @@ export function cellGrid(grid: CellGrid): Block {
   const contentWidth = marginLeft + columns.length * cellWidth;
   const marginRight = Math.max(6, Math.ceil(textWidth(title, BOLD_WIDTH * FONT_SIZE) - contentWidth));
   const width = contentWidth + marginRight;
-
-  const cells = values.flatMap((row, r) =>
-    row.map((value, c) => ({ row: rows[r]!, column: columns[c]!, value })),
-  );
-  const known = cells.flatMap(({ value, ...cell }) => (value === undefined ? [] : [{ ...cell, value }]));
-  const missing = cells.filter(({ value }) => value === undefined);
-  const decimals = decimalsFor(scale.high);
-  const fill = ({ value }: { value: number }) =>
-    Math.abs(value) < noiseFloor ? BELOW_NOISE : scale.color(value);
 
   return plotBlock({
     width,
@@ -76,20 +67,7 @@ export function cellGrid(grid: CellGrid): Block {
     },
     color: { type: 'identity' },
     marks: [
-      Plot.text(missing, { x: 'column', y: 'row', text: () => '–', fill: QUIET_INK, fontSize: 9 }),
-      Plot.cell(known, { x: 'column', y: 'row', fill, inset: 0.5 }),
-      ...(grid.labelled
-        ? [
-            Plot.text(known, {
-              x: 'column',
-              y: 'row',
-              text: ({ value }: { value: number }) => fixed(value, decimals),
-              fill: ({ value }: { value: number }) =>
-                Math.abs(value) < noiseFloor ? 'black' : labelColor(value, scale),
-              fontSize: 9,
-            }),
-          ]
-        : []),
+      ...cellMarks(grid),
       ...(grid.marks ?? []),
       Plot.text([title], {
         frameAnchor: 'top-left',
@@ -101,6 +79,33 @@ export function cellGrid(grid: CellGrid): Block {
       }),
     ],
   });
+}
+
+function cellMarks({ rows, columns, values, scale, labelled, noiseFloor = 0 }: CellGrid): Plot.Markish[] {
+  const cells = values.flatMap((row, r) =>
+    row.map((value, c) => ({ row: rows[r]!, column: columns[c]!, value })),
+  );
+  const known = cells.flatMap(({ value, ...cell }) => (value === undefined ? [] : [{ ...cell, value }]));
+  const missing = cells.filter(({ value }) => value === undefined);
+  const decimals = decimalsFor(scale.high);
+  const fill = ({ value }: { value: number }) =>
+    Math.abs(value) < noiseFloor ? BELOW_NOISE : scale.color(value);
+  return [
+    Plot.text(missing, { x: 'column', y: 'row', text: () => '–', fill: QUIET_INK, fontSize: 9 }),
+    Plot.cell(known, { x: 'column', y: 'row', fill, inset: 0.5 }),
+    ...(labelled
+      ? [
+          Plot.text(known, {
+            x: 'column',
+            y: 'row',
+            text: ({ value }: { value: number }) => fixed(value, decimals),
+            fill: ({ value }: { value: number }) =>
+              Math.abs(value) < noiseFloor ? 'black' : labelColor(value, scale),
+            fontSize: 9,
+          }),
+        ]
+      : []),
+  ];
 }
 
 /** The note for a caption, if a value is grey. */

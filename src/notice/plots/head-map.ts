@@ -49,7 +49,6 @@ export function headMap(figure: HeadMap): string {
     modalities.map((modality) => {
       const panel = selections.find((entry) => entry.task === task && entry.modality === modality);
       if (!panel) return undefined;
-      const signs = signedHeads(result, modality);
       return cellGrid({
         title: `${task} · ${modality}`,
         rows: panel.scores.map((_, layer) => String(layer)),
@@ -62,30 +61,11 @@ export function headMap(figure: HeadMap): string {
         cellHeight,
         labelled,
         noiseFloor: figure.noiseFloor,
-        marks: [
-          Plot.cell(panel.passing.map(named), {
-            x: 'head',
-            y: 'layer',
-            fill: 'none',
-            stroke: 'black',
-            strokeWidth: 1.75,
-            inset: 1.25,
-          }),
-          Plot.text(
-            signs.map(({ head, sign }) => ({ ...named(head), sign })),
-            {
-              x: 'head',
-              y: 'layer',
-              text: 'sign',
-              fill: 'black',
-              stroke: 'white',
-              strokeWidth: 2.5,
-              fontSize: labelled ? 9 : 12,
-              dx: labelled ? cell / 2 - 7 : 0,
-              dy: labelled ? 6 - cellHeight / 2 : 0,
-            },
-          ),
-        ],
+        marks: headMarks(
+          panel.passing,
+          signedHeads(result, modality),
+          labelled ? { width: cell, height: cellHeight } : undefined,
+        ),
       });
     }),
   );
@@ -101,6 +81,38 @@ export function headMap(figure: HeadMap): string {
     blockGrid(grid),
     noiseNotes(allScores, figure.noiseFloor),
   );
+}
+
+/** Frames of heads that pass, signs of universal ones: in a corner of the cell where its value is written. */
+function headMarks(
+  passing: readonly Head[],
+  signs: readonly { readonly head: Head; readonly sign: string }[],
+  label: { readonly width: number; readonly height: number } | undefined,
+): Plot.Markish[] {
+  return [
+    Plot.cell(passing.map(named), {
+      x: 'head',
+      y: 'layer',
+      fill: 'none',
+      stroke: 'black',
+      strokeWidth: 1.75,
+      inset: 1.25,
+    }),
+    Plot.text(
+      signs.map(({ head, sign }) => ({ ...named(head), sign })),
+      {
+        x: 'head',
+        y: 'layer',
+        text: 'sign',
+        fill: 'black',
+        stroke: 'white',
+        strokeWidth: 2.5,
+        fontSize: label ? 9 : 12,
+        dx: label ? label.width / 2 - 7 : 0,
+        dy: label ? 6 - label.height / 2 : 0,
+      },
+    ),
+  ];
 }
 
 function named({ layer, head }: Head): { layer: string; head: string } {

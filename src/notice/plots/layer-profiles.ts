@@ -2,7 +2,14 @@
 
 import * as Plot from '@observablehq/plot';
 import { blockGrid, composeFigure, type FigureText } from './figure.ts';
-import { axisDomain, type Point, type Series, seriesLegends, seriesStyle } from './series.ts';
+import {
+  axisDomain,
+  type Point,
+  type Series,
+  type SeriesStyle,
+  seriesLegends,
+  seriesStyle,
+} from './series.ts';
 import { plotBlock } from './svg.ts';
 import { fitText } from './text.ts';
 import { BELOW_NOISE, BOLD_WIDTH, FONT_SIZE, INK, QUIET_INK } from './theme.ts';
@@ -46,29 +53,7 @@ export function layerProfiles(figure: LayerProfiles): string {
       },
       y: { label: null, domain, grid: true, ticks: 5 },
       marks: [
-        noiseFloor === undefined
-          ? null
-          : Plot.rectY([noiseFloor], {
-              y1: (floor: number) => -floor,
-              y2: (floor: number) => floor,
-              fill: BELOW_NOISE,
-            }),
-        Plot.ruleY([0], { stroke: QUIET_INK, strokeWidth: 0.75 }),
-        Object.entries(series).map(([name, points]) => {
-          const data = points.map((point, layer) => ({ layer, ...(point ?? NO_POINT) }));
-          const color = style.color(name);
-          return [
-            Plot.areaY(data, { x: 'layer', y1: 'low', y2: 'high', fill: color, fillOpacity: 0.18 }),
-            Plot.lineY(data, {
-              x: 'layer',
-              y: 'mean',
-              stroke: color,
-              strokeWidth: 1.75,
-              strokeDasharray: style.dash(name),
-            }),
-            Plot.dot(data, { x: 'layer', y: 'mean', fill: color, r: 2 }),
-          ];
-        }),
+        ...profileMarks(series, style, noiseFloor),
         Plot.text([fitText(title, WIDTH - 10, BOLD_WIDTH * FONT_SIZE)], {
           frameAnchor: 'top-left',
           dx: -MARGIN.marginLeft,
@@ -87,6 +72,39 @@ export function layerProfiles(figure: LayerProfiles): string {
     'Bands are 95 % intervals.',
     ...(noiseFloor === undefined ? [] : ['The grey band is below the noise floor.']),
   ]);
+}
+
+/** The noise floor's band, then every series with its interval. */
+function profileMarks(
+  series: LayerProfiles['panels'][number]['series'],
+  style: SeriesStyle,
+  noiseFloor: number | undefined,
+): Plot.Markish[] {
+  return [
+    noiseFloor === undefined
+      ? null
+      : Plot.rectY([noiseFloor], {
+          y1: (floor: number) => -floor,
+          y2: (floor: number) => floor,
+          fill: BELOW_NOISE,
+        }),
+    Plot.ruleY([0], { stroke: QUIET_INK, strokeWidth: 0.75 }),
+    Object.entries(series).map(([name, points]) => {
+      const data = points.map((point, layer) => ({ layer, ...(point ?? NO_POINT) }));
+      const color = style.color(name);
+      return [
+        Plot.areaY(data, { x: 'layer', y1: 'low', y2: 'high', fill: color, fillOpacity: 0.18 }),
+        Plot.lineY(data, {
+          x: 'layer',
+          y: 'mean',
+          stroke: color,
+          strokeWidth: 1.75,
+          strokeDasharray: style.dash(name),
+        }),
+        Plot.dot(data, { x: 'layer', y: 'mean', fill: color, r: 2 }),
+      ];
+    }),
+  ];
 }
 
 function layerTicks(layers: number): number[] {
