@@ -53,6 +53,14 @@ export function checkFinite(value: unknown, name: string): asserts value is numb
   if (!Number.isFinite(value)) refuse(name, value, 'expected a finite number');
 }
 
+/** @throws NoticeError('usage') unless `value` is an AbortSignal, or left out */
+export function checkSignal(value: unknown): asserts value is AbortSignal | undefined {
+  // One of another realm is as good.
+  const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
+  if (value === undefined || (typeof aborted === 'boolean' && typeof addEventListener === 'function')) return;
+  refuse('signal', value, 'expected an AbortSignal');
+}
+
 /** @throws NoticeError('usage') unless `value` is one of the choices */
 export function checkChoice<T extends string>(
   value: unknown,

@@ -13,7 +13,9 @@ export class DeviceLostError extends NoticeError {
   constructor(reason: string, message: string) {
     super(
       'device-lost',
-      `The WebGPU device was lost (${reason}): ${message}. Open a new device and run again.`,
+      reason === 'destroyed'
+        ? 'this Gpu was destroyed. Open a new one and load the model again.'
+        : `The WebGPU device was lost (${reason}): ${message}. Open a new device and run again.`,
     );
     this.reason = reason;
   }

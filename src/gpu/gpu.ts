@@ -1,6 +1,7 @@
 // The device with everything that lives as long as it does: pipelines, bind groups, buffer pool. What is computed on it is
 // computed in a `Work`. It knows nothing of models.
 
+import { abortable, breathe, checkAborted, signalsOf } from '../abort.ts';
 import { BindGroupCache } from './bind-groups.ts';
 import { type Capabilities, LIMIT_NAMES, readCapabilities, type TuningTable } from './capabilities.ts';
 import { CountedWork, type WorkEstimate } from './counted-work.ts';
@@ -36,6 +37,11 @@ export interface GpuOptions {
   readonly onLost?: (error: DeviceLostError) => void;
 }
 
+export interface WorkOptions {
+  /** Ends the work at its next wait, also the wait for its turn; its reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 const DEFAULT_BUDGET = 2 * 1024 ** 3;
 const COMPUTE = 4; // GPUShaderStage.COMPUTE
 
@@ -51,6 +57,11 @@ export interface GpuStatistics {
 export class Gpu {
   readonly device: GPUDevice;
   readonly capabilities: Capabilities;
+  /**
+   * Aborts when the device is destroyed or lost, with a DeviceLostError. Whoever waits for the device waits for this, too:
+   * some promises of a lost device are never settled.
+   */
+  readonly lost: AbortSignal;
   readonly pool: Pick<BufferPool, 'budget' | 'statistics' | 'resetPeak' | 'trim'>;
   readonly #pool: BufferPool;
   readonly #workDevice: WorkDevice;
@@ -63,8 +74,7 @@ export class Gpu {
   readonly #keepAlive: unknown;
   readonly #freeHostMemory: (() => number) | undefined;
   #workListener: ((flops: number) => void) | undefined;
-  #lost: DeviceLostError | undefined;
-  #destroyed = false;
+  readonly #loss = new AbortController();
   #dispatches = 0;
   #submissions = 0;
 
@@ -114,6 +124,7 @@ export class Gpu {
   ) {
     this.device = device;
     this.capabilities = capabilities;
+    this.lost = this.#loss.signal;
     this.#keepAlive = keepAlive;
     this.#freeHostMemory = options.freeHostMemory;
     const { limits } = capabilities;
@@ -138,13 +149,14 @@ export class Gpu {
       staging: new StagingBuffers(),
       turns: this.#turns,
       onSubmit: (dispatches, flops) => this.#submitted(dispatches, flops),
-      checkLost: () => this.#checkLost(),
+      lost: this.lost,
       lostSoon: () => this.#lostSoon(),
     };
     void device.lost.then((info) => {
-      if (this.#destroyed) return;
-      this.#lost = new DeviceLostError(info.reason ?? 'unknown', info.message);
-      options.onLost?.(this.#lost);
+      if (this.lost.aborted) return;
+      const error = new DeviceLostError(info.reason ?? 'unknown', info.message);
+      this.#loss.abort(error);
+      options.onLost?.(error);
     });
   }
 
@@ -174,12 +186,15 @@ export class Gpu {
    * Everything that it acquired and did not keep is released at its end, also when it throws: it may be left half-way
    * without leaking.
    *
-   * @throws what the device refused of this work, and of no other: ShaderError, OutOfMemoryError, GpuValidationError
+   * @throws what the device refused of this work, and of no other: ShaderError, OutOfMemoryError, GpuValidationError;
+   *   DeviceLostError; the signal's reason
    */
-  async work<T>(body: (w: Work) => T | Promise<T>): Promise<T> {
-    await this.#workDevice.pipelines.ready();
-    await this.#turns.take();
-    const work = new RecordedWork(this.#workDevice);
+  async work<T>(body: (w: Work) => T | Promise<T>, { signal }: WorkOptions = {}): Promise<T> {
+    const signals = signalsOf(this.lost, signal);
+    checkAborted(signals);
+    await abortable(this.#workDevice.pipelines.ready(), signals);
+    await this.#turns.take(signals);
+    const work = new RecordedWork(this.#workDevice, signals);
     this.#works.add(work);
     try {
       const result = await body(work);
@@ -190,7 +205,7 @@ export class Gpu {
       throw error;
     } finally {
       this.#works.delete(work);
-      this.#turns.pass();
+      if (!work.isOut) this.#turns.pass();
     }
   }
 
@@ -200,8 +215,13 @@ export class Gpu {
    *
    * What is counted is about to be done: its kernels are compiled side by side before the next work begins, instead of one
    * after the other as it records them.
+   *
+   * @throws DeviceLostError; the signal's reason
    */
-  async count(body: (w: Work) => unknown): Promise<WorkEstimate> {
+  async count(body: (w: Work) => unknown, { signal }: WorkOptions = {}): Promise<WorkEstimate> {
+    // Counting itself never lets a timer run, which might be the one that aborts.
+    if (signal) await breathe();
+    checkAborted(signalsOf(this.lost, signal));
     const work = new CountedWork(this.capabilities, this.#pool.largest, (source) =>
       this.#workDevice.pipelines.expect(source),
     );
@@ -237,6 +257,7 @@ export class Gpu {
    * @throws OutOfMemoryError
    */
   async createBuffer(size: number, usage: number, label: string): Promise<GPUBuffer> {
+    this.lost.throwIfAborted();
     const limit = this.capabilities.limits.maxBufferSize;
     if (size > limit) {
       throw new OutOfMemoryError(
@@ -245,8 +266,7 @@ export class Gpu {
       );
     }
     const { value: buffer, verdict } = createBuffer(this.device, size, usage, label);
-    const refused = await verdict;
-    this.#checkLost();
+    const refused = await abortable(verdict, [this.lost]);
     if (refused) {
       buffer.destroy();
       throw refused;
@@ -254,17 +274,29 @@ export class Gpu {
     return buffer;
   }
 
-  /** Waits until all that was submitted or written so far has run. */
-  async finish(): Promise<void> {
+  /** Destroys buffers outside the pool. What is recorded already may still use them. */
+  destroyBuffers(buffers: Iterable<GPUBuffer>): void {
+    for (const work of this.#works) work.flush();
+    for (const buffer of buffers) buffer.destroy();
+  }
+
+  /**
+   * Waits until all that was submitted or written so far has run.
+   *
+   * @throws DeviceLostError; the signal's reason
+   */
+  async finish({ signal }: WorkOptions = {}): Promise<void> {
+    const signals = signalsOf(this.lost, signal);
+    checkAborted(signals);
     for (const work of this.#works) work.flush();
     try {
-      await this.device.queue.onSubmittedWorkDone();
+      await abortable(this.device.queue.onSubmittedWorkDone(), signals);
     } catch (cause) {
+      checkAborted(signals);
       await this.#lostSoon();
-      this.#checkLost();
+      this.lost.throwIfAborted();
       throw cause;
     }
-    this.#checkLost();
   }
 
   /** The whole text that a kernel compiles from on this device. */
@@ -277,9 +309,9 @@ export class Gpu {
     this.#workListener = listener;
   }
 
-  /** Frees the device and all its buffers. */
+  /** Frees the device and all its buffers. Whatever waits for it, or is begun later, ends with a DeviceLostError. */
   destroy(): void {
-    this.#destroyed = true;
+    this.#loss.abort(new DeviceLostError('destroyed', ''));
     this.device.destroy();
     void this.#keepAlive;
   }
@@ -293,10 +325,6 @@ export class Gpu {
       () => listener(flops),
       () => {}, // told to whoever works
     );
-  }
-
-  #checkLost(): void {
-    if (this.#lost) throw this.#lost;
   }
 
   /** Lets the report of a lost device, which may come just after a failed call, arrive first. */

@@ -9,7 +9,7 @@ export {
   OutOfMemoryError,
   ShaderError,
 } from './errors.ts';
-export { Gpu, type GpuOptions, type GpuStatistics } from './gpu.ts';
+export { Gpu, type GpuOptions, type GpuStatistics, type WorkOptions } from './gpu.ts';
 export type { ParamLayout, ParamValues } from './params.ts';
 export type { BindingLayout, Buffers, KernelSource } from './pipeline.ts';
 export type { PoolStatistics } from './pool.ts';

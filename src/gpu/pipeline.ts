@@ -69,7 +69,7 @@ export class PipelineCache {
     this.#expected.clear();
     if (sources.length > 0)
       this.#coming = Promise.all([this.#coming, ...sources.map((source) => this.#compileAhead(source))]);
-    await Promise.race([this.#coming, this.#device.lost]);
+    await this.#coming;
   }
 
   /**

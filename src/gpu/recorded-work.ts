@@ -1,5 +1,6 @@
 // Work that is done.
 
+import { abortable, checkAborted } from '../abort.ts';
 import type { Capabilities } from './capabilities.ts';
 import { GpuValidationError, OutOfMemoryError } from './errors.ts';
 import { Faults, guarded } from './faults.ts';
@@ -23,23 +24,27 @@ export interface WorkDevice extends Recording {
   readonly staging: StagingBuffers;
   readonly turns: Turns;
   readonly onSubmit: (dispatches: number, flops: number) => void;
-  /** Throws if the device is lost; waits a moment for the report of it after a call that failed. */
-  checkLost(): void;
+  /** Aborts when the device is lost. */
+  readonly lost: AbortSignal;
+  /** Waits a moment for the report of a lost device, after a call that failed. */
   lostSoon(): Promise<void>;
 }
 
 export class RecordedWork extends Work {
   readonly capabilities: Capabilities;
   readonly #device: WorkDevice;
+  /** What ends every wait. */
+  readonly #signals: readonly AbortSignal[];
   readonly #arena: Arena;
   readonly #recorder: Recorder;
   readonly #faults = new Faults();
   #ended = false;
   #isOut = false;
 
-  constructor(device: WorkDevice) {
+  constructor(device: WorkDevice, signals: readonly AbortSignal[]) {
     super();
     this.#device = device;
+    this.#signals = signals;
     this.capabilities = device.capabilities;
     this.#recorder = new Recorder(device, {
       onVerdict: (verdict) => this.#faults.watch(verdict),
@@ -60,7 +65,7 @@ export class RecordedWork extends Work {
     return this.#arena.usedBytes;
   }
 
-  /** Whether it is calling out. */
+  /** Whether it is calling out, or was ended while it did: it does not have the turn. */
   get isOut(): boolean {
     return this.#isOut;
   }
@@ -134,9 +139,9 @@ export class RecordedWork extends Work {
     turns.pass();
     this.#isOut = true;
     try {
-      return await code();
+      return await this.#wait((async () => code())());
     } finally {
-      await turns.take();
+      await turns.take(this.#signals);
       this.#isOut = false;
     }
   }
@@ -150,7 +155,7 @@ export class RecordedWork extends Work {
       await body();
       this.#recorder.submit();
       await this.#judged();
-      return await timer.read();
+      return await this.#wait(timer.read());
     } finally {
       this.#recorder.submit();
       this.#recorder.timer = undefined;
@@ -179,7 +184,7 @@ export class RecordedWork extends Work {
   async abandon(): Promise<void> {
     this.#ended = true;
     this.#recorder.abandon();
-    await this.#faults.settled();
+    await abortable(this.#faults.settled(), [this.#device.lost]).catch(() => {}); // told to whoever waited
     this.#arena.abandon(this.#faults.first !== undefined);
   }
 
@@ -193,8 +198,9 @@ export class RecordedWork extends Work {
   async #settle(wait: () => Promise<undefined>): Promise<void> {
     let failure: unknown;
     try {
-      await wait();
+      await this.#wait(wait());
     } catch (cause) {
+      checkAborted(this.#signals);
       failure = cause;
       await this.#device.lostSoon();
     }
@@ -207,13 +213,19 @@ export class RecordedWork extends Work {
 
   /** Waits until the device has judged what was submitted, and throws if it refused any of it. */
   async #judged(): Promise<void> {
-    await this.#faults.settled();
-    this.#device.checkLost();
+    await this.#wait(this.#faults.settled());
+    checkAborted(this.#signals);
     const { first } = this.#faults;
     if (first) throw first;
   }
 
+  /** Waits for what may never come. */
+  #wait<T>(wait: Promise<T>): Promise<T> {
+    return abortable(wait, this.#signals);
+  }
+
   #checkOpen(): void {
+    checkAborted(this.#signals);
     if (this.#ended) throw new Error('this work has ended; was something in it not waited for?');
   }
 }

@@ -52,12 +52,13 @@ export abstract class Work {
    * Runs what is recorded and reads tensors, in one round trip.
    *
    * @returns for each tensor its values row by row, without gaps
-   * @throws what the device refused of this work: ShaderError, OutOfMemoryError, GpuValidationError; DeviceLostError
+   * @throws what the device refused of this work: ShaderError, OutOfMemoryError, GpuValidationError; DeviceLostError; the
+   *   reason of the signal that ended the work
    */
   abstract read(...tensors: readonly Tensor[]): Promise<Float32Array<ArrayBuffer>[]>;
 
   /**
-   * Calls code that is not part of the work, and waits for it. Other works go on meanwhile: the code may begin some on
+   * Calls code that is not part of the work, and waits for it as long as the work goes on. Other works go on meanwhile: the code may begin some on
    * the same device and wait for them.
    */
   abstract callOut<T>(code: () => T | Promise<T>): Promise<T>;

@@ -1,6 +1,6 @@
 // Token by token: what every decoder's generation loop shares.
 
-import { checkWhole } from '../check.ts';
+import { checkSignal, checkWhole } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { Gpu, Tensor, Work } from '../gpu/index.ts';
 import { type Generated, type GenerateOptions, ModelRun, type Sample } from './model.ts';
@@ -61,12 +61,15 @@ export async function generateAnswers(
   answering: Answering,
 ): Promise<Generated[]> {
   const { config, stopTokens, maxPositions, promptLength, start } = answering;
-  const { maxNewTokens = MAX_NEW_TOKENS, sample, onToken } = options;
+  const { maxNewTokens = MAX_NEW_TOKENS, sample, onToken, signal } = options;
+  checkSignal(signal);
   checkWhole(maxNewTokens, 'maxNewTokens', { from: 1 });
   // The last new token is not read again.
   const capacity = Math.max(0, ...samples.map(promptLength)) + maxNewTokens - 1;
   checkLength(capacity, maxPositions);
-  const size = options.probe ? samples.length : await answersAtOnce(gpu, samples, answering, capacity);
+  const size = options.probe
+    ? samples.length
+    : await answersAtOnce(gpu, samples, answering, capacity, signal);
   const stop = new Set(stopTokens);
   const answers: Generated[] = [];
   for (let first = 0; first < samples.length; first += size) {
@@ -76,19 +79,22 @@ export async function generateAnswers(
       ...(sample && { sample: (logits, i) => sample(logits, first + i) }),
       ...(onToken && { onToken: (token, i) => onToken(token, first + i) }),
     };
-    const generated = await gpu.work(async (w) => {
-      const probe = options.probe?.(w, runs) ?? NO_PROBE;
-      const steps = await start(w, runs, probe, keyValueCache(w, config, runs.length, capacity));
-      return generateTokens(w, runs.length, stop, groupOptions, steps.logits, (tokens, step) => {
-        runs.forEach((run, i) => {
-          const { memory } = sequenceIn(run, config.name);
-          const longer = new Sequence(promptLength(run.sample) + step, { memory });
-          longer.rows[longer.length - 1] = i;
-          run.towers.set(config.name, longer);
+    const generated = await gpu.work(
+      async (w) => {
+        const probe = options.probe?.(w, runs) ?? NO_PROBE;
+        const steps = await start(w, runs, probe, keyValueCache(w, config, runs.length, capacity));
+        return generateTokens(w, runs.length, stop, groupOptions, steps.logits, (tokens, step) => {
+          runs.forEach((run, i) => {
+            const { memory } = sequenceIn(run, config.name);
+            const longer = new Sequence(promptLength(run.sample) + step, { memory });
+            longer.rows[longer.length - 1] = i;
+            run.towers.set(config.name, longer);
+          });
+          return steps.next(tokens);
         });
-        return steps.next(tokens);
-      });
-    });
+      },
+      { signal },
+    );
     answers.push(...generated);
   }
   return answers;
@@ -100,6 +106,7 @@ export async function answersAtOnce(
   samples: readonly Sample[],
   { config, start }: Pick<Answering, 'config' | 'start'>,
   capacity: number,
+  signal?: AbortSignal,
 ): Promise<number> {
   if (samples.length === 0) return 1;
   const longest = samples.reduce((a, b) => (b.ids.length > a.ids.length ? b : a));
@@ -109,7 +116,7 @@ export async function answersAtOnce(
     await gpu.ahead(config, alone);
     return 1;
   }
-  const { peakBytes, largestBytes } = await gpu.count(alone);
+  const { peakBytes, largestBytes } = await gpu.count(alone, { signal });
   const { room } = gpu;
   return Math.max(1, Math.floor(Math.min(room.bytes / peakBytes, room.largestBytes / largestBytes)));
 }

@@ -1,7 +1,10 @@
+import { abortable, checkAborted, signalsOf } from '../abort.ts';
+import { checkSignal } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { Gpu } from '../gpu/index.ts';
 import type { ElementType, QuantizedType } from '../kernels/index.ts';
 import {
+  type ByteSource,
   Checkpoint,
   doesNotFit,
   hasPacked,
@@ -46,20 +49,22 @@ export interface LoadOptions {
   readonly onPlan?: (plan: WeightPlan) => void;
   /** Further kinds of models by their model_type. */
   readonly families?: Readonly<Record<string, ModelFamily>>;
+  /** Ends it at the next read of a file, or of a part of one; its reason is thrown, and what was loaded is freed. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * Loads a model folder in Hugging Face's layout.
  *
  * @throws ModelFileError, WeightsError, NoticeError('config') naming the file and what is wrong with it; before
- *   anything is loaded, OutOfMemoryError with what is needed and what there is
+ *   anything is loaded, OutOfMemoryError with what is needed and what there is; DeviceLostError; the signal's reason
  */
 export async function loadModel(
   gpu: Gpu,
   source: ModelSource,
   options: LoadOptions = {},
 ): Promise<VisionLanguageModel> {
-  const { dtype, maxWeightBytes = gpu.freeMemory, onPlan } = options;
+  const { dtype, maxWeightBytes = gpu.freeMemory, onPlan, signal } = options;
   return withFamily(gpu, source, options, async (make) => {
     const plan = await planOf(make, dtype);
     if (maxWeightBytes !== undefined && plan.bytes > maxWeightBytes) {
@@ -74,7 +79,7 @@ export async function loadModel(
     onPlan?.(plan);
     const { model } = await make(dtype ? { type: dtype } : {});
     try {
-      await gpu.finish();
+      await gpu.finish({ signal });
     } catch (error) {
       model.destroy();
       throw error;
@@ -91,7 +96,7 @@ export async function loadModel(
 export async function planModel(
   gpu: Gpu,
   source: ModelSource,
-  options: Pick<LoadOptions, 'dtype' | 'families'> = {},
+  options: Pick<LoadOptions, 'dtype' | 'families' | 'signal'> = {},
 ): Promise<WeightPlan> {
   return withPlannedModel(gpu, source, options, async (_, plan) => plan);
 }
@@ -105,7 +110,7 @@ export async function planModel(
 export async function withPlannedModel<T>(
   gpu: Gpu,
   source: ModelSource,
-  options: Pick<LoadOptions, 'dtype' | 'families'>,
+  options: Pick<LoadOptions, 'dtype' | 'families' | 'signal'>,
   work: (model: VisionLanguageModel, plan: WeightPlan) => Promise<T>,
 ): Promise<T> {
   const { dtype: type } = options;
@@ -133,10 +138,12 @@ async function planOf(make: Make, type: WeightDtype | undefined): Promise<Weight
 
 async function withFamily<T>(
   gpu: Gpu,
-  source: ModelSource,
-  { families }: Pick<LoadOptions, 'families'>,
+  folder: ModelSource,
+  { families, signal }: Pick<LoadOptions, 'families' | 'signal'>,
   work: (make: Make) => Promise<T>,
 ): Promise<T> {
+  checkSignal(signal);
+  const source = abortableSource(folder, signalsOf(gpu.lost, signal));
   const config = (await readJson(source, 'config.json')) as { model_type?: unknown } | null;
   const known = new Map(Object.entries({ ...FAMILIES, ...families }));
   const family = known.get(String(config?.model_type));
@@ -148,7 +155,7 @@ async function withFamily<T>(
   const checkpoint = await Checkpoint.open(source);
   try {
     return await work(async (options) => {
-      const loader = new WeightLoader(gpu, checkpoint, options);
+      const loader = new WeightLoader(gpu, checkpoint, { ...options, signal });
       try {
         return { model: await family({ gpu, source, config, checkpoint, loader }), loader };
       } catch (error) {
@@ -159,4 +166,31 @@ async function withFamily<T>(
   } finally {
     await checkpoint.close();
   }
+}
+
+/** A folder of which nothing is read any more when a signal has aborted. */
+function abortableSource(folder: ModelSource, signals: readonly AbortSignal[]): ModelSource {
+  const read = async <T>(begin: () => Promise<T>): Promise<T> => {
+    checkAborted(signals);
+    return abortable(begin(), signals);
+  };
+  return {
+    name: folder.name,
+    open: async (file) => {
+      const bytes = await read(() => {
+        const opening = folder.open(file);
+        const closeLate = (late?: ByteSource) => signals.some(({ aborted }) => aborted) && late?.close();
+        opening.then(closeLate).catch(() => {}); // whoever waits hears of it
+        return opening;
+      });
+      return (
+        bytes && {
+          name: bytes.name,
+          size: bytes.size,
+          read: (offset, length) => read(() => bytes.read(offset, length)),
+          close: () => bytes.close(),
+        }
+      );
+    },
+  };
 }

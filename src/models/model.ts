@@ -73,6 +73,8 @@ export interface GenerateOptions {
   readonly onToken?: (token: number, sequence: number) => void;
   /** Keep each step's logits. */
   readonly keepLogits?: boolean;
+  /** Ends it between two tokens; its reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface Generated {
@@ -152,7 +154,7 @@ export interface VisionLanguageModel extends Conventions {
   /**
    * Greedy (or sampled) answers, one per sample, in works of their own.
    *
-   * @throws NoticeError('not-finite') for logits that are NaN or infinite
+   * @throws NoticeError('not-finite') for logits that are NaN or infinite; the signal's reason
    */
   generate(samples: readonly Sample[], options?: GenerateOptions): Promise<Generated[]>;
   destroy(): void;

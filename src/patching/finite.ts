@@ -26,7 +26,7 @@ class Found extends Error {}
 export async function firstNotFinite(
   model: VisionLanguageModel,
   sample: Sample,
-  { interventions, hooks = [] }: RunOptions = {},
+  { hooks = [], ...options }: RunOptions = {},
 ): Promise<string | undefined> {
   const looks = model.hooks.map(({ name }): CustomHook => {
     const lowest = name.endsWith('.hook_attn_scores') ? Number.NEGATIVE_INFINITY : -Number.MAX_VALUE;
@@ -40,7 +40,7 @@ export async function firstNotFinite(
     };
   });
   try {
-    const [logits] = await runWithHooks(model, [sample], { interventions, hooks: [...hooks, ...looks] });
+    const [logits] = await runWithHooks(model, [sample], { ...options, hooks: [...hooks, ...looks] });
     return logits?.every(Number.isFinite) ? undefined : 'logits';
   } catch (error) {
     if (error instanceof Found) return error.message;

@@ -1,6 +1,7 @@
 // What a sweep will take, before it runs. The numbers come from the code that runs it, on a device that only counts.
 
-import type { WorkEstimate } from '../gpu/index.ts';
+import { checkSignal } from '../check.ts';
+import type { WorkEstimate, WorkOptions } from '../gpu/index.ts';
 import type { ImageInput, VisionLanguageModel } from '../models/index.ts';
 import { type Cell, imagesOf, type SweepJob } from './cells.ts';
 import { splitCells } from './split.ts';
@@ -38,10 +39,11 @@ export async function planSweep(
   jobs: readonly SweepJob[],
   options: SweepOptions = {},
 ): Promise<SweepPlan> {
+  checkSignal(options.signal);
   const cells = jobs.flatMap((job, pair) => prepareJob(model, job, pair).cells);
   const groups = await splitCells(model, jobs, cells, options);
   const { rows, ...wavefront } = await countWavefront(model, jobs, groups, options);
-  const { rows: oneByOneRows, flops, sharedFlops } = await countOneByOne(model, jobs, cells);
+  const { rows: oneByOneRows, flops, sharedFlops } = await countOneByOne(model, jobs, cells, options);
   return {
     cells: cells.length,
     walks: groups.flat().length,
@@ -61,15 +63,18 @@ async function countWavefront(
   model: VisionLanguageModel,
   jobs: readonly SweepJob[],
   groups: readonly (readonly (readonly Cell[])[])[],
-  { controls = true }: SweepOptions,
+  { controls = true, signal }: SweepOptions,
 ) {
   const rows = new Map<string, number>();
   const onRows = (name: string, n: number) => rows.set(name, (rows.get(name) ?? 0) + n);
   const walking = (part: readonly Cell[], shared: boolean, onRows?: WalkOptions['onRows']) =>
-    model.gpu.count(async (w) => {
-      const features = shared ? await model.encodeImages(w, imagesOf(jobs, part)) : undefined;
-      await CellWalk.record(w, model, jobs, part, { mode: 'wavefront', controls, features, onRows });
-    });
+    model.gpu.count(
+      async (w) => {
+        const features = shared ? await model.encodeImages(w, imagesOf(jobs, part)) : undefined;
+        await CellWalk.record(w, model, jobs, part, { mode: 'wavefront', controls, features, onRows });
+      },
+      { signal },
+    );
   let [flops, dispatches, peakBytes] = [0, 0, 0];
   for (const group of groups) {
     const shared = group.length > 1;
@@ -82,7 +87,7 @@ async function countWavefront(
     if (!shared) continue;
     // The walks of a group have their image features in common: made once, and with them the rows of their tower.
     const [first = []] = group;
-    const features = await encoding(model, imagesOf(jobs, first));
+    const features = await encoding(model, imagesOf(jobs, first), { signal });
     flops -= (group.length - 1) * features.flops;
     dispatches -= (group.length - 1) * features.dispatches;
     await walking(first, false, onRows);
@@ -91,7 +96,12 @@ async function countWavefront(
 }
 
 /** What full passes of clean, corrupt and patched run take for every cell, and with image features that are shared. */
-async function countOneByOne(model: VisionLanguageModel, jobs: readonly SweepJob[], cells: readonly Cell[]) {
+async function countOneByOne(
+  model: VisionLanguageModel,
+  jobs: readonly SweepJob[],
+  cells: readonly Cell[],
+  options: WorkOptions,
+) {
   const rows = new Map<string, number>();
   let [flops, sharedFlops] = [0, 0];
   for (const [pair, job] of jobs.entries()) {
@@ -99,16 +109,21 @@ async function countOneByOne(model: VisionLanguageModel, jobs: readonly SweepJob
     const [first] = own;
     if (!first) continue;
     const onRows = (name: string, n: number) => rows.set(name, (rows.get(name) ?? 0) + own.length * n);
-    const full = await model.gpu.count((w) =>
-      CellWalk.record(w, model, jobs, [first], { mode: 'one-by-one', controls: false, onRows }),
+    const full = await model.gpu.count(
+      (w) => CellWalk.record(w, model, jobs, [first], { mode: 'one-by-one', controls: false, onRows }),
+      options,
     );
-    const vision = await encoding(model, job.clean.images);
+    const vision = await encoding(model, job.clean.images, options);
     flops += own.length * full.flops;
     sharedFlops += own.length * (full.flops - 3 * vision.flops) + imagesOf(jobs, own).length * vision.flops;
   }
   return { rows, flops, sharedFlops };
 }
 
-function encoding(model: VisionLanguageModel, images: readonly ImageInput[]): Promise<WorkEstimate> {
-  return model.gpu.count((w) => model.encodeImages(w, images));
+function encoding(
+  model: VisionLanguageModel,
+  images: readonly ImageInput[],
+  options: WorkOptions,
+): Promise<WorkEstimate> {
+  return model.gpu.count((w) => model.encodeImages(w, images), options);
 }

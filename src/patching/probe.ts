@@ -1,5 +1,6 @@
 // The probe that users' wishes make: edits first, then custom hooks, then what is to be cached.
 
+import { within } from '../abort.ts';
 import { NoticeError } from '../errors.ts';
 import type { Work } from '../gpu/index.ts';
 import { customHook } from '../kernels/index.ts';
@@ -15,6 +16,8 @@ export class StopWalk extends Error {}
 export interface PatchProbeOptions {
   readonly edits?: EditSet | undefined;
   readonly custom?: readonly CustomHook[];
+  /** Milliseconds that a callback may take. */
+  readonly callbackTimeout?: number | undefined;
   /** Hook points to cache. */
   readonly cacheNames?: ReadonlySet<string>;
   /** Runs that custom hooks see and that are cached. */
@@ -86,7 +89,8 @@ export class PatchProbe implements Probe {
     const before = cached.arrange(values as Float32Array);
     const firstPositions = byRun.map(([first]) => first?.position ?? 0);
     const info = { name: activation.name, shape: cached.shape, firstPositions };
-    const after = (await this.#w.callOut(() => hook.callback(before, info))) ?? before;
+    const after =
+      (await this.#w.callOut(() => this.#inTime(activation.name, hook.callback(before, info)))) ?? before;
     if (after.length !== before.length)
       throw new NoticeError(
         'hook',
@@ -96,6 +100,14 @@ export class PatchProbe implements Probe {
       const index = position - (firstPositions[batch] as number);
       this.#write(activation, row, cached.valuesOf(after, batch, index));
     }
+  }
+
+  /** Waits for a callback as long as it may take. */
+  #inTime<T>(name: string, answer: T | Promise<T>): T | Promise<T> {
+    const limit = this.#options.callbackTimeout ?? Number.POSITIVE_INFINITY;
+    if (limit === Number.POSITIVE_INFINITY) return answer;
+    const message = `${name}: the callback took longer than ${limit} ms (callbackTimeout)`;
+    return within(Promise.resolve(answer), limit, () => new NoticeError('hook', message));
   }
 
   /** Writes one row through a staging buffer, so that it happens in the order of the recorded work. */

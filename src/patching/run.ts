@@ -1,5 +1,6 @@
 // Running a model while looking at it and changing it.
 
+import { checkPositive, checkSignal } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import {
   type Generated,
@@ -20,6 +21,10 @@ import { checkSnippet } from './snippet.ts';
 export interface RunOptions {
   readonly interventions?: readonly Intervention[] | undefined;
   readonly hooks?: readonly CustomHook[] | undefined;
+  /** Ends the run at its next wait, one for a callback too; its reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds that a hook's callback may take each time; default none. */
+  readonly callbackTimeout?: number | undefined;
 }
 
 export interface CacheOptions extends RunOptions {
@@ -44,24 +49,25 @@ export function hooks(model: VisionLanguageModel): readonly HookInfo[] {
 export async function runWithCache(
   model: VisionLanguageModel,
   samples: readonly Sample[],
-  { names = () => true, stopAfter, interventions = [], hooks: custom = [] }: CacheOptions = {},
+  { names = () => true, stopAfter, ...options }: CacheOptions = {},
 ): Promise<{ logits: Float32Array[] | undefined; cache: ActivationCache }> {
   const cacheNames = selectHooks(model, names);
-  return forward(model, samples, { interventions, custom, cacheNames, stopAfter });
+  return forward(model, samples, { ...options, cacheNames, stopAfter });
 }
 
 /**
  * Forward pass with interventions and custom hooks.
  *
  * @returns logits of the answer's first position, per sample [vocabulary]
- * @throws NoticeError('unfired') if an intervention did not happen exactly as often as asked
+ * @throws NoticeError('unfired') if an intervention did not happen exactly as often as asked, ('hook') if a hook's code
+ *   takes too long; the signal's reason
  */
 export async function runWithHooks(
   model: VisionLanguageModel,
   samples: readonly Sample[],
-  { interventions = [], hooks: custom = [] }: RunOptions,
+  options: RunOptions,
 ): Promise<Float32Array[]> {
-  const { logits } = await forward(model, samples, { interventions, custom, cacheNames: new Set() });
+  const { logits } = await forward(model, samples, { ...options, cacheNames: new Set() });
   return logits as Float32Array[];
 }
 
@@ -74,15 +80,25 @@ export async function runWithHooks(
 export async function generateWithHooks(
   model: VisionLanguageModel,
   samples: readonly Sample[],
-  { interventions, hooks: custom, ...options }: RunOptions & Omit<GenerateOptions, 'probe' | 'onEnd'>,
+  {
+    interventions,
+    hooks: custom,
+    callbackTimeout,
+    ...options
+  }: RunOptions & Omit<GenerateOptions, 'probe' | 'onEnd'>,
 ): Promise<Generated[]> {
-  const wishes = await named(model, { interventions, hooks: custom });
+  const wishes = await named(model, {
+    interventions,
+    hooks: custom,
+    callbackTimeout,
+    signal: options.signal,
+  });
   let edits: EditSet | undefined;
   return model.generate(samples.map(withOwnImages), {
     ...options,
     probe: (w, runs) => {
       edits = new EditSet(w, runs, wishes.interventions);
-      return new PatchProbe(w, { edits, custom: wishes.custom, runs });
+      return new PatchProbe(w, { edits, custom: wishes.custom, callbackTimeout, runs });
     },
     onEnd: async () => edits?.verify(),
   });
@@ -93,33 +109,31 @@ export async function generateWithHooks(
  *
  * @throws ShaderError if the WGSL of a hook does not compile
  */
-async function named(model: VisionLanguageModel, { interventions = [], hooks: custom = [] }: RunOptions) {
+async function named(
+  model: VisionLanguageModel,
+  { interventions = [], hooks: custom = [], signal, callbackTimeout }: RunOptions,
+) {
+  checkSignal(signal);
+  if (callbackTimeout !== undefined) checkPositive(callbackTimeout, 'callbackTimeout', { infinite: true });
   interventions.forEach(checkIntervention);
   const whole = <T extends { readonly hook: string }>(wish: T): T => ({
     ...wish,
     hook: findHook(model, wish.hook).name,
   });
   const hooks = custom.map(whole);
-  for (const hook of hooks) if ('wgsl' in hook) await checkSnippet(model.gpu, hook.hook, hook.wgsl);
+  for (const hook of hooks) if ('wgsl' in hook) await checkSnippet(model.gpu, hook, signal);
   return { interventions: interventions.map(whole), custom: hooks };
 }
 
 async function forward(
   model: VisionLanguageModel,
   samples: readonly Sample[],
-  wishes: {
-    interventions: readonly Intervention[];
-    custom: readonly CustomHook[];
-    cacheNames: ReadonlySet<string>;
-    stopAfter?: string | undefined;
-  },
+  wishes: RunOptions & { cacheNames: ReadonlySet<string>; stopAfter?: string | undefined },
 ): Promise<{ logits: Float32Array[] | undefined; cache: ActivationCache }> {
   const { gpu } = model;
   if (samples.length === 0) throw new NoticeError('usage', 'no samples to run');
-  const { interventions, custom } = await named(model, {
-    interventions: wishes.interventions,
-    hooks: wishes.custom,
-  });
+  const { interventions, custom } = await named(model, wishes);
+  const { cacheNames, callbackTimeout } = wishes;
   const stopAfter = wishes.stopAfter && findHook(model, wishes.stopAfter).name;
   // An edit of one row must not reach another through an image that both share.
   const runsOf = () => samples.map((sample) => new ModelRun(withOwnImages(sample)));
@@ -127,7 +141,7 @@ async function forward(
   if (stopAfter === undefined) await gpu.ahead(model, (w) => model.forward(w, runsOf()));
   return gpu.work(async (w) => {
     const edits = new EditSet(w, runs, interventions);
-    const probe = new PatchProbe(w, { edits, custom, cacheNames: wishes.cacheNames, runs, stopAfter });
+    const probe = new PatchProbe(w, { edits, custom, callbackTimeout, cacheNames, runs, stopAfter });
     let logits: Float32Array[] | undefined;
     try {
       const { tensor, rowOf } = await model.forward(w, runs, { probe });
@@ -142,5 +156,5 @@ async function forward(
     await edits.verify();
     w.keep(...probe.cached.map(({ tensor }) => tensor));
     return { logits, cache: new ActivationCache(probe.cached.map((activation) => activation.keptOn(gpu))) };
-  });
+  }, wishes);
 }

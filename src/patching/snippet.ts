@@ -1,5 +1,6 @@
 // A user's WGSL is compiled by itself before it becomes part of a kernel, so that the message speaks of the user's lines.
 
+import { abortable, signalsOf } from '../abort.ts';
 import { compilerMessages, type Gpu, ShaderError } from '../gpu/index.ts';
 
 const SIGNATURE = 'fn edit(value: f32, batch: u32, position: u32, head: u32, feature: u32) -> f32 {';
@@ -11,11 +12,17 @@ const FORMS = [
 ] as const;
 
 /**
- * @param body statements of `edit`
- * @throws ShaderError with line, text and the compiler's message if it does not compile
+ * @param hook its WGSL: statements of `edit`
+ * @throws ShaderError with line, text and the compiler's message if it does not compile; DeviceLostError; the signal's reason
  */
-export async function checkSnippet(gpu: Gpu, hook: string, body: string): Promise<void> {
-  for (const [head, tail] of FORMS) await checkModule(gpu, hook, `${head}\n${body}\n${tail}\n`);
+export async function checkSnippet(
+  gpu: Gpu,
+  { hook, wgsl }: { readonly hook: string; readonly wgsl: string },
+  signal?: AbortSignal,
+): Promise<void> {
+  const signals = signalsOf(gpu.lost, signal);
+  for (const [head, tail] of FORMS)
+    await abortable(checkModule(gpu, hook, `${head}\n${wgsl}\n${tail}\n`), signals);
 }
 
 async function checkModule({ device }: Gpu, hook: string, code: string): Promise<void> {

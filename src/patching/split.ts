@@ -10,6 +10,7 @@ import { CellWalk } from './walk-cells.ts';
 export interface SplitOptions {
   readonly cellsPerWalk?: number;
   readonly controls?: boolean;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What a walk over these cells costs. */
@@ -17,9 +18,11 @@ export function estimateWalk(
   model: VisionLanguageModel,
   jobs: readonly SweepJob[],
   cells: readonly Cell[],
-  { controls = true }: SplitOptions,
+  { controls = true, signal }: SplitOptions,
 ): Promise<WorkEstimate> {
-  return model.gpu.count((w) => CellWalk.record(w, model, jobs, cells, { mode: 'wavefront', controls }));
+  return model.gpu.count((w) => CellWalk.record(w, model, jobs, cells, { mode: 'wavefront', controls }), {
+    signal,
+  });
 }
 
 /**

@@ -5,7 +5,7 @@
 // cell is a full forward pass of clean, corrupt and patched run, images included, as the paper's code does it. Both
 // give the same bits, since a row's arithmetic does not depend on the rows beside it.
 
-import { checkChoice, checkWhole } from '../check.ts';
+import { checkChoice, checkSignal, checkWhole } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { ImageFeatures, VisionLanguageModel } from '../models/index.ts';
 import type { SweepMode } from './batch.ts';
@@ -30,6 +30,8 @@ export interface SweepOptions {
   /** Cells of the whole sweep that are repeated one by one as a control; default {@link REPEATED_CELLS}. */
   readonly repeat?: number;
   readonly onProgress?: (cellsDone: number, cells: number) => void;
+  /** Ends it, a plan too, at the next wait; its reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The four numbers of a cell: P'(correct), P'(correct) − P*(correct), LD' − LD*, (LD' − LD*) / (LD − LD*). */
@@ -62,9 +64,10 @@ export async function sweep(
   jobs: readonly SweepJob[],
   options: SweepOptions = {},
 ): Promise<SweepResult[]> {
-  const { mode = 'wavefront', controls = true, repeat = REPEATED_CELLS, onProgress } = options;
+  const { mode = 'wavefront', controls = true, repeat = REPEATED_CELLS, onProgress, signal } = options;
   checkChoice(mode, 'mode', ['wavefront', 'one-by-one']);
   checkWhole(repeat, 'repeat');
+  checkSignal(signal);
   const prepared = jobs.map((job, pair) => prepareJob(model, job, pair));
   const cells = prepared.flatMap((job) => job.cells);
   const numbers = new Map<Cell, Float32Array>();
@@ -72,8 +75,8 @@ export async function sweep(
   const walk = async (part: readonly Cell[], features?: ImageFeatures) => {
     const found = await namingNotFinite(
       model,
-      () => passesOf(jobs, part),
-      () => walkCells(model, jobs, part, { mode, features, controls }),
+      () => passesOf(jobs, part, signal),
+      () => walkCells(model, jobs, part, { mode, features, controls, signal }),
     );
     part.forEach((cell, i) => {
       numbers.set(cell, checkCell(cell, found.cells.subarray(4 * i, 4 * i + 4)));
@@ -88,9 +91,9 @@ export async function sweep(
     for (const cell of cells) await walk([cell]);
   } else {
     for (const group of await splitCells(model, jobs, cells, options))
-      await walkGroup(model, jobs, group, walk);
+      await walkGroup(model, jobs, group, walk, signal);
     for (const cell of controls ? repeatedCells(model, cells, numbers, repeat) : []) {
-      const again = await walkCells(model, jobs, [cell], { mode: 'one-by-one', controls: false });
+      const again = await walkCells(model, jobs, [cell], { mode: 'one-by-one', controls: false, signal });
       checkRepeated(cell, numbers.get(cell) as Float32Array, again.cells);
     }
   }
@@ -108,13 +111,17 @@ export async function sweep(
 }
 
 /** The clean and corrupt runs that cells are compared with. */
-function passesOf(jobs: readonly SweepJob[], cells: readonly Cell[]): NamedPass[] {
+function passesOf(
+  jobs: readonly SweepJob[],
+  cells: readonly Cell[],
+  signal: AbortSignal | undefined,
+): NamedPass[] {
   return [...new Set(cells.map(({ pair }) => pair))].flatMap((pair) => {
     const { clean, corrupt, noise } = jobs[pair] as SweepJob;
     const interventions = noise ? [add({ hook: noise.hook }, { values: noise.values })] : [];
     return [
-      { name: `pair ${pair}, clean run`, sample: clean },
-      { name: `pair ${pair}, corrupt run`, sample: corrupt, options: { interventions } },
+      { name: `pair ${pair}, clean run`, sample: clean, options: { signal } },
+      { name: `pair ${pair}, corrupt run`, sample: corrupt, options: { interventions, signal } },
     ];
   });
 }
@@ -131,14 +138,18 @@ async function walkGroup(
   jobs: readonly SweepJob[],
   group: readonly (readonly Cell[])[],
   walk: (part: readonly Cell[], features?: ImageFeatures) => Promise<void>,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   const [first] = group;
   if (first && group.length === 1) return walk(first);
-  const features = await model.gpu.work(async (w) => {
-    const made = await model.encodeImages(w, imagesOf(jobs, group.flat()));
-    w.keep(...made.tensors);
-    return made;
-  });
+  const features = await model.gpu.work(
+    async (w) => {
+      const made = await model.encodeImages(w, imagesOf(jobs, group.flat()));
+      w.keep(...made.tensors);
+      return made;
+    },
+    { signal },
+  );
   try {
     for (const part of group) await walk(part, features);
   } finally {

@@ -34,6 +34,7 @@ export interface WalkOptions {
   readonly features?: ImageFeatures | undefined;
   /** Told how many rows the residual stream has at the end of every block. */
   readonly onRows?: ((hook: string, rows: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A run whose numbers are wanted. */
@@ -209,7 +210,7 @@ export function walkCells(
   cells: readonly Cell[],
   options: WalkOptions,
 ): Promise<WalkResult> {
-  return model.gpu.work(async (w) => (await CellWalk.record(w, model, jobs, cells, options)).read());
+  return model.gpu.work(async (w) => (await CellWalk.record(w, model, jobs, cells, options)).read(), options);
 }
 
 /** Probability of the correct answer and logit difference. */

@@ -1,7 +1,7 @@
 // Streams a checkpoint's tensors into GPU buffers: read, convert, pad, write, a few MiB at a time, so that host
 // memory does not depend on the size of the model or of its largest tensor.
 
-import type { Gpu } from '../gpu/index.ts';
+import type { Gpu, WorkOptions } from '../gpu/index.ts';
 import {
   blockRows,
   ELEMENT_BYTES,
@@ -50,6 +50,8 @@ export interface WeightLoaderOptions {
   readonly maxPartBytes?: number;
   /** Load nothing, only count what it would take: weights then have buffers that do not exist. */
   readonly planOnly?: boolean;
+  /** Ends what waits for the device; its reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Size of a matrix. */
@@ -68,13 +70,14 @@ export class WeightLoader {
   readonly #quantizedType: QuantizedType | undefined;
   readonly #maxPartBytes: number;
   readonly #planOnly: boolean;
+  readonly #options: WorkOptions;
   readonly #buffers: GPUBuffer[] = [];
   #undrained = 0;
 
   constructor(
     gpu: Gpu,
     checkpoint: Checkpoint,
-    { type, maxPartBytes = Number.POSITIVE_INFINITY, planOnly = false }: WeightLoaderOptions = {},
+    { type, maxPartBytes = Number.POSITIVE_INFINITY, planOnly = false, signal }: WeightLoaderOptions = {},
   ) {
     const { maxStorageBufferBindingSize, maxBufferSize } = gpu.capabilities.limits;
     this.#gpu = gpu;
@@ -83,6 +86,7 @@ export class WeightLoader {
     else this.#type = type;
     this.#maxPartBytes = Math.min(maxPartBytes, maxStorageBufferBindingSize, maxBufferSize);
     this.#planOnly = planOnly;
+    this.#options = { signal };
   }
 
   /** Bytes of GPU memory that all weights loaded so far take. */
@@ -185,7 +189,7 @@ export class WeightLoader {
 
   /** Frees every weight it has loaded: for a model that is done with, or whose loading failed half-way. */
   destroy(): void {
-    for (const buffer of this.#buffers.splice(0)) buffer.destroy();
+    this.#gpu.destroyBuffers(this.#buffers.splice(0));
   }
 
   #matrixInfos(names: string | readonly string[], rows: number, columns: number): TensorInfo[] {
@@ -276,7 +280,7 @@ export class WeightLoader {
         throw new WeightsError(
           `${infos[0]!.file}: tensor "${name}" holds a value that is not finite, which ${type} cannot store. Load the model as it is in the file.`,
         );
-    });
+    }, this.#options);
   }
 
   /** Writes whole rows from row `first` of the matrix into the parts that they fall into. */
@@ -310,7 +314,7 @@ export class WeightLoader {
     this.#undrained += bytes;
     if (this.#undrained < DRAIN_BYTES) return;
     this.#undrained = 0;
-    await this.#gpu.finish();
+    await this.#gpu.finish(this.#options);
   }
 }
 

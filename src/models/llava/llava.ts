@@ -43,8 +43,8 @@ export async function loadLlava({ gpu, source, config, checkpoint, loader }: Mod
   const weights = await loadLlavaWeights(loader, checkpoint, parsed);
   const language = await Llama.create(gpu, parsed.language, weights.language);
   return new Llava(gpu, parsed, weights, language, loader.bytes + language.bytes, () => {
+    loader.destroy(); // submits what still reads either
     language.destroy();
-    loader.destroy();
   });
 }
 
