@@ -15,7 +15,7 @@ export {
   type AttentionQuery,
   planAttention,
 } from './attention-plan.ts';
-export { customHook, type HookRow } from './custom-hook.ts';
+export { customHook, DEFAULT_LOOP_LIMIT, type HookRow } from './custom-hook.ts';
 export {
   activate,
   add,

@@ -179,7 +179,9 @@ function abortableSource(folder: ModelSource, signals: readonly AbortSignal[]): 
     open: async (file) => {
       const bytes = await read(() => {
         const opening = folder.open(file);
-        const closeLate = (late?: ByteSource) => signals.some(({ aborted }) => aborted) && late?.close();
+        const closeLate = async (late?: ByteSource) => {
+          if (signals.some(({ aborted }) => aborted)) await late?.close();
+        };
         opening.then(closeLate).catch(() => {}); // whoever waits hears of it
         return opening;
       });

@@ -3,7 +3,7 @@
 import { within } from '../abort.ts';
 import { NoticeError } from '../errors.ts';
 import type { Work } from '../gpu/index.ts';
-import { customHook } from '../kernels/index.ts';
+import { customHook, DEFAULT_LOOP_LIMIT } from '../kernels/index.ts';
 import { type Activation, type Fork, type ModelRun, type Probe, sequenceIn } from '../models/index.ts';
 import { type CachedActivation, cacheActivation } from './cache.ts';
 import type { EditSet } from './edits.ts';
@@ -18,6 +18,8 @@ export interface PatchProbeOptions {
   readonly custom?: readonly CustomHook[];
   /** Milliseconds that a callback may take. */
   readonly callbackTimeout?: number | undefined;
+  /** Turns that the loops of a hook's WGSL may take for one value. */
+  readonly loopLimit?: number | undefined;
   /** Hook points to cache. */
   readonly cacheNames?: ReadonlySet<string>;
   /** Runs that custom hooks see and that are cached. */
@@ -31,6 +33,7 @@ export class PatchProbe implements Probe {
   readonly cached: CachedActivation[] = [];
   readonly #w: Work;
   readonly #options: PatchProbeOptions;
+  #overruns: GPUBuffer | undefined;
 
   constructor(w: Work, options: PatchProbeOptions) {
     this.#w = w;
@@ -67,6 +70,32 @@ export class PatchProbe implements Probe {
     if (stopAfter === activation.name) throw new StopWalk();
   }
 
+  /**
+   * Checks that the interventions fired and the loops of the hooks' WGSL ended.
+   *
+   * @throws NoticeError('unfired'), NoticeError('hook')
+   */
+  async verify(): Promise<void> {
+    const { edits, custom = [], loopLimit = DEFAULT_LOOP_LIMIT } = this.#options;
+    if (this.#overruns) {
+      const columns = custom.length;
+      const [words] = await this.#w.read({
+        buffer: this.#overruns,
+        rows: 1,
+        columns,
+        stride: columns,
+        offset: 0,
+      });
+      const hook = custom[(words as Float32Array).findIndex((word) => word !== 0)];
+      if (hook)
+        throw new NoticeError(
+          'hook',
+          `the WGSL of a hook at ${hook.hook} took more than ${loopLimit} turns of its loops for one value (loopLimit)`,
+        );
+    }
+    await edits?.verify();
+  }
+
   async #run(hook: CustomHook, activation: Activation): Promise<void> {
     const tower = towerOf(activation.name);
     // In the step of an answer only the new positions have rows.
@@ -80,7 +109,10 @@ export class PatchProbe implements Probe {
     });
     const rows = byRun.flat();
     if ('wgsl' in hook) {
-      customHook(this.#w, activation.tensor, activation.size, rows, hook.wgsl);
+      const { custom = [], loopLimit: turns = DEFAULT_LOOP_LIMIT } = this.#options;
+      this.#overruns ??= this.#w.uploadWords(new Uint32Array(custom.length), 'overruns of hooks');
+      const limit = { turns, overruns: this.#overruns, hook: custom.indexOf(hook) };
+      customHook(this.#w, activation.tensor, activation.size, rows, hook.wgsl, limit);
       return;
     }
     const cached = cacheActivation(this.#w, activation, this.#options.runs);

@@ -1,6 +1,6 @@
 // Running a model while looking at it and changing it.
 
-import { checkPositive, checkSignal } from '../check.ts';
+import { checkPositive, checkSignal, checkWhole } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import {
   type Generated,
@@ -25,6 +25,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds that a hook's callback may take each time; default none. */
   readonly callbackTimeout?: number | undefined;
+  /** Turns that the loops of a hook's WGSL may take for one value, all together; default 100 000. */
+  readonly loopLimit?: number | undefined;
 }
 
 export interface CacheOptions extends RunOptions {
@@ -84,23 +86,21 @@ export async function generateWithHooks(
     interventions,
     hooks: custom,
     callbackTimeout,
+    loopLimit,
     ...options
   }: RunOptions & Omit<GenerateOptions, 'probe' | 'onEnd'>,
 ): Promise<Generated[]> {
-  const wishes = await named(model, {
-    interventions,
-    hooks: custom,
-    callbackTimeout,
-    signal: options.signal,
-  });
-  let edits: EditSet | undefined;
+  const limits = { callbackTimeout, loopLimit };
+  const wishes = await named(model, { interventions, hooks: custom, signal: options.signal, ...limits });
+  let probe: PatchProbe | undefined;
   return model.generate(samples.map(withOwnImages), {
     ...options,
     probe: (w, runs) => {
-      edits = new EditSet(w, runs, wishes.interventions);
-      return new PatchProbe(w, { edits, custom: wishes.custom, callbackTimeout, runs });
+      const edits = new EditSet(w, runs, wishes.interventions);
+      probe = new PatchProbe(w, { ...limits, edits, custom: wishes.custom, runs });
+      return probe;
     },
-    onEnd: async () => edits?.verify(),
+    onEnd: async () => probe?.verify(),
   });
 }
 
@@ -111,9 +111,10 @@ export async function generateWithHooks(
  */
 async function named(
   model: VisionLanguageModel,
-  { interventions = [], hooks: custom = [], signal, callbackTimeout }: RunOptions,
+  { interventions = [], hooks: custom = [], signal, callbackTimeout, loopLimit }: RunOptions,
 ) {
   checkSignal(signal);
+  if (loopLimit !== undefined) checkWhole(loopLimit, 'loopLimit', { from: 1, to: 2 ** 32 - 2 });
   if (callbackTimeout !== undefined) checkPositive(callbackTimeout, 'callbackTimeout', { infinite: true });
   interventions.forEach(checkIntervention);
   const whole = <T extends { readonly hook: string }>(wish: T): T => ({
@@ -133,7 +134,7 @@ async function forward(
   const { gpu } = model;
   if (samples.length === 0) throw new NoticeError('usage', 'no samples to run');
   const { interventions, custom } = await named(model, wishes);
-  const { cacheNames, callbackTimeout } = wishes;
+  const { cacheNames, callbackTimeout, loopLimit } = wishes;
   const stopAfter = wishes.stopAfter && findHook(model, wishes.stopAfter).name;
   // An edit of one row must not reach another through an image that both share.
   const runsOf = () => samples.map((sample) => new ModelRun(withOwnImages(sample)));
@@ -141,7 +142,15 @@ async function forward(
   if (stopAfter === undefined) await gpu.ahead(model, (w) => model.forward(w, runsOf()));
   return gpu.work(async (w) => {
     const edits = new EditSet(w, runs, interventions);
-    const probe = new PatchProbe(w, { edits, custom, callbackTimeout, cacheNames, runs, stopAfter });
+    const probe = new PatchProbe(w, {
+      edits,
+      custom,
+      callbackTimeout,
+      loopLimit,
+      cacheNames,
+      runs,
+      stopAfter,
+    });
     let logits: Float32Array[] | undefined;
     try {
       const { tensor, rowOf } = await model.forward(w, runs, { probe });
@@ -153,7 +162,7 @@ async function forward(
     } catch (error) {
       if (!(error instanceof StopWalk)) throw error;
     }
-    await edits.verify();
+    await probe.verify();
     w.keep(...probe.cached.map(({ tensor }) => tensor));
     return { logits, cache: new ActivationCache(probe.cached.map((activation) => activation.keptOn(gpu))) };
   }, wishes);

@@ -3,7 +3,14 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { ShaderError } from '../../src/gpu/index.ts';
 import type { Sample, VisionLanguageModel } from '../../src/models/index.ts';
-import { type CustomHook, hooks, runWithCache, runWithHooks, zero } from '../../src/patching/index.ts';
+import {
+  type CustomHook,
+  generateWithHooks,
+  hooks,
+  runWithCache,
+  runWithHooks,
+  zero,
+} from '../../src/patching/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
 import { Golden, loadFixtureModel } from '../support/golden.ts';
 import { expectNoticeError, HostActivation, withoutLeak } from './support.ts';
@@ -101,6 +108,63 @@ describe('WGSL', () => {
     const values = await run.cache.read(name);
     expect(values[0]).toBe(7);
     run.cache.release();
+  });
+
+  test.each([
+    ['while', 'while (true) { }\nreturn value;'],
+    ['for', 'for (var i = 0u; ; i += 1u) { if (value > 1e30) { return 0.0; } }'],
+    ['loop', 'var x = value;\nloop { if (x > 1e30) { break; } continuing { x *= 0.5; } }\nreturn x;'],
+    [
+      'a loop that goes on in what follows a turn',
+      'loop { continuing { while (true) { } break if true; } }\nreturn value;',
+    ],
+    ['one in another', 'for (var i = 0; i < 10; i++) { while (value < 1e30) { } }\nreturn value;'],
+    [
+      'one among comments',
+      '/* { /* loop */ } */ while/* { */(true)// {\u2028 /*\n{ /* } */ } //*/\nreturn value; // }',
+    ],
+    ['one with attributes', 'while true @diagnostic(off, derivative_uniformity) { }\nreturn value;'],
+  ])('ends with an error that names the hook when its loops do not end: %s', async (_, wgsl) => {
+    const hooks = [
+      { hook: 'text_encoder.blocks.0.hook_mlp_out', wgsl: 'return value;' },
+      { hook: 'text_encoder.blocks.1.hook_mlp_out', wgsl },
+    ];
+    const message = /the WGSL of a hook at text_encoder\.blocks\.1\.hook_mlp_out took more than 1000 turns/;
+    await withoutLeak(model.gpu, () =>
+      expectNoticeError(() => runWithHooks(model, samples, { hooks, loopLimit: 1000 }), 'hook', message),
+    );
+    expectSameBits((await runWithHooks(model, samples, {}))[0]!, plain[0]!);
+  });
+
+  test('ends in answers and in what is cached, too, within the limit that is the default', async () => {
+    const hooks = [{ hook: 'text_encoder.blocks.1.hook_mlp_out', wgsl: 'while (true) { }\nreturn value;' }];
+    const message = /more than 100000 turns/;
+    await expectNoticeError(() => generateWithHooks(model, samples, { hooks }), 'hook', message);
+    const caching = () =>
+      runWithCache(model, samples, { hooks, names: hooks[0]!.hook, stopAfter: hooks[0]!.hook });
+    await expectNoticeError(caching, 'hook', message);
+  });
+
+  test('may take as many turns as the limit says for every value, in all loops together', async () => {
+    const name = 'text_encoder.blocks.1.hook_mlp_out';
+    const wgsl =
+      'var looped = 0.0; // for (;;) {\nfor (var i = 0; i < 6; i++) { looped += 1.0; }\nloop { looped += 1.0; if (looped >= 10.0) { break; } }\nreturn looped;';
+    const hooks = [{ hook: name, wgsl }];
+    const options = { names: name, stopAfter: name, hooks };
+    // The turn in which a condition fails is no turn.
+    const { cache } = await runWithCache(model, samples, { ...options, loopLimit: 10 });
+    expect([...new Set(await cache.read(name))]).toEqual([10, 0]);
+    cache.release();
+    await expectNoticeError(
+      () => runWithCache(model, samples, { ...options, loopLimit: 9 }),
+      'hook',
+      /more than 9 turns/,
+    );
+    await expectNoticeError(
+      () => runWithCache(model, samples, { ...options, loopLimit: 0 }),
+      'usage',
+      /loopLimit is 0/,
+    );
   });
 
   test.each<[string, string, RegExp]>([
