@@ -121,7 +121,7 @@ describe('WGSL', () => {
     ['one in another', 'for (var i = 0; i < 10; i++) { while (value < 1e30) { } }\nreturn value;'],
     [
       'one among comments',
-      '/* { /* loop */ } */ while/* { */(true)// {\u2028 /*\n{ /* } */ } //*/\nreturn value; // }',
+      '/* { /* loop */ } */ while/* { */(true)// {\u2028 /*\n{ /* } */ } */ { } //*/\nreturn value; // }',
     ],
     ['one with attributes', 'while true @diagnostic(off, derivative_uniformity) { }\nreturn value;'],
   ])('ends with an error that names the hook when its loops do not end: %s', async (_, wgsl) => {
