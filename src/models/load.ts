@@ -69,7 +69,7 @@ export async function loadModel(
     const plan = await planOf(make, dtype);
     if (maxWeightBytes !== undefined && plan.bytes > maxWeightBytes) {
       const possible = await weightDtypes(source);
-      const others = possible.filter((type) => type !== dtype && (type === 'int8' || type === 'nf4'));
+      const others = (['int8', 'nf4'] as const).filter((type) => type !== dtype && possible.includes(type));
       const plans = await Promise.all(
         others.map(async (type) => ({ type, bytes: (await planOf(make, type)).bytes })),
       );
