@@ -37,7 +37,14 @@ export {
   type ShapeClass,
   shapeClass,
 } from './matmul-variant.ts';
-export { logSumExp, type RestorationRow, restoration } from './metrics.ts';
+export {
+  logSumExp,
+  type Metric,
+  type MetricRow,
+  metricValues,
+  type RestorationRow,
+  restoration,
+} from './metrics.ts';
 export { type FileRows, quantize } from './quantize.ts';
 export { measureMatmulRate } from './rate.ts';
 export type { Activation } from './source.ts';

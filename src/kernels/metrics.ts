@@ -84,3 +84,90 @@ export function restoration(w: Work, scores: Tensor, rows: readonly RestorationR
   w.release(index);
   return out;
 }
+
+/** What is measured of a run's logits at the answer's first position; the formulas are in docs/metrics.md. */
+export type Metric =
+  | { readonly kind: 'logit-difference'; readonly correct: number; readonly incorrect: number }
+  | { readonly kind: 'logit' | 'probability' | 'log-probability'; readonly token: number }
+  /** [vocabulary] */
+  | { readonly kind: 'weights'; readonly weights: Float32Array };
+
+/** In the order of their numbers in metric.wgsl. */
+const KINDS: readonly Metric['kind'][] = [
+  'logit-difference',
+  'logit',
+  'probability',
+  'log-probability',
+  'weights',
+];
+
+/** A run, by its rows of logits and of scores, and its metric. */
+export interface MetricRow {
+  readonly logits: number;
+  readonly scores: number;
+  readonly metric: Metric;
+}
+
+/**
+ * Each run's metric, in f32. A value does not depend on the other rows; the order of its sum is in metric.wgsl.
+ *
+ * @param logits contiguous [*, V]
+ * @param scores [*, C], the first column the log-sum-exp, from {@link logSumExp}
+ * @returns [rows.length, 1]
+ * @throws ShapeError if a row or a token does not exist, or there are not V weights
+ */
+export function metricValues(w: Work, logits: Tensor, scores: Tensor, rows: readonly MetricRow[]): Tensor {
+  const V = logits.columns;
+  checkMetricRows(logits, scores, rows);
+  // The same order of summation on every device, so not the device's own reduction.
+  const source = kernel('metric', [], () => ({ reduction: { by: 'workgroup', WG: 64 } }));
+  const out = w.empty(rows.length, 1, 'metric');
+  const weights = [...new Set(rows.flatMap(({ metric }) => ('weights' in metric ? [metric.weights] : [])))];
+  const matrix = new Float32Array(Math.max(1, weights.length * V));
+  for (const [i, values] of weights.entries()) matrix.set(values, i * V);
+  const weightTable = w.uploadWords(matrix, 'weights of a metric');
+  const table = w.uploadWords(
+    Uint32Array.from(
+      rows.flatMap((row) => {
+        const { metric } = row;
+        const [first, second = 0] =
+          'weights' in metric ? [weights.indexOf(metric.weights)] : tokensOf(metric);
+        return [row.logits, row.scores, KINDS.indexOf(metric.kind), first as number, second];
+      }),
+    ),
+    'runs of a metric',
+  );
+  const { groups, gridX } = gridOf(w, rows.length);
+  const weighted = rows.filter(({ metric }) => metric.kind === 'weights').length;
+  w.dispatch(
+    source,
+    { L: logits.buffer, S: scores.buffer, W: weightTable, runs: table, result: out.buffer },
+    { R: rows.length, V, C: scores.columns, gridX },
+    groups,
+    2 * weighted * V,
+  );
+  w.release(table, weightTable);
+  return out;
+}
+
+function tokensOf(metric: Exclude<Metric, { kind: 'weights' }>): number[] {
+  return 'token' in metric ? [metric.token] : [metric.correct, metric.incorrect];
+}
+
+function checkMetricRows(logits: Tensor, scores: Tensor, rows: readonly MetricRow[]): void {
+  const V = logits.columns;
+  checkShape(
+    isContiguous(logits) && isContiguous(scores),
+    () => `metric: logits ${shapeOf(logits)} and scores ${shapeOf(scores)} must be contiguous`,
+  );
+  for (const { logits: row, scores: score, metric } of rows) {
+    checkShape(
+      row >= 0 && row < logits.rows && score >= 0 && score < scores.rows,
+      () => `metric: row ${row} of logits ${shapeOf(logits)} with row ${score} of scores ${shapeOf(scores)}`,
+    );
+    const { length } = 'weights' in metric ? metric.weights : { length: V };
+    checkShape(length === V, () => `metric: ${length} weights for a vocabulary of ${V}`);
+    const beyond = 'weights' in metric ? undefined : tokensOf(metric).find((id) => !(id >= 0 && id < V));
+    checkShape(beyond === undefined, () => `token id ${beyond} is outside the vocabulary of ${V}`);
+  }
+}

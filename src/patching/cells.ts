@@ -4,6 +4,7 @@ import { checkFields, checkList } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { ImageInput, Sample, VisionLanguageModel } from '../models/index.ts';
 import { checkIndices } from './columns.ts';
+import type { Metric } from './metric.ts';
 import { blockCount, findHook, isByHead, isOfMemory, parseSite, towerOf } from './names.ts';
 
 /** A clean and a corrupt prompt that differ in what the patches are to restore. */
@@ -42,6 +43,13 @@ export interface SweepSite {
 /** One pair and where to patch it. */
 export interface SweepJob extends PatchPair {
   readonly sites: readonly SweepSite[];
+  /** What its runs are measured by; default that of the sweep. */
+  readonly metric?: Metric | undefined;
+}
+
+/** Jobs that have no metric of their own get that of the sweep, if it has one. */
+export function measuredJobs(jobs: readonly SweepJob[], metric: Metric | undefined): readonly SweepJob[] {
+  return metric === undefined ? jobs : jobs.map((job) => ({ ...job, metric: job.metric ?? metric }));
 }
 
 /** One patch of one pair. */

@@ -18,6 +18,8 @@ export interface Controls {
   readonly noiseFloor: number;
   /** The same change of the correct answer's probability. */
   readonly noiseFloorP: number;
+  /** The same change of the job's metric, where it has one. */
+  readonly noiseFloorMetric?: number | undefined;
 }
 
 /** A run of a control. */
@@ -85,30 +87,43 @@ function firstChange({ clean, corrupt, noise }: SweepJob): number {
   );
 }
 
+/** A control run as it was measured. */
+export interface Checked extends Check {
+  /** The four numbers. */
+  readonly effect: Float32Array;
+  /** Of the job's metric, where it has one. */
+  readonly metricEffect: number | undefined;
+  readonly logits: Float32Array;
+}
+
 /**
- * @param checks a pair's control runs with their effects and logits
+ * @param checks a pair's control runs
  * @throws NoticeError('control')
  */
-export function checkControls(
-  checks: readonly (Check & { readonly effect: Float32Array; readonly logits: Float32Array })[],
-  clean: Float32Array,
-): Controls {
+export function checkControls(checks: readonly Checked[], clean: Float32Array): Controls {
   let nullPatches = 0;
-  let noiseFloor = 0;
-  let noiseFloorP = 0;
-  for (const { kind, effect, logits, interventions, pair } of checks) {
+  let floors: Omit<Controls, 'nullPatches' | 'fullRestoration'> = { noiseFloor: 0, noiseFloorP: 0 };
+  for (const { kind, effect, metricEffect, logits, interventions, pair } of checks) {
     const [, pEffect = 0, ldEffect = 0] = effect;
-    if (kind === 'rounding') {
-      noiseFloor = Math.abs(ldEffect);
-      noiseFloorP = Math.abs(pEffect);
-    }
+    if (kind === 'rounding')
+      floors = {
+        noiseFloor: Math.abs(ldEffect),
+        noiseFloorP: Math.abs(pEffect),
+        noiseFloorMetric: metricEffect === undefined ? undefined : Math.abs(metricEffect),
+      };
     if (kind === 'null') {
       nullPatches++;
-      if (pEffect !== 0 || ldEffect !== 0)
+      for (const [what, change] of [
+        ['logit difference', ldEffect],
+        ['probability', pEffect],
+        ['metric', metricEffect ?? 0],
+      ] as const) {
+        if (change === 0) continue;
         throw new NoticeError(
           'control',
-          `pair ${pair}: a null patch at ${interventions[0]?.hook} changed the logit difference by ${ldEffect} instead of 0`,
+          `pair ${pair}: a null patch at ${interventions[0]?.hook} changed the ${what} by ${change} instead of 0`,
         );
+      }
     }
     if (kind === 'restoration') {
       const at = logits.findIndex((value, i) => value !== clean[i]);
@@ -119,7 +134,7 @@ export function checkControls(
         );
     }
   }
-  return { nullPatches, fullRestoration: true, noiseFloor, noiseFloorP };
+  return { nullPatches, fullRestoration: true, ...floors };
 }
 
 /** What several walks over the cells of a pair found. */
@@ -130,5 +145,9 @@ export function mergeControls(a: Controls | undefined, b: Controls | undefined):
     fullRestoration: true,
     noiseFloor: Math.max(a.noiseFloor, b.noiseFloor),
     noiseFloorP: Math.max(a.noiseFloorP, b.noiseFloorP),
+    noiseFloorMetric:
+      a.noiseFloorMetric === undefined || b.noiseFloorMetric === undefined
+        ? undefined
+        : Math.max(a.noiseFloorMetric, b.noiseFloorMetric),
   };
 }

@@ -15,6 +15,7 @@ export {
   type Target,
   zero,
 } from './intervention.ts';
+export { logit, logitDifference, logProbability, type Metric, probability, weighted } from './metric.ts';
 export { findHook, type NameFilter, parseSite, type Site, selectHooks, towerOf } from './names.ts';
 export { type LayerRows, planSweep, type SweepPlan } from './plan.ts';
 export {
@@ -26,6 +27,7 @@ export {
   runWithHooks,
 } from './run.ts';
 export {
+  METRIC_NUMBERS,
   METRICS,
   REPEATED_CELLS,
   type SiteResult,

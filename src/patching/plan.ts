@@ -3,7 +3,7 @@
 import { checkSignal } from '../check.ts';
 import type { WorkEstimate, WorkOptions } from '../gpu/index.ts';
 import type { ImageInput, VisionLanguageModel } from '../models/index.ts';
-import { type Cell, imagesOf, type SweepJob } from './cells.ts';
+import { type Cell, imagesOf, measuredJobs, type SweepJob } from './cells.ts';
 import { splitCells } from './split.ts';
 import { prepareJob, type SweepOptions } from './sweep.ts';
 import { CellWalk, type WalkOptions } from './walk-cells.ts';
@@ -36,10 +36,11 @@ export interface SweepPlan {
 /** @throws as `sweep` does for jobs that cannot be run */
 export async function planSweep(
   model: VisionLanguageModel,
-  jobs: readonly SweepJob[],
+  given: readonly SweepJob[],
   options: SweepOptions = {},
 ): Promise<SweepPlan> {
   checkSignal(options.signal);
+  const jobs = measuredJobs(given, options.metric);
   const cells = jobs.flatMap((job, pair) => prepareJob(model, job, pair).cells);
   const groups = await splitCells(model, jobs, cells, options);
   const { rows, ...wavefront } = await countWavefront(model, jobs, groups, options);

@@ -9,10 +9,11 @@ import { checkChoice, checkSignal, checkWhole } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { ImageFeatures, VisionLanguageModel } from '../models/index.ts';
 import type { SweepMode } from './batch.ts';
-import { type Cell, imagesOf, type SiteLayout, type SweepJob, siteCells } from './cells.ts';
+import { type Cell, imagesOf, measuredJobs, type SiteLayout, type SweepJob, siteCells } from './cells.ts';
 import { type Controls, mergeControls } from './controls.ts';
 import { type NamedPass, namingNotFinite } from './finite.ts';
 import { add } from './intervention.ts';
+import { checkMetric, logitDifference, type Metric } from './metric.ts';
 import { splitCells } from './split.ts';
 import { type Baseline, type BaseNumbers, walkCells } from './walk-cells.ts';
 
@@ -23,6 +24,8 @@ export const REPEATED_CELLS = 3;
 
 export interface SweepOptions {
   readonly mode?: SweepMode;
+  /** What runs are measured by, of jobs that do not say it; default {@link METRICS}. */
+  readonly metric?: Metric | undefined;
   /** Cells computed in one walk at most; default what the memory budget allows. Does not change any result. */
   readonly cellsPerWalk?: number;
   /** Null patch, full restoration, rounding noise and repeated cells with every wavefront; default true. */
@@ -37,8 +40,14 @@ export interface SweepOptions {
 /** The four numbers of a cell: P'(correct), P'(correct) − P*(correct), LD' − LD*, (LD' − LD*) / (LD − LD*). */
 export const METRICS = ['p', 'p_effect', 'ld_effect', 'normalized'] as const;
 
+/** The two numbers of a cell of a job with a metric m: m', m' − m*. */
+export const METRIC_NUMBERS = ['patched', 'effect'] as const;
+
 export interface SiteResult extends SiteLayout {
-  /** [layer, position, 4], or with heads [layer, head, position, 4] */
+  /**
+   * [layer, position, numbers], or with heads [layer, head, position, numbers]: the numbers are the four of
+   * {@link METRICS}, or the two of {@link METRIC_NUMBERS} where the job has a metric.
+   */
   readonly shape: readonly number[];
   readonly data: Float32Array;
 }
@@ -61,9 +70,10 @@ export interface SweepResult {
  */
 export async function sweep(
   model: VisionLanguageModel,
-  jobs: readonly SweepJob[],
+  given: readonly SweepJob[],
   options: SweepOptions = {},
 ): Promise<SweepResult[]> {
+  const jobs = measuredJobs(given, options.metric);
   const { mode = 'wavefront', controls = true, repeat = REPEATED_CELLS, onProgress, signal } = options;
   checkChoice(mode, 'mode', ['wavefront', 'one-by-one']);
   checkWhole(repeat, 'repeat');
@@ -79,7 +89,7 @@ export async function sweep(
       () => walkCells(model, jobs, part, { mode, features, controls, signal }),
     );
     part.forEach((cell, i) => {
-      numbers.set(cell, checkCell(cell, found.cells.subarray(4 * i, 4 * i + 4)));
+      numbers.set(cell, found.cells[i] as Float32Array);
     });
     for (const [pair, base] of found.bases) {
       const controls = mergeControls(bases.get(pair)?.controls, base.controls);
@@ -94,7 +104,7 @@ export async function sweep(
       await walkGroup(model, jobs, group, walk, signal);
     for (const cell of controls ? repeatedCells(model, cells, numbers, repeat) : []) {
       const again = await walkCells(model, jobs, [cell], { mode: 'one-by-one', controls: false, signal });
-      checkRepeated(cell, numbers.get(cell) as Float32Array, again.cells);
+      checkRepeated(cell, numbers.get(cell) as Float32Array, again.cells[0] as Float32Array);
     }
   }
   return prepared.map((job, pair) => {
@@ -104,6 +114,7 @@ export async function sweep(
         layout,
         job.cells.filter((cell) => cell.site === site),
         numbers,
+        (jobs[pair]?.metric ? METRIC_NUMBERS : METRICS).length,
       ),
     );
     return { baseline, logits, controls: found, sites };
@@ -124,12 +135,6 @@ function passesOf(
       { name: `pair ${pair}, corrupt run`, sample: corrupt, options: { interventions, signal } },
     ];
   });
-}
-
-/** The fourth number, a ratio, may be undefined. */
-function checkCell({ pair, hook }: Cell, numbers: Float32Array): Float32Array {
-  if (numbers.subarray(0, 3).every(Number.isFinite)) return numbers;
-  throw new NoticeError('not-finite', `pair ${pair}: patched at ${hook}, the run's logits are not finite`);
 }
 
 /** Walks that share their image features, if they are several. */
@@ -174,21 +179,8 @@ export function prepareJob(
       `pair ${pair}: the clean prompt has ${clean.ids.length} tokens, the corrupt one ${corrupt.ids.length}; ` +
         'patching goes position by position. Choose a replacement of the same token length.',
     );
-  for (const [which, token] of [
-    ['correct', job.correct],
-    ['incorrect', job.incorrect],
-  ] as const) {
-    if (!(Number.isInteger(token) && token >= 0 && token < model.vocabulary))
-      throw new NoticeError(
-        'usage',
-        `pair ${pair}: the ${which} answer's token is ${token}, the vocabulary has ${model.vocabulary}`,
-      );
-  }
-  if (job.correct === job.incorrect)
-    throw new NoticeError(
-      'usage',
-      `pair ${pair}: both answers have the token ${job.correct}, so their logit difference is 0 whatever the model does`,
-    );
+  checkMetric(logitDifference(job.correct, job.incorrect), `pair ${pair}`, model.vocabulary);
+  if (job.metric !== undefined) checkMetric(job.metric, `pair ${pair}, metric`, model.vocabulary);
   if (noise) checkNoise(model, noise.hook, pair);
   const parts = sites.map((site, i) => siteCells(model, job, pair, site, i));
   if (parts.every((part) => part.cells.length === 0))
@@ -222,7 +214,7 @@ function repeatedCells(
   const [first] = cells
     .map((cell) => ({
       cell,
-      effect: Math.abs(numbers.get(cell)?.[2] ?? 0),
+      effect: effectOf(numbers.get(cell) as Float32Array),
       depth: model.towers.indexOf(cell.tower) + cell.layer / 1000,
     }))
     .sort((a, b) => Number(b.effect > 0) - Number(a.effect > 0) || a.depth - b.depth || b.effect - a.effect);
@@ -232,12 +224,23 @@ function repeatedCells(
   return [...picks];
 }
 
+/** What the numbers of a cell are called. */
+function namesOf(numbers: Float32Array): readonly string[] {
+  return numbers.length === METRICS.length ? METRICS : METRIC_NUMBERS;
+}
+
+/** Size of the effect on the job's metric, or on the logit difference. */
+function effectOf(numbers: Float32Array): number {
+  const at = namesOf(numbers).findIndex((name) => name === 'effect' || name === 'ld_effect');
+  return Math.abs(numbers[at] as number);
+}
+
 function checkRepeated(cell: Cell, wavefront: Float32Array, oneByOne: Float32Array): void {
-  for (let i = 0; i < 4; i++) {
+  for (const [i, name] of namesOf(wavefront).entries()) {
     if (Object.is(wavefront[i], oneByOne[i])) continue;
     throw new NoticeError(
       'control',
-      `the patch at ${cell.hook}, position ${cell.positions.join(', ')}, gives ${METRICS[i]} = ${wavefront[i]} in the ` +
+      `the patch at ${cell.hook}, position ${cell.positions.join(', ')}, gives ${name} = ${wavefront[i]} in the ` +
         `sweep and ${oneByOne[i]} by itself`,
     );
   }
@@ -247,12 +250,13 @@ function arrange(
   layout: SiteLayout,
   cells: readonly Cell[],
   numbers: ReadonlyMap<Cell, Float32Array>,
+  width: number,
 ): SiteResult {
-  const data = new Float32Array(4 * cells.length);
+  const data = new Float32Array(width * cells.length);
   cells.forEach((cell, i) => {
-    data.set(numbers.get(cell) as Float32Array, 4 * i);
+    data.set(numbers.get(cell) as Float32Array, width * i);
   });
   const { layers, heads, positions } = layout;
-  const shape = [layers.length, ...(heads === undefined ? [] : [heads]), positions.length, 4];
+  const shape = [layers.length, ...(heads === undefined ? [] : [heads]), positions.length, width];
   return { ...layout, shape, data };
 }

@@ -2,11 +2,11 @@
 
 import { NoticeError } from '../errors.ts';
 import type { Tensor, Work } from '../gpu/index.ts';
-import { gatherRows, logSumExp, restoration } from '../kernels/index.ts';
+import { gatherRows, logSumExp, metricValues, restoration } from '../kernels/index.ts';
 import type { ImageFeatures, Logits, ModelRun, Probe, VisionLanguageModel } from '../models/index.ts';
 import { Batch, type SweepMode } from './batch.ts';
 import type { Cell, SweepJob } from './cells.ts';
-import { type Check, type Controls, checkControls, controlRuns } from './controls.ts';
+import { type Check, type Checked, type Controls, checkControls, controlRuns } from './controls.ts';
 import { EditSet } from './edits.ts';
 import { type Intervention, type PatchSource, replace } from './intervention.ts';
 import { PatchProbe } from './probe.ts';
@@ -18,6 +18,8 @@ export interface Baseline {
   readonly pCorrupt: number;
   readonly ldClean: number;
   readonly ldCorrupt: number;
+  /** Of the job's metric, where it has one. */
+  readonly metric?: { readonly clean: number; readonly corrupt: number };
 }
 
 /** What a walk gives besides its cells, per pair. */
@@ -44,16 +46,16 @@ interface Measured {
   readonly interventions: readonly Intervention[];
 }
 
-/** What a walk gives: four numbers per cell, and what the pairs' own runs give. */
+/** What a walk gives: the numbers of each cell, four or the two of a metric, and what the pairs' own runs give. */
 export interface WalkResult {
-  readonly cells: Float32Array;
+  readonly cells: readonly Float32Array[];
   readonly bases: ReadonlyMap<number, BaseNumbers>;
 }
 
 /** Some cells on their way through a model: all is recorded, nothing has been read. */
 export class CellWalk {
   readonly #w: Work;
-  readonly #cells: number;
+  readonly #cells: readonly Cell[];
   readonly #bases: ReadonlyMap<number, Bases>;
   readonly #checks: readonly Check[];
   readonly #edits: EditSet;
@@ -61,6 +63,9 @@ export class CellWalk {
   readonly #baseRow: ReadonlyMap<number, number>;
   readonly #effects: Tensor;
   readonly #scores: Tensor;
+  /** Values of the jobs' metrics, and whose they are by their row in the scores. */
+  readonly #metric: Tensor | undefined;
+  readonly #metricRows: readonly number[];
   /** Logits that leave the GPU, and whose they are. */
   readonly #logits: Tensor;
   readonly #logitRows: ReadonlyMap<ModelRun, number>;
@@ -86,7 +91,7 @@ export class CellWalk {
     const probe: Probe = new PatchProbe(w, { edits, runs: batch.runs });
     if (onRows) probe.passed = (name, rows) => name.endsWith('.hook_resid_post') && onRows(name, rows);
     const logits = await model.forward(w, batch.runs, { probe, ...(features ? { features } : {}) });
-    return new CellWalk(w, jobs, { cells: cells.length, bases, checks, measured, edits, logits });
+    return new CellWalk(w, jobs, { cells, bases, checks, measured, edits, logits });
   }
 
   private constructor(
@@ -122,6 +127,12 @@ export class CellWalk {
         return { patched: 2 * bases.size + i, corrupt: clean + 1, clean };
       }),
     );
+    const byMetric = scored.flatMap(({ pair, run }, scores) => {
+      const { metric } = jobs[pair] as SweepJob;
+      return metric ? [{ logits: logits.rowOf(run), scores, metric }] : [];
+    });
+    this.#metricRows = byMetric.map(({ scores }) => scores);
+    if (byMetric.length > 0) this.#metric = metricValues(w, logits.tensor, this.#scores, byMetric);
     // Logits leave the GPU only where they are compared or reported.
     const owners = [...seen, ...checks.map(({ run }) => run)];
     const rows = [...new Set(owners.map((run) => logits.rowOf(run)))];
@@ -137,13 +148,15 @@ export class CellWalk {
   /**
    * Computes and reads.
    *
-   * @throws NoticeError('unfired'), NoticeError('control')
+   * @throws NoticeError('unfired'), NoticeError('control'), NoticeError('not-finite')
    */
   async read(): Promise<WalkResult> {
-    const [effects, scores, logits] = (await this.#w.read(this.#effects, this.#scores, this.#logits)) as [
+    const tensors = [this.#effects, this.#scores, this.#logits, ...(this.#metric ? [this.#metric] : [])];
+    const [effects, scores, logits, metric] = (await this.#w.read(...tensors)) as [
       Float32Array,
       Float32Array,
       Float32Array,
+      Float32Array | undefined,
     ];
     await this.#edits.verify();
     const { columns } = this.#logits;
@@ -151,31 +164,58 @@ export class CellWalk {
       const row = this.#logitRows.get(run) as number;
       return logits.slice(row * columns, (row + 1) * columns);
     };
-    const checked = this.#checks.map((check, i) => ({
-      ...check,
-      effect: effects.subarray(4 * (this.#cells + i), 4 * (this.#cells + i + 1)),
-      logits: logitsOf(check.run),
-    }));
+    const values = new Map(this.#metricRows.map((row, i) => [row, metric?.[i] as number]));
+    /** Of measured run `i`: the four numbers, and those of its job's metric. */
+    const numbersOf = (i: number, pair: number) => ({
+      four: effects.slice(4 * i, 4 * i + 4),
+      two: metricNumbers(
+        values.get(2 * this.#bases.size + i),
+        values.get((this.#baseRow.get(pair) as number) + 1),
+      ),
+    });
     const bases = new Map<number, BaseNumbers>();
     for (const [pair, { clean, corrupt }] of this.#bases) {
-      const row = this.#baseRow.get(pair) as number;
-      const [pClean, ldClean] = scoreOf(scores, row);
-      const [pCorrupt, ldCorrupt] = scoreOf(scores, row + 1);
-      const own = checked.filter((check) => check.pair === pair);
-      const [cleanLogits, corruptLogits] = [logitsOf(clean), logitsOf(corrupt)];
-      for (const [name, values] of [
-        ['clean', cleanLogits],
-        ['corrupt', corruptLogits],
-      ] as const)
-        if (!values.every(Number.isFinite))
-          throw new NoticeError('not-finite', `pair ${pair}: the logits of the ${name} run are not finite`);
+      const found = { clean: logitsOf(clean), corrupt: logitsOf(corrupt) };
+      const baseline = baselineOf(scores, values, this.#baseRow.get(pair) as number);
+      checkFiniteRuns(pair, found, baseline);
+      const controls = this.#checks.flatMap((check, i): Checked[] => {
+        if (check.pair !== pair) return [];
+        const { four, two } = numbersOf(this.#cells.length + i, pair);
+        return [{ ...check, effect: four, metricEffect: two?.[1], logits: logitsOf(check.run) }];
+      });
       bases.set(pair, {
-        baseline: { pClean, pCorrupt, ldClean, ldCorrupt },
-        logits: { clean: cleanLogits, corrupt: corruptLogits },
-        controls: own.length > 0 ? checkControls(own, cleanLogits) : undefined,
+        baseline,
+        logits: found,
+        controls: controls.length > 0 ? checkControls(controls, found.clean) : undefined,
       });
     }
-    return { cells: effects.slice(0, 4 * this.#cells), bases };
+    const cells = this.#cells.map((cell, i) => {
+      const { four, two } = numbersOf(i, cell.pair);
+      // The fourth number, a ratio, may be undefined.
+      if (![...four.subarray(0, 3), ...(two ?? [])].every(Number.isFinite))
+        throw new NoticeError(
+          'not-finite',
+          `pair ${cell.pair}: patched at ${cell.hook}, the run's logits${two ? ', or its metric,' : ''} are not finite`,
+        );
+      return two ?? four;
+    });
+    return { cells, bases };
+  }
+}
+
+/** m' and m' − m* in f32, of the patched and the corrupt run's values of a metric. */
+function metricNumbers(patched: number | undefined, corrupt: number | undefined): Float32Array | undefined {
+  if (patched === undefined || corrupt === undefined) return undefined;
+  return Float32Array.of(patched, patched - corrupt);
+}
+
+/** @throws NoticeError('not-finite') */
+function checkFiniteRuns(pair: number, logits: BaseNumbers['logits'], { metric }: Baseline): void {
+  for (const run of ['clean', 'corrupt'] as const) {
+    if (!logits[run].every(Number.isFinite))
+      throw new NoticeError('not-finite', `pair ${pair}: the logits of the ${run} run are not finite`);
+    if (metric && !Number.isFinite(metric[run]))
+      throw new NoticeError('not-finite', `pair ${pair}: the metric of the ${run} run is ${metric[run]}`);
   }
 }
 
@@ -186,7 +226,7 @@ interface Bases {
 
 /** What a model's forward pass over the runs of some cells left. */
 interface Walked {
-  readonly cells: number;
+  readonly cells: readonly Cell[];
   readonly bases: ReadonlyMap<number, Bases>;
   readonly checks: readonly Check[];
   /** The cells' runs, then those of the checks. */
@@ -211,6 +251,19 @@ export function walkCells(
   options: WalkOptions,
 ): Promise<WalkResult> {
   return model.gpu.work(async (w) => (await CellWalk.record(w, model, jobs, cells, options)).read(), options);
+}
+
+/**
+ * Of the clean run, which has row `row` of the scores, and of the corrupt run behind it.
+ *
+ * @param values of metrics, by row of the scores
+ */
+function baselineOf(scores: Float32Array, values: ReadonlyMap<number, number>, row: number): Baseline {
+  const [pClean, ldClean] = scoreOf(scores, row);
+  const [pCorrupt, ldCorrupt] = scoreOf(scores, row + 1);
+  const [clean, corrupt] = [values.get(row), values.get(row + 1)];
+  const metric = clean === undefined || corrupt === undefined ? {} : { metric: { clean, corrupt } };
+  return { pClean, pCorrupt, ldClean, ldCorrupt, ...metric };
 }
 
 /** Probability of the correct answer and logit difference. */

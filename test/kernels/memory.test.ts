@@ -11,6 +11,7 @@ import {
   logSumExp,
   matmul,
   meanRows,
+  metricValues,
   normalize,
   planAttention,
   releasePlan,
@@ -52,6 +53,11 @@ it('kernels keep nothing but their results: the tables they upload go back to th
     imagePatches: () => [imagePatches(w, pixels, 2, 2, 1)],
     logSumExp: () => [logSumExp(w, x, [[0]])],
     restoration: () => [restoration(w, scores, [{ patched: 0, corrupt: 1, clean: 0 }])],
+    metricValues: () => [
+      metricValues(w, x, scores, [
+        { logits: 0, scores: 0, metric: { kind: 'weights', weights: new Float32Array(4) } },
+      ]),
+    ],
     intervene: () => {
       intervene(w, x, 'replace', [edit], fired);
       return [];

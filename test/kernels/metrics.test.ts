@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { columnsOf } from '../../src/gpu/index.ts';
-import { logSumExp, restoration } from '../../src/kernels/index.ts';
+import { logSumExp, type Metric, metricValues, restoration } from '../../src/kernels/index.ts';
 import * as reference from '../reference/index.ts';
 import { flatten, type Matrix } from '../reference/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
@@ -73,6 +73,63 @@ describe.each(DEVICES)('on %s', (_, device) => {
     expect(actual[69]![3]).toBe(1); // the clean run itself: all of it
   });
 
+  it.each(VOCABULARIES)('every metric, of %i logits', async (V) => {
+    const w = await testWork(device);
+    const random = new Random(V + 1);
+    const logits = random.matrix(3, V, { spread: 10 });
+    const [token, other] = [random.integer(V), V - 1];
+    const weights = [random.vector(V), random.vector(V, { spread: 5 })];
+    const metrics: readonly Metric[] = [
+      { kind: 'weights', weights: weights[1]! },
+      { kind: 'logit-difference', correct: token, incorrect: other },
+      { kind: 'logit', token: other },
+      { kind: 'probability', token },
+      { kind: 'log-probability', token },
+      { kind: 'weights', weights: weights[0]! },
+    ];
+    // Rows in another order, metrics mixed, and weights that are used twice.
+    const runs = [2, 0, 1].flatMap((row) => metrics.map((metric) => ({ logits: row, scores: row, metric })));
+    const tensor = upload(w, logits);
+    const scores = logSumExp(
+      w,
+      tensor,
+      logits.map(() => [0]),
+    );
+    const actual = await read(w, metricValues(w, tensor, scores, runs));
+    const expected = runs.map(({ logits: row, metric }) => reference.metricValue(logits[row]!, metric));
+    // Of log-sum-exp as above; a probability is off by as much of itself. A sum of f32 products is off by at most
+    // V / 64 + 8 roundings of the sum of their sizes.
+    const lse = EPSILON * (Math.sqrt(V) + 64 + 2 * 40);
+    const sizes = (row: number, metric: Metric) =>
+      'weights' in metric
+        ? logits[row]!.reduce((sum, value, v) => sum + Math.abs(value * metric.weights[v]!), 0)
+        : 0;
+    const atol = runs.map(({ logits: row, metric }) => lse + EPSILON * (V / 64 + 8) * sizes(row, metric));
+    expectClose(actual, expected, { atol });
+    // Differences and logits are exact but for one rounding.
+    runs.forEach(({ metric }, i) => {
+      if (metric.kind.startsWith('logit')) expect(actual[i]).toBe(Math.fround(expected[i]!));
+    });
+  });
+
+  it('weights are summed in the order that is promised', async () => {
+    const w = await testWork(device);
+    const V = 1000;
+    const logits = new Random(5).vector(V, { spread: 10 });
+    const partial = Array.from({ length: 64 }, (_, t) => {
+      let total = 0;
+      for (let v = t; v < V; v += 64) total = Math.fround(total + logits[v]!);
+      return total;
+    });
+    for (let step = 32; step >= 1; step /= 2)
+      for (let t = 0; t < step; t++) partial[t] = Math.fround(partial[t]! + partial[t + step]!);
+    // Factors of 1, so that a product that is fused with its sum has the same bits.
+    const metric = { kind: 'weights', weights: new Float32Array(V).fill(1) } as const;
+    const row = upload(w, [logits]);
+    const values = metricValues(w, row, logSumExp(w, row, [[]]), [{ logits: 0, scores: 0, metric }]);
+    expectSameBits(await read(w, values), Float32Array.of(partial[0]!));
+  });
+
   it('an effect without a range is NaN', async () => {
     const w = await testWork(device);
     const scores = [Float32Array.of(3, 2, 1), Float32Array.of(3, 1, 1)];
@@ -90,12 +147,20 @@ describe('what does not fit', () => {
     const w = await testWork();
     const logits = w.empty(2, 5, 'logits');
     const scores = w.empty(2, 3, 'scores');
+    const metricOf = (metric: Metric, row: object = {}) =>
+      metricValues(w, logits, scores, [{ logits: 0, scores: 0, metric, ...row }]);
     expectShapeErrors([
       [() => logSumExp(w, logits, [[1]], [0, 1]), /1 lists of token ids for 2 rows of logits \[2, 5\]/],
       [() => logSumExp(w, logits, [[1], [1, 2]]), /lists of token ids/],
       [() => logSumExp(w, columnsOf(logits, 0, 4), [[1], [1]]), /lists of token ids .* logits \[2, 4\]/],
       [() => logSumExp(w, logits, [[1], [1]], [0, 2]), /row 2 of logits \[2, 5\]/],
       [() => logSumExp(w, logits, [[1], [5]]), /token id 5 is outside the vocabulary of 5/],
+      [() => metricOf({ kind: 'logit', token: 1 }, { scores: 2 }), /row 0 of logits \[2, 5\] with row 2 of/],
+      [() => metricOf({ kind: 'logit', token: 1 }, { logits: 2 }), /row 2 of logits \[2, 5\]/],
+      [() => metricOf({ kind: 'probability', token: 5 }), /token id 5 is outside the vocabulary of 5/],
+      [() => metricOf({ kind: 'logit-difference', correct: 0, incorrect: -1 }), /token id -1 is outside/],
+      [() => metricOf({ kind: 'weights', weights: new Float32Array(4) }), /4 weights for a vocabulary of 5/],
+      [() => metricValues(w, columnsOf(logits, 0, 4), scores, []), /logits \[2, 4\] .* must be contiguous/],
       [() => restoration(w, logits, []), /expects scores \[\*, 3\], found \[2, 5\]/],
       [() => restoration(w, scores, [{ patched: 0, corrupt: 2, clean: 1 }]), /run 2 of scores \[2, 3\]/],
     ]);

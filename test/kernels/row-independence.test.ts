@@ -3,7 +3,14 @@
 
 import { describe, it } from 'vitest';
 import { rowsOf, type Tensor, type Work } from '../../src/gpu/index.ts';
-import { type ElementType, logSumExp, matmul, normalize, planAttention } from '../../src/kernels/index.ts';
+import {
+  type ElementType,
+  logSumExp,
+  matmul,
+  metricValues,
+  normalize,
+  planAttention,
+} from '../../src/kernels/index.ts';
 import { expectSameBits } from '../support/close.ts';
 import { testWork } from '../support/gpu.ts';
 import { Random } from '../support/random.ts';
@@ -61,6 +68,18 @@ describe.each(DEVICES)('on %s the rows do not depend on their batch in', (_, dev
         all(batch.rows).map(() => [5, 7]),
       ),
     );
+  });
+
+  it('weights over the vocabulary', async () => {
+    const w = await testWork(device);
+    const random = new Random(5);
+    const x = random.matrix(TOTAL, 457, { spread: 10 });
+    const metric = { kind: 'weights', weights: random.vector(457) } as const;
+    await expectRowsIndependent(w, x, (batch) => {
+      const rows = all(batch.rows).map((row) => ({ logits: row, scores: row, metric }));
+      const none = all(batch.rows).map(() => []);
+      return metricValues(w, batch, logSumExp(w, batch, none), rows);
+    });
   });
 
   it.each([64, 10])('attention with heads of %i features, causal', async (headSize) => {

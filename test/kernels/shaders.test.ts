@@ -20,6 +20,7 @@ import {
   logSumExp,
   matmul,
   meanRows,
+  metricValues,
   normalize,
   planAttention,
   type QuantizedWeight,
@@ -132,6 +133,7 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
       }
     }
   logSumExp(w, x, [[0]]);
+  metricValues(w, x, tensor(1, 3), [{ logits: 0, scores: 0, metric: { kind: 'logit', token: 0 } }]);
   restoration(w, tensor(1, 3), [{ patched: 0, corrupt: 0, clean: 0 }]);
   return [...kernels];
 }

@@ -15,6 +15,7 @@ import {
   intervene,
   logSumExp,
   meanRows,
+  metricValues,
   normalize,
   rotate,
 } from '../../src/kernels/index.ts';
@@ -104,6 +105,17 @@ describe('with more rows than the widest grid', () => {
       ),
     );
     expectSameBits(reduced, Float32Array.from(range(rows).flatMap((row) => [row, row])));
+    const metric = { kind: 'weights', weights: Float32Array.of(3) } as const;
+    const weighted = metricValues(
+      w,
+      x,
+      x,
+      range(rows).map((row) => ({ logits: row, scores: row, metric })),
+    );
+    expectSameBits(
+      await read(w, weighted),
+      numbers(rows).map((value) => 3 * value),
+    );
   });
 
   it('rows are edited', async () => {

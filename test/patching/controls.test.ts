@@ -4,7 +4,13 @@
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Edit } from '../../src/kernels/index.ts';
 import type { VisionLanguageModel } from '../../src/models/index.ts';
-import { type SweepJob, type SweepOptions, type SweepSite, sweep } from '../../src/patching/index.ts';
+import {
+  logProbability,
+  type SweepJob,
+  type SweepOptions,
+  type SweepSite,
+  sweep,
+} from '../../src/patching/index.ts';
 import { Golden, loadFixtureModel } from '../support/golden.ts';
 import { caseJob, expectNoticeError, withoutLeak } from './support.ts';
 
@@ -141,7 +147,10 @@ describe('full restoration', () => {
 describe('repeated cells', () => {
   const REPEATED = /the patch at .*, position .*, gives \w+ = \S+ in the sweep and \S+ by itself/;
 
-  test('rows that depend on how many there are', async () => {
+  test.each([
+    ['the four numbers', {}, REPEATED],
+    ['a metric', { metric: logProbability(3) }, /gives patched = \S+ in the sweep and \S+ by itself/],
+  ])('rows that depend on how many there are, by %s', async (_, options, message) => {
     // Large products lose their bias: clean, corrupt, null and restored run alike.
     fault.matmul = (gpu, a, weight, options) => [
       gpu,
@@ -149,7 +158,7 @@ describe('repeated cells', () => {
       weight,
       a.rows > 60 && options?.activation === 'gelu' ? { ...options, bias: undefined } : options,
     ];
-    await fails('control', REPEATED);
+    await fails('control', message, options);
   });
 
   /** Positions of the question that see a patched one are left as they were. */

@@ -9,6 +9,7 @@ import {
   type SweepOptions,
   type SweepSite,
   sweep,
+  weighted,
 } from '../../src/patching/index.ts';
 import { expectSameBits } from '../support/close.ts';
 import { Golden, loadFixtureModel } from '../support/golden.ts';
@@ -175,6 +176,11 @@ describe('a sweep', () => {
     ['in the image', [{ site: 'vision.hook_mlp_out', positions: [0, 7, 36], layers: [0, 2] }], {}],
     ['of patterns', [{ site: 'text_encoder.attn.hook_pattern', heads: true }], {}],
     ['in several walks', [{ site: Z }], { cellsPerWalk: 7 }],
+    [
+      'measured by weights, in several walks',
+      [{ site: Z }],
+      { cellsPerWalk: 7, metric: weighted(new Float32Array(VOCABULARY)) },
+    ],
     [
       'of keys of the image in several walks',
       [{ site: 'text_encoder.cross_attn.hook_k' }],

@@ -111,7 +111,7 @@ describe('refused, by the sweep and by its plan', () => {
       'an answer that does not exist',
       { correct: 187 },
       'usage',
-      /pair 0: the correct answer's token is 187, the vocabulary has 187/,
+      /pair 0: the correct answer's token is 187, expected a whole number from 0 to 186/,
     ],
     ['half an answer', { incorrect: 1.5 }, 'usage', /the incorrect answer's token is 1\.5/],
     [

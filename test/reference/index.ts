@@ -6,7 +6,7 @@ export { embedImage, embedTokens, imagePatches } from './embedding.ts';
 export { bf16Value, f16Value, roundToBf16, roundToF16 } from './half.ts';
 export { add, type LinearOptions, linear } from './linear.ts';
 export { dot, flatten, type Matrix, mean, norm, sum, toRows } from './matrix.ts';
-export { logSumExp, restoration } from './metrics.ts';
+export { logSumExp, metricValue, restoration } from './metrics.ts';
 export { layerNorm, rmsNorm } from './norm.ts';
 export { int8, NF4_CODE, nf4, type Quantized } from './quantize.ts';
 export { rotary } from './rotary.ts';

@@ -1,4 +1,4 @@
-import type { RestorationRow } from '../../src/kernels/index.ts';
+import type { Metric, RestorationRow } from '../../src/kernels/index.ts';
 import { type Matrix, sum } from './matrix.ts';
 
 /** torch.logsumexp of each row, then the logits of its token ids. */
@@ -27,4 +27,22 @@ export function restoration(scores: Matrix, rows: readonly RestorationRow[]): Ma
       effect / (difference(clean) - difference(corrupt)),
     ];
   });
+}
+
+/** What a metric gives for a row of logits. */
+export function metricValue(logits: Float32Array, metric: Metric): number {
+  const [[lse]] = logSumExp([logits], [[]]) as [[number]];
+  const at = (token: number) => logits[token] as number;
+  switch (metric.kind) {
+    case 'logit-difference':
+      return at(metric.correct) - at(metric.incorrect);
+    case 'logit':
+      return at(metric.token);
+    case 'probability':
+      return Math.exp(at(metric.token) - lse);
+    case 'log-probability':
+      return at(metric.token) - lse;
+    case 'weights':
+      return sum(Array.from(logits, (value, v) => value * (metric.weights[v] as number)));
+  }
 }
