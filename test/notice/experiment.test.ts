@@ -53,7 +53,8 @@ async function options(of = settings): Promise<RunOptions> {
 
 async function cellsOf(results: ResultsFolder): Promise<CellRow[]> {
   const rows: CellRow[] = [];
-  for (const part of await results.cellFiles()) for await (const row of readCells(part)) rows.push(row);
+  for (const part of await results.parts('cells'))
+    for await (const row of readCells(results.partFile('cells', part))) rows.push(row);
   return rows;
 }
 
@@ -237,13 +238,33 @@ describe('the report', () => {
   });
 });
 
-test('a stopped experiment goes on and ends in the same cells', async () => {
-  const before = await cellsOf(folder);
-  const [first = ''] = await folder.cellFiles();
-  await rm(first);
+test('a stopped or damaged experiment goes on, says what was damaged, and ends in the same bytes', async () => {
+  const before = await filesOf(folder.path);
+  const [first = '', second = '', third = ''] = await folder.parts('cells');
+  await rm(folder.partFile('cells', first));
+  for (const file of [
+    folder.partFile('cells', second),
+    folder.partFile('controls', third),
+    folder.file('evaluation', 'states.csv'),
+  ]) {
+    const bytes = await readFile(file);
+    const at = bytes.length >> 1;
+    bytes[at] = (bytes[at] as number) ^ 4;
+    await writeFile(file, bytes);
+  }
+  await expect(analyse(folder, record)).rejects.toThrow(/cells-.* is missing; .*cells-.* is damaged/);
   const again = await ResultsFolder.open(folder.path, () => newRecord(settings, details()));
-  expect(await runExperiment(settings, again.folder, again.record, await options())).toBe(true);
-  expect(await cellsOf(folder)).toEqual(before);
+  const lines: string[] = [];
+  const log = (line: string) => lines.push(line);
+  const outcome = await runExperiment(settings, again.folder, again.record, { ...(await options()), log });
+  expect(outcome).toBe(true);
+  expect(await filesOf(folder.path)).toEqual(before);
+  for (const name of [
+    `cells-${second}.parquet is damaged`,
+    `${third}.json is damaged`,
+    'states.csv is damaged',
+  ])
+    expect(lines.some((line) => line.includes(name))).toBe(true);
 });
 
 test('a results folder of another experiment is not continued', async () => {
@@ -272,6 +293,11 @@ test('shards answer, select and measure what one run does, to the byte', async (
   };
   const whole = await work('whole');
   expect(whole.complete).toBe(true);
+
+  // Two that share a folder without shards.
+  const both = await Promise.all([work('together'), work('together')]);
+  expect(both.map(({ complete }) => complete)).toEqual([true, true]);
+  expect(await filesOf(join(scratch, 'together'))).toEqual(await filesOf(whole.folder.path));
 
   const shards = [1, 2].map((index) => ({ index, count: 2 }));
   const answers = shards.map(({ index }) => join(scratch, `answers${index}`));

@@ -73,7 +73,8 @@ test('a run measures them for the samples that have one, and names the others', 
   model.destroy();
 
   const cells: CellRow[] = [];
-  for (const part of await results.cellFiles()) for await (const cell of readCells(part)) cells.push(cell);
+  for (const part of await results.parts('cells'))
+    for await (const cell of readCells(results.partFile('cells', part))) cells.push(cell);
   const [first, second] = record.tasks[0]?.selected ?? [];
   const of = (sample: string | undefined, corruption: string) =>
     cells.filter((cell) => cell.sample === sample && cell.corruption === corruption);

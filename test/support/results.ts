@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** Digests of all files below a folder by their paths, those that a report is made of alone; of run.json what is no time. */
+/** Digests of all files below a folder by their paths, those that a report is made of alone; of run.json what does not hang on the time. */
 export async function filesOf(folder: string): Promise<Record<string, unknown>> {
   const found: Record<string, unknown> = {};
   const paths = await readdir(folder, { recursive: true, withFileTypes: true });
@@ -13,7 +13,13 @@ export async function filesOf(folder: string): Promise<Record<string, unknown>> 
     const name = file.slice(folder.length + 1);
     const bytes = await readFile(file);
     if (name === 'run.json') {
-      const { started: _, finished: __, seconds: ___, ...record } = JSON.parse(bytes.toString('utf8'));
+      const {
+        started: _,
+        finished: __,
+        seconds: ___,
+        checksum: ____,
+        ...record
+      } = JSON.parse(bytes.toString('utf8'));
       found[name] = JSON.stringify(record);
     } else found[name] = createHash('sha256').update(bytes).digest('hex');
   }

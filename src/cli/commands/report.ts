@@ -9,12 +9,14 @@ export function reportCommand(program: Command): void {
     .description('One self-contained HTML page for a results folder, with its figures and tables.')
     .argument('[folder]', 'results folder', 'results')
     .addOption(measureOption())
-    .action(async (path: string, { measure }: { measure?: ModuleMeasure }) => {
+    .option('--partial', 'of a run that is not finished or whose files are damaged: what there is')
+    .action(async (path: string, { measure, partial }: { measure?: ModuleMeasure; partial?: boolean }) => {
       const { ResultsFolder } = await import('../../notice/experiment/results.ts');
       const { writeResults } = await import('../../notice/report/write.ts');
       const { folder, record } = await ResultsFolder.existing(path);
       const settings = measure ? { ...record.settings, measure } : record.settings;
-      await writeResults(folder, { ...record, settings });
+      const { analysis } = await writeResults(folder, { ...record, settings }, { partial: partial === true });
+      if (analysis.missing !== undefined) console.log(`A partial report: ${analysis.missing}.`);
       console.log(resolve(folder.file('report.html')));
     });
 }

@@ -25,6 +25,7 @@ import type { Evaluation } from './answers.ts';
 import type { SampleAttention } from './attention.ts';
 import { questionBox } from './boxes.ts';
 import { type ExactMatch, isExactMatch } from './exact-match.ts';
+import { checkWhole, inspect, lacks } from './integrity.ts';
 import type { MeasuredControls } from './measure.ts';
 import type { ResultsFolder, RunRecord } from './results.ts';
 import { type ExperimentSettings, taskName } from './settings.ts';
@@ -68,6 +69,8 @@ export interface CellAnalysis {
 
 export interface Analysis extends CellAnalysis {
   readonly record: RunRecord;
+  /** What the results folder lacks, where that is allowed. */
+  readonly missing?: string | undefined;
   readonly accuracy: readonly Accuracy[];
   /** Where heads look from, and what they look at in the few samples that figures show. */
   readonly attentionPosition: HeadPosition;
@@ -100,11 +103,23 @@ export function headResults({
 /** Samples of a task whose attention is shown: one takes megabytes. */
 const SHOWN_SAMPLES = 3;
 
-/** Reads a results folder. */
-export async function analyse(folder: ResultsFolder, record: RunRecord): Promise<Analysis> {
-  const { settings, tasks } = record;
-  const controls = await folder.controls();
-  const cells = stream(await folder.cellFiles(), settings.compat.includes('nan-to-zero'));
+/**
+ * Reads a results folder.
+ *
+ * @param options `partial`: takes what there is, and says what is missing
+ * @throws NoticeError('data') naming every file that is damaged or missing
+ */
+export async function analyse(
+  folder: ResultsFolder,
+  record: RunRecord,
+  { partial = false }: { readonly partial?: boolean } = {},
+): Promise<Analysis> {
+  const { settings, tasks, parts = [] } = record;
+  const state = await inspect(folder, record);
+  if (!partial) checkWhole(folder, record, state);
+  const controls = await folder.controls(state.cells);
+  const files = state.cells.map((part) => folder.partFile('cells', part));
+  const cells = stream(files, settings.compat.includes('nan-to-zero'));
   const attention = new Map<string, Map<string, SampleAttention>>();
   const functions = new Map<string, HeadFunctionReport>();
   const pairs = new Map<string, Pair[]>();
@@ -113,7 +128,8 @@ export async function analyse(folder: ResultsFolder, record: RunRecord): Promise
     const chosen = new Set(selected);
     const own = (await readManifest(file)).pairs.filter(({ id }) => chosen.has(id));
     pairs.set(task, own);
-    const found = await folder.attention(task);
+    const looked = parts.filter((part) => part.task === task && state.attention.includes(part.name));
+    const found = await folder.attention(looked.map(({ name }) => name));
     if (found.size === 0) continue;
     const shown = own.slice(0, SHOWN_SAMPLES).flatMap(({ id }): [string, SampleAttention][] => {
       const of = found.get(id);
@@ -125,6 +141,7 @@ export async function analyse(folder: ResultsFolder, record: RunRecord): Promise
   }
   return {
     record,
+    missing: lacks(record, state),
     accuracy: await accuracies(folder, record),
     ...(await analyseCells(cells, controls, settings)),
     attentionPosition: record.look ?? 'answer',
@@ -189,7 +206,7 @@ async function* stream(parts: readonly string[], nanToZero: boolean): AsyncGener
 
 async function accuracies(folder: ResultsFolder, { tasks }: RunRecord): Promise<Accuracy[]> {
   const lists = await Promise.all(
-    tasks.map(async ({ task }) => taskAccuracies(task, await folder.evaluations(task))),
+    tasks.map(async ({ task }) => taskAccuracies(task, (await folder.answers(task))?.rows ?? [])),
   );
   return lists.flat();
 }

@@ -1,12 +1,13 @@
 // What the stages of a run share.
 
-import type { NoticeError } from '../../errors.ts';
+import { NoticeError } from '../../errors.ts';
 import type { Processor, VisionLanguageModel } from '../../models/index.ts';
 import type { Pair } from '../datasets/pair.ts';
 import type { Drop } from '../datasets/report.ts';
 import type { KeyedEvaluation } from './answers.ts';
 import type { ImageReader, PairImages } from './images.ts';
-import type { ResultsStore, RunRecord, Shard } from './record.ts';
+import { changedInputs } from './keys.ts';
+import type { PartRecord, ResultsStore, RunRecord, Shard } from './record.ts';
 import type { ExperimentSettings } from './settings.ts';
 
 /** The stages of a run, in their order. */
@@ -63,6 +64,13 @@ export interface TaskState {
   chosen: readonly ChosenPair[];
 }
 
+/** A part with what is in it. */
+export interface Part extends PartRecord {
+  readonly chosen: readonly ChosenPair[];
+  /** Standard deviation of image embeddings that its noise is in proportion to. */
+  readonly deviation: number;
+}
+
 export interface RunContext {
   readonly settings: ExperimentSettings;
   readonly store: ResultsStore;
@@ -74,8 +82,31 @@ export interface RunContext {
   /** Whether other shards do the rest of the evaluation. */
   readonly sharedEvaluation: boolean;
   readonly tasks: readonly TaskState[];
+  /** All parts, once the samples are chosen. */
+  parts: readonly Part[];
   readonly onProgress: Progress;
   readonly log: (line: string) => void;
+}
+
+/**
+ * Work on what all processes of a results folder share, while none of the others does any; the record is then as the last of
+ * them left it.
+ *
+ * @throws NoticeError('usage') if another process went on with another model or adapter
+ */
+export function alone({ store, record, log }: RunContext, work: () => Promise<void>): Promise<unknown> {
+  const once = async () => {
+    const { inputs, tasks, parts, answered, seconds } = await store.record();
+    const changed = inputs && record.inputs ? changedInputs(inputs, record.inputs) : [];
+    if (changed.length > 0)
+      throw new NoticeError(
+        'usage',
+        `another process went on in this results folder, for which ${changed.join(' and ')} changed`,
+      );
+    Object.assign(record, { tasks, parts, answered, seconds });
+    await work();
+  };
+  return store.claim('record', once, (owner) => log(`waits for ${owner}, which is at work in this folder`));
 }
 
 /** Leaves a pair out of the samples, and says so. */

@@ -71,7 +71,7 @@ async function evaluateTask(run: RunContext, task: TaskState): Promise<void> {
   const wanted = task.questions.filter(({ usable }) => all || usable);
   const share = sharedEvaluation && shard ? shard : { index: 1, count: 1 };
   const questions = wanted.filter((_, i) => i % share.count === share.index - 1);
-  const known = new Map((await store.evaluations(name)).map((found) => [found.key, found]));
+  const known = new Map((await store.evaluations(name, run.log)).map((found) => [found.key, found]));
   const draw = drawFor(settings.select, settings.samples, share.count);
   const looked: KeyedEvaluation[] = [];
   const failed = new Set<JudgedPair>();

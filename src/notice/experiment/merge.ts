@@ -1,11 +1,11 @@
 // Results folders of shards become one.
 
-import { copyFile, mkdir, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { copyFile } from 'node:fs/promises';
 import { NoticeError } from '../../errors.ts';
+import { fillWhole } from '../../platform/node/whole-file.ts';
 import type { KeyedEvaluation } from './answers.ts';
 import { changedInputs } from './keys.ts';
-import { KINDS, type Shard } from './record.ts';
+import { KINDS, type PartKind, partsWith, type Shard } from './record.ts';
 import { ResultsFolder, type RunRecord } from './results.ts';
 import { differentSettings, taskName } from './settings.ts';
 
@@ -18,7 +18,8 @@ interface OpenFolder {
  * Joins the answers of shards, and their measurements if they have any, in `out`.
  *
  * @returns `complete`: whether all is measured; else the shards can go on in `out`
- * @throws NoticeError('usage') if the folders are not of one experiment, ('data') if a part of the measurements is missing
+ * @throws NoticeError('usage') if the folders are not of one experiment, ('data') naming every file that is damaged or missing;
+ *   then nothing is written
  */
 export async function mergeResults(
   folders: readonly string[],
@@ -30,12 +31,18 @@ export async function mergeResults(
   for (const shard of shards) checkSame(first, shard);
   const complete = shards.some(({ record }) => record.parts !== undefined);
   const owner = shards.find(({ record }) => record.parts !== undefined) ?? first;
-  if (complete) await checkParts(shards, owner.record);
+  const tasks = owner.record.settings.data.map(taskName);
+  const faults: string[] = [];
+  const answers = new Map<string, KeyedEvaluation[]>();
+  for (const task of tasks) answers.set(task, await answersOf(shards, task, faults));
+  const holders = await findParts(shards, owner.record, faults);
+  if (faults.length > 0) throw new NoticeError('data', `cannot be merged: ${faults.join('; ')}`);
   const { folder, record } = await ResultsFolder.open(out, () => structuredClone(owner.record));
-  for (const file of owner.record.settings.data)
-    await folder.saveEvaluations(taskName(file), await answersOf(shards, taskName(file)));
-  for (const kind of KINDS) await copyAll(shards, kind, out);
+  for (const [task, rows] of answers) await folder.saveEvaluations(task, rows);
+  for (const { kind, part, from } of holders)
+    if (from.path !== folder.path) await copyPart(kind, part, from, folder);
   record.tasks = owner.record.tasks;
+  record.parts = owner.record.parts;
   record.seconds = shards.reduce((sum, shard) => sum + shard.record.seconds, 0);
   if (complete) {
     record.finished = new Date().toISOString();
@@ -56,37 +63,68 @@ function checkSame(a: OpenFolder, b: OpenFolder): void {
     );
 }
 
-/** All measurements of the run, and none of another selection. */
-async function checkParts(shards: readonly OpenFolder[], { parts = [] }: RunRecord): Promise<void> {
-  const found = new Set((await Promise.all(shards.map(({ folder }) => folder.parts('cells')))).flat());
-  const missing = parts.filter(({ name }) => !found.has(name));
-  if (missing.length === 0) return;
-  const samples = missing.slice(0, 3).flatMap((part) => part.samples);
-  throw new NoticeError(
-    'data',
-    `the folders hold ${parts.length - missing.length} of the ${parts.length} parts of the measurements; those of ` +
-      `${samples.slice(0, 3).join(', ')}${samples.length > 3 || missing.length > 3 ? ' and others' : ''} are missing: is a shard missing, or not done yet?`,
-  );
+interface HeldPart {
+  readonly kind: PartKind;
+  readonly part: string;
+  readonly from: ResultsFolder;
+}
+
+/** Where the files of all parts are. */
+async function findParts(
+  shards: readonly OpenFolder[],
+  { parts = [] }: RunRecord,
+  faults: string[],
+): Promise<HeldPart[]> {
+  const held: HeldPart[] = [];
+  const missing = new Map<string, string[]>();
+  for (const kind of KINDS)
+    for (const part of partsWith(kind, parts)) {
+      const found = await Promise.all(shards.map(({ folder }) => folder.fault(kind, part)));
+      const broken = found.flatMap((fault) => (fault && fault.kind !== 'absent' ? [fault] : []));
+      faults.push(...broken.map((fault) => `${fault.file} is ${fault.kind}`));
+      const at = found.indexOf(undefined);
+      if (at >= 0) held.push({ kind, part, from: (shards[at] as OpenFolder).folder });
+      else if (broken.length === 0) missing.set(part, [...(missing.get(part) ?? []), found[0]?.file ?? '']);
+    }
+  if (missing.size > 0)
+    faults.push(
+      `the folders hold ${parts.length - missing.size} of the ${parts.length} parts of the measurements; ` +
+        `${[...missing.values()].flat().join(', ')} are missing: is a shard missing, or not done yet?`,
+    );
+  return held;
+}
+
+/** A file of the same name holds the same, since it has the key of its content. */
+async function copyPart(kind: PartKind, part: string, from: ResultsFolder, to: ResultsFolder): Promise<void> {
+  const file = to.partFile(kind, part);
+  await fillWhole(file, (temporary) => copyFile(from.partFile(kind, part), temporary));
+  const sum = to.checksumFile(kind, part);
+  await fillWhole(sum, (temporary) => copyFile(from.checksumFile(kind, part), temporary));
+  if (!(await to.holds(kind, part))) throw new NoticeError('data', `${file} is not what was copied`);
 }
 
 /** Answers of all shards, the first of each key. */
-async function answersOf(shards: readonly OpenFolder[], task: string): Promise<KeyedEvaluation[]> {
-  const lists = await Promise.all(shards.map(({ folder }) => folder.evaluations(task)));
-  return [...new Map(lists.flat().map((answer) => [answer.key, answer])).values()];
+async function answersOf(
+  shards: readonly OpenFolder[],
+  task: string,
+  faults: string[],
+): Promise<KeyedEvaluation[]> {
+  const all = new Map<string, KeyedEvaluation>();
+  for (const { folder, record } of shards) {
+    const file = folder.file('evaluation', `${task}.csv`);
+    const found = await folder.answers(task);
+    const asked = record.tasks.find((known) => known.task === task)?.asked;
+    const done = asked !== undefined || record.answered !== undefined;
+    if (!found && done) faults.push(`${file} is missing`);
+    else if (found && (found.damaged || (done && found.cut) || (asked ?? 0) > found.rows.length))
+      faults.push(`${file} is damaged`);
+    for (const answer of found?.rows ?? []) if (!all.has(answer.key)) all.set(answer.key, answer);
+  }
+  return [...all.values()];
 }
 
 function sharesOf(shards: readonly OpenFolder[]): Shard[] {
   const all = shards.flatMap(({ record }) => record.answered ?? []);
   const byName = new Map(all.map((share) => [`${share.index}/${share.count}`, share]));
   return [...byName.values()].sort((a, b) => a.count - b.count || a.index - b.index);
-}
-
-/** Files of the same name hold the same, since it has the key of their content. */
-async function copyAll(shards: readonly OpenFolder[], kind: string, out: string): Promise<void> {
-  for (const { folder } of shards) {
-    if (folder.path === out || !(await folder.has(kind))) continue;
-    await mkdir(join(out, kind), { recursive: true });
-    for (const file of await readdir(folder.file(kind)))
-      if (!file.endsWith('.tmp')) await copyFile(folder.file(kind, file), join(out, kind, file));
-  }
 }

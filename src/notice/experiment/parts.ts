@@ -3,70 +3,91 @@
 
 import type { Sample } from '../../models/index.ts';
 import { saveAttention } from './attention.ts';
-import type { ChosenPair, RunContext } from './context.ts';
+import { alone, type ChosenPair, type Part, type RunContext } from './context.ts';
 import { openImage } from './images.ts';
 import { contentKey } from './keys.ts';
 import { measure, measurements } from './measure.ts';
 import { embeddingDeviation } from './noise.ts';
 import { type PreparedPair, preparePair } from './prepare.ts';
-import { KINDS, type PartKind, type PartRecord } from './record.ts';
+import { KINDS, type PartKind, partsWith } from './record.ts';
 import { samplesPerPart } from './select.ts';
-
-/** A part with what is in it. */
-interface Part extends PartRecord {
-  readonly chosen: readonly ChosenPair[];
-  /** Standard deviation of image embeddings that its noise is in proportion to. */
-  readonly deviation: number;
-}
 
 /** The run's stage: sweeps of this shard's parts. */
 export async function measureParts(run: RunContext): Promise<void> {
-  const { settings, store, model, onProgress } = run;
-  await scaleNoise(run);
-  const parts = await plan(run);
-  await adopt(run, parts);
-  const known = new Set(await store.parts('cells'));
-  const own = ofShard(run, parts);
+  const { settings, store, model, record } = run;
+  await alone(run, async () => {
+    await scaleNoise(run);
+    run.parts = await plan(run);
+    record.parts = run.parts.map(({ name, task, samples, noise }) => ({
+      ...{ name, task, samples },
+      ...(noise ? { noise } : {}),
+    }));
+    await store.saveRecord(record);
+    await adopt(run, run.parts);
+  });
   let first = true;
-  for (const [done, part] of own.entries()) {
-    if (!known.has(part.name)) {
-      const prepared = await prepareAll(run, part);
-      const corruptions = settings.corruptions.filter((name) => (name === 'noise') === (part.noise ?? false));
-      const list = prepared.flatMap((one) =>
-        measurements(model, { ...settings, corruptions }, part.task, one, part.deviation),
-      );
-      // One cell of the first part is repeated by itself; every part has all other controls.
-      const { rows, controls } = await measure(model, settings, list, first ? 1 : 0);
-      first = false;
-      await store.writeCells(part.name, rows, controls);
-    }
-    onProgress('measure', part.task, done + 1, own.length);
-  }
+  await workOff(run, 'measure', ofShard(run, run.parts), ['cells', 'controls'], async (part) => {
+    const prepared = await prepareAll(run, part);
+    const corruptions = settings.corruptions.filter((name) => (name === 'noise') === (part.noise ?? false));
+    const list = prepared.flatMap((one) =>
+      measurements(model, { ...settings, corruptions }, part.task, one, part.deviation),
+    );
+    // One cell of the first part is repeated by itself; every part has all other controls.
+    const { rows, controls } = await measure(model, settings, list, first ? 1 : 0);
+    first = false;
+    await store.writeCells(part.name, rows, controls);
+  });
 }
 
 /** The run's stage: where every head looks, in this shard's parts. */
 export async function lookAtParts(run: RunContext): Promise<void> {
-  const { store, model, record, onProgress } = run;
-  const known = new Set(await store.parts('attention'));
-  const own = ofShard(run, await plan(run)).filter(({ noise }) => !noise);
-  for (const [done, part] of own.entries()) {
-    if (!known.has(part.name)) {
-      const prepared = await prepareAll(run, part);
-      await store.writeAttention(part.name, await saveAttention(model, prepared, record.look ?? 'answer'));
+  const { store, model, record } = run;
+  const own = ofShard(run, run.parts).filter(({ noise }) => !noise);
+  await workOff(run, 'attention', own, ['attention'], async (part) => {
+    const prepared = await prepareAll(run, part);
+    await store.writeAttention(part.name, await saveAttention(model, prepared, record.look ?? 'answer'));
+  });
+}
+
+/**
+ * Works on the parts that have no results of some kinds: first on those that no other process is at, then on what these
+ * processes left.
+ */
+async function workOff(
+  { store, onProgress, log }: RunContext,
+  step: 'measure' | 'attention',
+  parts: readonly Part[],
+  kinds: readonly PartKind[],
+  work: (part: Part) => Promise<void>,
+): Promise<void> {
+  const holds = async ({ name }: Part, onDamage?: (what: string) => void): Promise<boolean> => {
+    const held: boolean[] = [];
+    for (const kind of kinds) held.push(await store.holds(kind, name, onDamage));
+    return !held.includes(false);
+  };
+  const wait = (owner: string) => log(`waits for ${owner}, which is at the last of the parts (${step})`);
+  let done = 0;
+  let open = parts;
+  for (const busy of ['skip', wait] as const) {
+    const left: Part[] = [];
+    for (const part of open) {
+      const once = async () => {
+        if (!(await holds(part, (what) => log(`${what}: it is computed anew.`)))) await work(part);
+      };
+      if ((await holds(part)) || (await store.claim(`${step}-${part.name}`, once, busy)))
+        onProgress(step, part.task, ++done, parts.length);
+      else left.push(part);
     }
-    onProgress('attention', part.task, done + 1, own.length);
+    open = left;
   }
 }
 
 /** Whether the results of all parts are there; then what is not among them goes. */
 export async function isComplete({ store, record: { parts = [] } }: RunContext): Promise<boolean> {
-  const wanted = (kind: PartKind) =>
-    new Set(parts.filter(({ noise }) => kind !== 'attention' || !noise).map(({ name }) => name));
-  const found = new Map<PartKind, string[]>();
-  for (const kind of KINDS) found.set(kind, await store.parts(kind));
-  if (KINDS.some((kind) => [...wanted(kind)].some((name) => !found.get(kind)?.includes(name)))) return false;
-  for (const [kind, names] of found)
-    for (const name of names) if (!wanted(kind).has(name)) await store.removePart(kind, name);
+  const wanted = new Map(KINDS.map((kind) => [kind, new Set(partsWith(kind, parts))]));
+  for (const [kind, names] of wanted)
+    for (const name of names) if (!(await store.holds(kind, name))) return false;
+  await store.keepOnly(wanted);
   return true;
 }
 
@@ -104,13 +125,6 @@ async function plan(run: RunContext): Promise<Part[]> {
     }
     place += chosen.length;
   }
-  record.parts = parts.map(({ name, task, samples, noise }) => ({
-    name,
-    task,
-    samples,
-    ...(noise ? { noise } : {}),
-  }));
-  await run.store.saveRecord(record);
   return parts;
 }
 

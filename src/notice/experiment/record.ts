@@ -23,7 +23,7 @@ export interface RunRecord {
   readonly adapter: string;
   readonly started: string;
   /** What the results were computed with; undefined before a run has begun. */
-  inputs?: RunInputs;
+  inputs?: RunInputs | undefined;
   /** Which answers count as right. */
   criterion?: ExactMatch;
   /** Where attention is looked at. */
@@ -31,11 +31,11 @@ export interface RunRecord {
   /** What the model folder asks for and is done otherwise here, in sentences. */
   warnings?: readonly string[];
   /** Shares of the questions that are answered, while others may still be at theirs. */
-  answered?: readonly Shard[];
+  answered?: readonly Shard[] | undefined;
   /** Counts by task, once the samples are chosen. */
   tasks: TaskRecord[];
   /** Parts of the measurements, in their order. */
-  parts?: readonly PartRecord[];
+  parts?: readonly PartRecord[] | undefined;
   finished?: string;
   /** Seconds of measuring, all sessions and shards together. */
   seconds: number;
@@ -81,19 +81,33 @@ export const KINDS = ['cells', 'controls', 'attention'] as const;
 /** Kinds of files that a part of the measurements has. */
 export type PartKind = (typeof KINDS)[number];
 
+/** Names of the parts that have a file of a kind. */
+export function partsWith(kind: PartKind, parts: readonly PartRecord[]): string[] {
+  return parts.filter(({ noise }) => kind !== 'attention' || !noise).map(({ name }) => name);
+}
+
 /** Where a run keeps its results. Whatever is written appears whole or not at all. */
 export interface ResultsStore {
+  /**
+   * Does work that no other process of the same store does at the same time. While one does, waits, or with `skip` does nothing.
+   *
+   * @returns whether the work was done
+   */
+  claim(name: string, work: () => Promise<void>, busy: 'skip' | ((owner: string) => void)): Promise<boolean>;
+  record(): Promise<RunRecord>;
   saveRecord(record: RunRecord): Promise<void>;
-  /** All that were added or saved. */
-  evaluations(task: string): Promise<KeyedEvaluation[]>;
+  /** All that were added or saved. `onDamage` is told what is not as it was written. */
+  evaluations(task: string, onDamage?: (what: string) => void): Promise<readonly KeyedEvaluation[]>;
   addEvaluations(task: string, evaluations: readonly KeyedEvaluation[]): Promise<void>;
   /** In place of all that were there. */
   saveEvaluations(task: string, evaluations: readonly KeyedEvaluation[]): Promise<void>;
-  /** Names of the parts that have a file of this kind. */
+  /** Names of the parts that have a file of this kind, sound or not. */
   parts(kind: PartKind): Promise<string[]>;
-  /** A part has cells once its controls are there. */
+  /** Whether a part has a file of this kind, as it was written. */
+  holds(kind: PartKind, part: string, onDamage?: (what: string) => void): Promise<boolean>;
   writeCells(part: string, rows: readonly CellRow[], controls: readonly MeasuredControls[]): Promise<void>;
   writeAttention(part: string, file: Uint8Array): Promise<void>;
   renamePart(kind: PartKind, from: string, to: string): Promise<void>;
-  removePart(kind: PartKind, part: string): Promise<void>;
+  /** Removes what is of other parts, once all of these are there. */
+  keepOnly(parts: ReadonlyMap<PartKind, ReadonlySet<string>>): Promise<void>;
 }

@@ -1,26 +1,29 @@
 // A results folder: what was asked, what has been computed, and where. Files are complete or absent, but for answers, which
-// are added line by line; so an experiment that was stopped goes on where it stopped.
+// are added line by line; so an experiment that was stopped goes on where it stopped. Several processes may work in it.
 //
 //   run.json                         settings, model, adapter, counts, parts
 //   evaluation/{task}.csv            the model's answers
 //   cells/cells-{part}.parquet       per-cell measurements, some samples each
 //   controls/{part}.json             self-checks of the same samples
 //   attention/{part}.safetensors     attention of every head in the clean run, of the same samples
+//   checksums/{file}.sha256          of each of these files
+//   claims/*                         what processes are at
 //   tables/*.csv  figures/*.png      made of the above
 
 import { access, appendFile, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { parse } from 'csv-parse/sync';
-import { stringify } from 'csv-stringify/sync';
+import { basename, join } from 'node:path';
 import type { CellRow } from '../../analysis/cell.ts';
 import { NoticeError } from '../../errors.ts';
+import { withClaim } from '../../platform/node/claim.ts';
+import { fileSha256 } from '../../platform/node/digests.ts';
 import { fileSource } from '../../platform/node/files.ts';
-import { writeWhole } from '../../platform/node/whole-file.ts';
+import { named, writeWhole } from '../../platform/node/whole-file.ts';
 import { writeCells } from '../tables/parquet.ts';
 import type { KeyedEvaluation } from './answers.ts';
 import { readAttention, type SampleAttention } from './attention.ts';
+import { ANSWERS_HEADER, formatAnswers, parseAnswers, type ReadAnswers, seal, unseal } from './checksums.ts';
 import type { MeasuredControls } from './measure.ts';
-import type { PartKind, ResultsStore, RunRecord } from './record.ts';
+import { KINDS, type PartKind, type ResultsStore, type RunRecord } from './record.ts';
 import { differentSettings, type ExperimentSettings } from './settings.ts';
 
 export type { RunRecord, TaskRecord } from './record.ts';
@@ -32,21 +35,11 @@ const PART_FILES: Readonly<Record<PartKind, { before: string; after: string }>> 
   attention: { before: '', after: '.safetensors' },
 };
 
-const EVALUATION_COLUMNS = [
-  'id',
-  'category',
-  'correct',
-  'incorrect',
-  'answer',
-  'corruptAnswer',
-  'cleanCorrect',
-  'corruptIncorrect',
-  'key',
-] as const satisfies readonly (keyof KeyedEvaluation)[];
-
-/** Text is written as it is, since it is read again: nothing is done about what a spreadsheet takes for a formula. */
-const CSV = { record_delimiter: '\r\n', quoted_match: /[\r\n]/ };
-const EVALUATION_HEADER = stringify([EVALUATION_COLUMNS], CSV);
+/** A file of a part, or its checksum, that is not there or not as it was written. */
+export interface Fault {
+  readonly file: string;
+  readonly kind: 'absent' | 'missing' | 'damaged';
+}
 
 export class ResultsFolder implements ResultsStore {
   readonly path: string;
@@ -58,7 +51,7 @@ export class ResultsFolder implements ResultsStore {
   /**
    * Opens or begins a results folder.
    *
-   * @throws NoticeError('usage') if it holds another experiment
+   * @throws NoticeError('usage') if it holds another experiment, ('data') if its run.json is damaged
    */
   static async open(
     path: string,
@@ -66,18 +59,22 @@ export class ResultsFolder implements ResultsStore {
   ): Promise<{ folder: ResultsFolder; record: RunRecord }> {
     const folder = new ResultsFolder(path);
     const fresh = begin();
-    if (await folder.has('run.json')) {
-      const { started, seconds, ...known } = await folder.record();
-      const differences = differentSettings(known.settings, fresh.settings);
-      if (differences.length > 0)
-        throw new NoticeError(
-          'usage',
-          `${path} holds an experiment with other settings (${differences.join('; ')}). Choose another --out, or remove it.`,
-        );
-      return { folder, record: { ...known, ...fresh, tasks: known.tasks, started, seconds } };
-    }
-    await folder.saveRecord(fresh);
-    return { folder, record: fresh };
+    if (!(await folder.has('run.json')))
+      await folder.claim(
+        'record',
+        async () => {
+          if (!(await folder.has('run.json'))) await folder.saveRecord(fresh);
+        },
+        () => {},
+      );
+    const { started, seconds, ...known } = await folder.record();
+    const differences = differentSettings(known.settings, fresh.settings);
+    if (differences.length > 0)
+      throw new NoticeError(
+        'usage',
+        `${path} holds an experiment with other settings (${differences.join('; ')}). Choose another --out, or remove it.`,
+      );
+    return { folder, record: { ...known, ...fresh, tasks: known.tasks, started, seconds } };
   }
 
   /** An existing one. */
@@ -99,19 +96,33 @@ export class ResultsFolder implements ResultsStore {
     );
   }
 
+  async claim(
+    name: string,
+    work: () => Promise<void>,
+    busy: 'skip' | ((owner: string) => void),
+  ): Promise<boolean> {
+    const skip = new AbortController();
+    const onWait = busy === 'skip' ? () => skip.abort() : busy;
+    try {
+      await withClaim(this.file('claims', name), work, { onWait, signal: skip.signal });
+      return true;
+    } catch (error) {
+      if (!skip.signal.aborted) throw error;
+      return false;
+    }
+  }
+
   async record(): Promise<RunRecord> {
-    return JSON.parse(await readFile(this.file('run.json'), 'utf8')) as RunRecord;
+    const path = this.file('run.json');
+    return unseal(await this.#text(path), path) as RunRecord;
   }
 
   async saveRecord(record: RunRecord): Promise<void> {
     // In one order, however the record came about.
-    const { settings, version, model, adapter, inputs, criterion, look, warnings, answered } = record;
-    const { tasks, parts, started, finished, seconds } = record;
-    const what = { settings, version, model, adapter, inputs, criterion, look, warnings, answered };
-    await this.write(
-      ['run.json'],
-      `${JSON.stringify({ ...what, tasks, parts, started, finished, seconds }, undefined, 2)}\n`,
-    );
+    const { settings, version, model, adapter, inputs, criterion, look, answered, tasks, parts } = record;
+    const { started, finished, seconds } = record;
+    const what = { settings, version, model, adapter, inputs, criterion, look, answered, tasks, parts };
+    await this.write(['run.json'], seal({ ...what, started, finished, seconds }));
   }
 
   /** Writes a file whole: it appears when it is complete. */
@@ -119,32 +130,66 @@ export class ResultsFolder implements ResultsStore {
     await writeWhole(this.file(...names), content);
   }
 
-  async evaluations(task: string): Promise<KeyedEvaluation[]> {
-    const path = this.file('evaluation', `${task}.csv`);
-    if (!(await this.has('evaluation', `${task}.csv`))) return [];
-    const text = await readFile(path, 'utf8');
-    const { rows, whole } = parseEvaluations(text);
-    // What a crash cut off must not become the beginning of the next line.
-    if (!whole) await this.saveEvaluations(task, rows);
+  /** Also mends the file, so that what a crash cut off does not become the beginning of the next line. */
+  async evaluations(
+    task: string,
+    onDamage: (what: string) => void = () => {},
+  ): Promise<readonly KeyedEvaluation[]> {
+    const found = await this.answers(task);
+    if (!found) return [];
+    const { rows, cut, damaged } = found;
+    if (damaged)
+      onDamage(
+        `${this.file('evaluation', `${task}.csv`)} is damaged: the lines that are not as they were written are asked again.`,
+      );
+    if (cut || damaged) await this.saveEvaluations(task, rows);
     return rows;
   }
 
+  /** A task's answers as they stand; undefined if there is no such file. */
+  async answers(task: string): Promise<ReadAnswers | undefined> {
+    const name = `${task}.csv`;
+    if (!(await this.has('evaluation', name))) return undefined;
+    return parseAnswers(await this.#text(this.file('evaluation', name)));
+  }
+
   async addEvaluations(task: string, evaluations: readonly KeyedEvaluation[]): Promise<void> {
-    if (!(await this.has('evaluation', `${task}.csv`))) await this.saveEvaluations(task, []);
-    await appendFile(this.file('evaluation', `${task}.csv`), formatEvaluations(evaluations));
+    const name = `${task}.csv`;
+    if (!(await this.has('evaluation', name))) await this.saveEvaluations(task, []);
+    const path = this.file('evaluation', name);
+    await named(path, () => appendFile(path, formatAnswers(evaluations)));
   }
 
   async saveEvaluations(task: string, evaluations: readonly KeyedEvaluation[]): Promise<void> {
-    await this.write(['evaluation', `${task}.csv`], EVALUATION_HEADER + formatEvaluations(evaluations));
+    await this.write(['evaluation', `${task}.csv`], ANSWERS_HEADER + formatAnswers(evaluations));
   }
 
   async parts(kind: PartKind): Promise<string[]> {
-    if (!(await this.has(kind))) return [];
     const { before, after } = PART_FILES[kind];
-    return (await readdir(this.file(kind)))
+    return (await this.#names(kind))
       .filter((file) => file.startsWith(before) && file.endsWith(after))
       .map((file) => file.slice(before.length, -after.length))
       .sort();
+  }
+
+  async holds(kind: PartKind, part: string, onDamage: (what: string) => void = () => {}): Promise<boolean> {
+    const fault = await this.fault(kind, part);
+    if (fault && fault.kind !== 'absent') onDamage(`${fault.file} is ${fault.kind}`);
+    return !fault;
+  }
+
+  /**
+   * What is wrong with a part's file: `absent`, also while it is being written; `missing`, though it was there once; `damaged`.
+   */
+  async fault(kind: PartKind, part: string): Promise<Fault | undefined> {
+    const file = this.partFile(kind, part);
+    const sum = this.checksumFile(kind, part);
+    const expected = await readFile(sum, 'latin1').catch(() => undefined);
+    const there = await this.has(kind, basename(file));
+    if (expected === undefined) return { file: there ? sum : file, kind: 'absent' };
+    if (!there) return { file, kind: 'missing' };
+    const found = await fileSha256(file).catch(() => '');
+    return expected === checksumLine(found, kind, file) ? undefined : { file, kind: 'damaged' };
   }
 
   async writeCells(
@@ -153,60 +198,88 @@ export class ResultsFolder implements ResultsStore {
     controls: readonly MeasuredControls[],
   ): Promise<void> {
     await this.write(['controls', `${part}.json`], JSON.stringify(controls));
-    await writeCells(this.#partFile('cells', part), rows);
+    await this.#addChecksum('controls', part);
+    await writeCells(this.partFile('cells', part), rows);
+    await this.#addChecksum('cells', part);
   }
 
   async writeAttention(part: string, file: Uint8Array): Promise<void> {
     await this.write(['attention', `${part}.safetensors`], file);
+    await this.#addChecksum('attention', part);
   }
 
+  /** What is damaged stays so under its new name. */
   async renamePart(kind: PartKind, from: string, to: string): Promise<void> {
-    await rename(this.#partFile(kind, from), this.#partFile(kind, to));
+    const sum = await readFile(this.checksumFile(kind, from), 'latin1').catch(() => '');
+    await writeWhole(
+      this.checksumFile(kind, to),
+      checksumLine(sum.slice(0, 64), kind, this.partFile(kind, to)),
+    );
+    await rename(this.partFile(kind, from), this.partFile(kind, to));
+    await rm(this.checksumFile(kind, from), { force: true });
   }
 
-  async removePart(kind: PartKind, part: string): Promise<void> {
-    await rm(this.#partFile(kind, part), { force: true });
+  async keepOnly(parts: ReadonlyMap<PartKind, ReadonlySet<string>>): Promise<void> {
+    const sums = new Set<string>();
+    for (const kind of KINDS) {
+      const wanted = parts.get(kind) ?? new Set();
+      for (const part of wanted) sums.add(basename(this.checksumFile(kind, part)));
+      for (const part of await this.parts(kind))
+        if (!wanted.has(part)) await rm(this.partFile(kind, part), { force: true });
+    }
+    for (const name of await this.#names('checksums'))
+      if (!sums.has(name)) await rm(this.file('checksums', name), { force: true });
+    // Nothing is left to do in a part, so a claim on one is that of a process that was killed.
+    for (const name of await this.#names('claims'))
+      if (name !== 'record') await rm(this.file('claims', name), { force: true });
   }
 
-  /** Files of cells, in the order of the run, without those of data or models that were replaced. */
-  async cellFiles(): Promise<string[]> {
-    return (await this.#current('cells')).map((part) => this.#partFile('cells', part));
-  }
-
-  async controls(): Promise<MeasuredControls[]> {
-    const files = (await this.#current('controls')).map((part) => this.#partFile('controls', part));
+  async controls(parts: readonly string[]): Promise<MeasuredControls[]> {
+    const files = parts.map((part) => this.partFile('controls', part));
     const lists = await Promise.all(
-      files.map(async (file) => JSON.parse(await readFile(file, 'utf8')) as MeasuredControls[]),
+      files.map(async (file) => JSON.parse(await this.#text(file)) as MeasuredControls[]),
     );
     return lists.flat();
   }
 
-  /** Attention of a task's samples, by their ids. */
-  async attention(task: string): Promise<Map<string, SampleAttention>> {
-    const { parts = [] } = await this.record();
-    const own = new Set(parts.filter((part) => part.task === task).map(({ name }) => name));
+  /** Attention of the samples of some parts, by their ids. */
+  async attention(parts: readonly string[]): Promise<Map<string, SampleAttention>> {
     const found = new Map<string, SampleAttention>();
-    for (const part of await this.#current('attention')) {
-      if (!own.has(part)) continue;
-      const source = await fileSource(this.#partFile('attention', part));
+    for (const part of parts) {
+      const source = await fileSource(this.partFile('attention', part));
       const read = await readAttention(source).finally(() => source.close());
       for (const [id, attention] of read) found.set(id, attention);
     }
     return found;
   }
 
-  #partFile(kind: PartKind, part: string): string {
+  partFile(kind: PartKind, part: string): string {
     const { before, after } = PART_FILES[kind];
     return this.file(kind, `${before}${part}${after}`);
   }
 
-  /** Parts of the run as it is now. */
-  async #current(kind: PartKind): Promise<string[]> {
-    const found = await this.parts(kind);
-    const { parts } = await this.record();
-    return parts ? parts.map(({ name }) => name).filter((name) => found.includes(name)) : found;
+  checksumFile(kind: PartKind, part: string): string {
+    return this.file('checksums', `${basename(this.partFile(kind, part))}.sha256`);
+  }
+
+  async #addChecksum(kind: PartKind, part: string): Promise<void> {
+    const file = this.partFile(kind, part);
+    await writeWhole(this.checksumFile(kind, part), checksumLine(await fileSha256(file), kind, file));
+  }
+
+  async #names(folder: string): Promise<string[]> {
+    return (await this.has(folder)) ? readdir(this.file(folder)) : [];
+  }
+
+  async #text(path: string): Promise<string> {
+    return readFile(path, 'utf8').catch((cause: Error) => {
+      throw new NoticeError('data', `${path} cannot be read: ${cause.message}`, { cause });
+    });
   }
 }
+
+/** As `sha256sum` prints it in the results folder. */
+const checksumLine = (sum: string, kind: PartKind, file: string) => `${sum}  ${kind}/${basename(file)}\n`;
 
 /** A record for an experiment that begins. */
 export function newRecord(
@@ -214,33 +287,4 @@ export function newRecord(
   details: Pick<RunRecord, 'version' | 'model' | 'adapter'>,
 ): RunRecord {
   return { settings, ...details, started: new Date().toISOString(), tasks: [], seconds: 0 };
-}
-
-function formatEvaluations(evaluations: readonly KeyedEvaluation[]): string {
-  const records = evaluations.map((row) => EVALUATION_COLUMNS.map((name) => String(row[name])));
-  return stringify(records, CSV);
-}
-
-/** The complete lines of a table that a crash may have cut off, and whether that is all of it. */
-function parseEvaluations(text: string): { rows: KeyedEvaluation[]; whole: boolean } {
-  if (!text.startsWith(EVALUATION_HEADER)) return { rows: [], whole: false };
-  for (let end = text.lastIndexOf('\r\n'); ; end = text.lastIndexOf('\r\n', end - 1)) {
-    try {
-      const lines = text.slice(0, end + 2);
-      const rows = parse(lines, { columns: true, record_delimiter: '\r\n' }) as EvaluationCells[];
-      return { rows: rows.map(asEvaluation), whole: lines === text };
-    } catch {
-      // This line break stands inside a cell.
-    }
-  }
-}
-
-type EvaluationCells = Record<keyof KeyedEvaluation, string>;
-
-function asEvaluation(row: EvaluationCells): KeyedEvaluation {
-  return {
-    ...row,
-    cleanCorrect: row.cleanCorrect === 'true',
-    corruptIncorrect: row.corruptIncorrect === 'true',
-  };
 }

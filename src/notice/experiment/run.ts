@@ -3,7 +3,7 @@
 
 import type { Processor, VisionLanguageModel } from '../../models/index.ts';
 import { paperConventions } from '../conventions.ts';
-import { type Progress, type RunContext, STAGES, type Stage, type TaskInput } from './context.ts';
+import { alone, type Progress, type RunContext, STAGES, type Stage, type TaskInput } from './context.ts';
 import { evaluateTasks } from './evaluate.ts';
 import type { ImageReader } from './images.ts';
 import { judgePairs } from './judge.ts';
@@ -31,8 +31,8 @@ export interface RunOptions {
 
 const WORK: Readonly<Record<Stage, (run: RunContext) => Promise<void>>> = {
   judge: judgePairs,
-  evaluate: evaluateTasks,
-  select: selectSamples,
+  evaluate: async (run) => void (await alone(run, () => evaluateTasks(run))),
+  select: async (run) => void (await alone(run, () => selectSamples(run))),
   measure: measureParts,
   look: lookAtParts,
 };
@@ -61,12 +61,6 @@ export async function runExperiment(
     log(
       `Since this folder was begun, ${changed.join(' and ')} changed: what hangs on that is computed anew.`,
     );
-  record.inputs = inputs;
-  const { selectsBy, attentionPosition } = paperConventions(model);
-  record.criterion = selectsBy;
-  record.look = settings.look ?? attentionPosition;
-  if (processor.warnings.length > 0) record.warnings = processor.warnings;
-  delete record.finished;
   const run: RunContext = {
     settings,
     store,
@@ -85,15 +79,28 @@ export async function runExperiment(
       evaluations: [],
       chosen: [],
     })),
+    parts: [],
   };
+  record.inputs = undefined; // whatever the folder was begun with
+  await alone(run, async () => {
+    const { selectsBy: criterion, attentionPosition } = paperConventions(model);
+    Object.assign(record, { inputs, criterion, look: settings.look ?? attentionPosition });
+    delete record.finished;
+    await store.saveRecord(record);
+  });
+  let seconds = 0;
   for (const stage of STAGES) {
     const started = performance.now();
     await WORK[stage](run);
-    if (stage === 'measure' || stage === 'look') record.seconds += (performance.now() - started) / 1000;
+    if (stage === 'measure' || stage === 'look') seconds += (performance.now() - started) / 1000;
     if (stage === until) break;
   }
-  const complete = until === 'look' && (await isComplete(run));
-  if (complete) record.finished = new Date().toISOString();
-  await store.saveRecord(record);
+  let complete = false;
+  await alone(run, async () => {
+    record.seconds += seconds;
+    complete = until === 'look' && (await isComplete(run));
+    if (complete) record.finished = new Date().toISOString();
+    await store.saveRecord(record);
+  });
   return complete;
 }

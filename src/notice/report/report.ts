@@ -58,6 +58,7 @@ export function reportHtml(analysis: Analysis, figures: readonly Figure[]): stri
   const page = html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${name}: activation patching</title><style>${new Markup(STYLE)}</style></head><body>
+${analysis.missing === undefined ? '' : html`<p><strong>A partial report: ${analysis.missing}.</strong></p>`}
 <h1>${name}</h1><p>Activation patching after "What Do VLMs NOTICE?". Every number here can be traced to tables/*.csv and cells/*.parquet beside this page.</p>
 <nav>${sections.map(([id, title]) => html`<a href="#${id}">${title}</a> `)}</nav>
 ${sections.map(([id, title, content]) => html`<section id="${id}-section"><h2 id="${id}">${title}</h2>${content}</section>`)}

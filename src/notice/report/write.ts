@@ -16,9 +16,18 @@ export interface WrittenResults {
   readonly figures: readonly string[];
 }
 
-/** Writes tables, figures and report.html. */
-export async function writeResults(folder: ResultsFolder, record: RunRecord): Promise<WrittenResults> {
-  const analysis = await analyse(folder, record);
+/**
+ * Writes tables, figures and report.html.
+ *
+ * @param options `partial`: of what there is
+ * @throws NoticeError('data') naming every file of results that is damaged or missing; then nothing is written
+ */
+export async function writeResults(
+  folder: ResultsFolder,
+  record: RunRecord,
+  options: { readonly partial?: boolean } = {},
+): Promise<WrittenResults> {
+  const analysis = await analyse(folder, record, options);
   const tables = await writeTables(folder, analysis);
   const drawn = await drawFigures(analysis);
   const figures = await writeFigures(folder, drawn);

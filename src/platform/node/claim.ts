@@ -5,6 +5,7 @@ import { link, mkdir, open, readFile, readlink, rename, rm, utimes } from 'node:
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { named } from './whole-file.ts';
 
 export interface ClaimOptions {
   /** Called once if another process has the claim; `owner` says which. */
@@ -32,6 +33,8 @@ const LOOK_MS = 200;
  * waits for the one that does. The claim of a process that died is taken over: at once on the same machine, else when it
  * has not been touched for a minute. A process that was stopped for longer than that may then work beside its successor, so
  * what `work` writes needs a name of its own until it is whole, or the same bytes from both.
+ *
+ * @throws NoticeError('file') if the file cannot be written
  */
 export async function withClaim<T>(
   file: string,
@@ -44,8 +47,10 @@ export async function withClaim<T>(
     process: process.pid,
     since: new Date().toISOString(),
   };
-  await mkdir(dirname(file), { recursive: true });
-  await take(file, own, options);
+  await named(file, async () => {
+    await mkdir(dirname(file), { recursive: true });
+    await take(file, own, options);
+  });
   const touching = setInterval(() => {
     const now = new Date();
     utimes(file, now, now).catch(() => {});

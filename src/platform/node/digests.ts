@@ -38,18 +38,19 @@ export async function fileDigest(path: string, large = LARGE_FILE): Promise<stri
   if (basename(dirname(real)) === 'blobs' && /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(basename(real)))
     return basename(real);
   const { size, mtimeNs } = await stat(real, { bigint: true });
-  if (size < large) return sha256(real);
+  if (size < large) return fileSha256(real);
   const memory = join(cacheFolder(), 'digests', createHash('sha256').update(real).digest('hex'));
   const state = `${size} ${mtimeNs}`;
   const known = await readFile(memory, 'utf8').catch(() => '');
   const [knownState, knownDigest] = known.split('\n');
   if (knownState === state && knownDigest) return knownDigest;
-  const digest = await sha256(real);
+  const digest = await fileSha256(real);
   await writeWhole(memory, `${state}\n${digest}\n`).catch(() => {}); // a cache that cannot be written costs time only
   return digest;
 }
 
-async function sha256(path: string): Promise<string> {
+/** SHA-256 of a file's bytes as they are now, in hex digits. */
+export async function fileSha256(path: string): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
   return hash.digest('hex');
