@@ -60,8 +60,8 @@ export async function evaluateTasks(run: RunContext): Promise<void> {
   if (sharedEvaluation && shard) {
     const known = record.answered ?? [];
     if (!known.some((share) => sameShard(share, shard))) record.answered = [...known, shard];
-    await store.saveRecord(record);
   } else delete record.answered;
+  await store.saveRecord(record);
 }
 
 async function evaluateTask(run: RunContext, task: TaskState): Promise<void> {
