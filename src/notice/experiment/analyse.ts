@@ -18,13 +18,15 @@ import {
 import { type Interval, wilsonInterval } from '../../analysis/inference.ts';
 import { boxCoverage } from '../../analysis/patch-grid.ts';
 import { type HeadStatistic, type UniversalHeads, universalHeads } from '../../analysis/universal-heads.ts';
-import { readImage } from '../../platform/node/images.ts';
+import type { RgbImage } from '../../inputs/index.ts';
+import { nodeImages } from '../../platform/node/images.ts';
 import { type Pair, readManifest } from '../datasets/index.ts';
 import { readCells } from '../tables/parquet.ts';
 import type { Evaluation } from './answers.ts';
 import type { SampleAttention } from './attention.ts';
 import { questionBox } from './boxes.ts';
 import { type ExactMatch, isExactMatch } from './exact-match.ts';
+import { openImage } from './images.ts';
 import { checkWhole, inspect, lacks } from './integrity.ts';
 import type { MeasuredControls } from './measure.ts';
 import type { ResultsFolder, RunRecord } from './results.ts';
@@ -136,7 +138,7 @@ export async function analyse(
       return of ? [[id, of]] : [];
     });
     attention.set(task, new Map(shown));
-    const report = await functionsOf(own, found, record);
+    const report = await functionsOf(task, own, found, record);
     if (report) functions.set(task, report);
   }
   return {
@@ -240,18 +242,33 @@ function accuracyOf(task: string, category: string, evaluations: readonly Evalua
 }
 
 async function functionsOf(
+  task: string,
   pairs: readonly Pair[],
   attention: ReadonlyMap<string, SampleAttention>,
-  { settings }: RunRecord,
+  record: RunRecord,
 ): Promise<HeadFunctionReport | undefined> {
   const boxed: BoxedAttention[] = [];
   for (const pair of pairs) {
     const found = questionBox(pair);
     const of = attention.get(pair.id);
     if (!found || !of) continue;
-    const image = await readImage(pair.cleanImage);
+    const image = await cleanImage(record, task, pair);
     const coverage = of.grids.map((grid) => boxCoverage(found.box, image, grid, grid.box));
     boxed.push({ attention: of, coverage: Float32Array.from(coverage.flatMap((grid) => [...grid])) });
   }
-  return boxed.length > 0 ? headFunctions(boxed, { seed: settings.seed }) : undefined;
+  return boxed.length > 0 ? headFunctions(boxed, { seed: record.settings.seed }) : undefined;
+}
+
+/**
+ * The clean image of a sample, as it was in the run.
+ *
+ * @throws NoticeError('data') if its file has changed since
+ */
+export async function cleanImage(
+  { parts = [] }: RunRecord,
+  task: string,
+  { id, cleanImage }: Pair,
+): Promise<RgbImage> {
+  const part = parts.find((one) => one.images && one.task === task && one.samples.includes(id));
+  return (await openImage(nodeImages, cleanImage, part?.images?.[part.samples.indexOf(id)])).image;
 }

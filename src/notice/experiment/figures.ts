@@ -9,7 +9,6 @@ import type { Box } from '../../analysis/patch-grid.ts';
 import { mean } from '../../analysis/statistics.ts';
 import { headLabel } from '../../analysis/universal-heads.ts';
 import { type RgbImage, resize } from '../../inputs/index.ts';
-import { readImage } from '../../platform/node/images.ts';
 import type { Pair } from '../datasets/index.ts';
 import { barChart } from '../plots/bar-chart.ts';
 import { headMap } from '../plots/head-map.ts';
@@ -17,7 +16,7 @@ import { layerProfiles } from '../plots/layer-profiles.ts';
 import { moduleHeatmap } from '../plots/module-heatmap.ts';
 import { overlayFigure } from '../plots/overlay.ts';
 import { renderPng } from '../plots/png.ts';
-import { type Analysis, headResults, type Share } from './analyse.ts';
+import { type Analysis, cleanImage, headResults, type Share } from './analyse.ts';
 import { largestGrid } from './attention.ts';
 import { questionBox } from './boxes.ts';
 import { EXACT_MATCH_NAMES } from './exact-match.ts';
@@ -251,7 +250,7 @@ async function overlays(analysis: Analysis, task: string): Promise<string | unde
     rows: await Promise.all(
       rows.map(async ({ pair, of }) => {
         const { attention, grid } = largestGrid(of);
-        const { image, box } = await shown(pair, grid.box);
+        const { image, box } = shown(await cleanImage(record, task, pair), pair, grid.box);
         return {
           image,
           label: `${pair.cleanPrompt} ${pair.correct}`,
@@ -267,8 +266,7 @@ async function overlays(analysis: Analysis, task: string): Promise<string | unde
 }
 
 /** What a sample's clean image shows in a model's view, as a square, with the box of what is asked about. */
-async function shown(pair: Pair, view: Box): Promise<{ image: RgbImage; box: Box | undefined }> {
-  const picture = await readImage(pair.cleanImage);
+function shown(picture: RgbImage, pair: Pair, view: Box): { image: RgbImage; box: Box | undefined } {
   const image = cut(picture, view);
   const side = Math.min(image.width, image.height);
   const box = questionBox(pair)?.box;

@@ -38,7 +38,7 @@ export async function openImage(
   if (expected !== undefined && digest !== expected)
     throw new NoticeError(
       'data',
-      `${path} has changed since the run began. Run it again: it goes on from there.`,
+      `${path} has changed since the run began. Run it again: what hangs on that is measured anew.`,
     );
   return { image: await decode(bytes, path), digest };
 }

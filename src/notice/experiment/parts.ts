@@ -18,10 +18,11 @@ export async function measureParts(run: RunContext): Promise<void> {
   await alone(run, async () => {
     await scaleNoise(run);
     run.parts = await plan(run);
-    record.parts = run.parts.map(({ name, task, samples, noise }) => ({
-      ...{ name, task, samples },
-      ...(noise ? { noise } : {}),
-    }));
+    record.parts = run.parts.map(({ name, task, samples, chosen, noise }) =>
+      noise
+        ? { name, task, samples, noise }
+        : { name, task, samples, images: chosen.map(({ digests }) => digests.clean) },
+    );
     await store.saveRecord(record);
     await adopt(run, run.parts);
   });

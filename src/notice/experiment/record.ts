@@ -72,6 +72,8 @@ export interface PartRecord {
   readonly name: string;
   readonly task: string;
   readonly samples: readonly string[];
+  /** SHA-256 of the samples' clean images, which attention is drawn on. */
+  readonly images?: readonly string[];
   /** `noise`: of that corruption alone; else of all others, with attention. */
   readonly noise?: true;
 }
