@@ -1,4 +1,4 @@
-import { afterAll } from 'vitest';
+import { onTestFinished } from 'vitest';
 import type { Gpu, Work } from '../../src/gpu/index.ts';
 import { type NodeGpuOptions, openGpu } from '../../src/platform/node/adapter.ts';
 
@@ -24,7 +24,7 @@ export function testGpu(given: NodeGpuOptions = {}): Promise<Gpu> {
 
 const works = new Map<Gpu, Promise<Work>>();
 
-/** A work on the test file's device that stays open until the file's last test: for kernels, which record into one. */
+/** A work on the shared device that stays open until the test's end: for kernels, which record into one. */
 export async function testWork(given: NodeGpuOptions = {}): Promise<Work> {
   const gpu = await testGpu(given);
   let work = works.get(gpu);
@@ -41,7 +41,7 @@ export async function testWork(given: NodeGpuOptions = {}): Promise<Work> {
       });
     });
     works.set(gpu, work);
-    afterAll(async () => {
+    onTestFinished(async () => {
       works.delete(gpu);
       end();
       await ended;
