@@ -7,6 +7,7 @@ import { type Activation, kernel, reductionFor } from './source.ts';
 import type { Vector } from './weight.ts';
 
 const WG = ELEMENT_THREADS;
+
 /** act(x), or act(x) · gate: an MLP's activation apart from its product. Shapes equal and contiguous. */
 export function activate(w: Work, x: Tensor, activation: Activation, gate?: Tensor): Tensor {
   checkContiguous('activation', x, ...(gate ? [gate] : []));

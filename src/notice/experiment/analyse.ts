@@ -27,7 +27,7 @@ import type { SampleAttention } from './attention.ts';
 import { questionBox } from './boxes.ts';
 import { type ExactMatch, isExactMatch } from './exact-match.ts';
 import { openImage } from './images.ts';
-import { checkWhole, inspect, lacks } from './integrity.ts';
+import { checkFinished, inspect, lacks } from './integrity.ts';
 import type { MeasuredControls } from './measure.ts';
 import type { ResultsFolder, RunRecord } from './results.ts';
 import { type ExperimentSettings, taskName } from './settings.ts';
@@ -118,7 +118,7 @@ export async function analyse(
 ): Promise<Analysis> {
   const { settings, tasks, parts = [] } = record;
   const state = await inspect(folder, record);
-  if (!partial) checkWhole(folder, record, state);
+  if (!partial) checkFinished(folder, record, state);
   const controls = await folder.controls(state.cells);
   const files = state.cells.map((part) => folder.partFile('cells', part));
   const cells = stream(files, settings.compat.includes('nan-to-zero'));

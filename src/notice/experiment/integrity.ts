@@ -57,7 +57,7 @@ export function lacks({ parts, finished }: RunRecord, { open, faults }: FolderSt
 }
 
 /** @throws NoticeError('data') naming every file that is damaged or missing */
-export function checkWhole(folder: ResultsFolder, record: RunRecord, state: FolderState): void {
+export function checkFinished(folder: ResultsFolder, record: RunRecord, state: FolderState): void {
   const lacking = lacks(record, state);
   if (lacking === undefined) return;
   throw new NoticeError(

@@ -15,7 +15,7 @@ import { basename, join } from 'node:path';
 import type { CellRow } from '../../analysis/cell.ts';
 import { NoticeError } from '../../errors.ts';
 import { withClaim } from '../../platform/node/claim.ts';
-import { fileSha256 } from '../../platform/node/digests.ts';
+import { hashFile } from '../../platform/node/digests.ts';
 import { fileSource } from '../../platform/node/files.ts';
 import { named, writeWhole } from '../../platform/node/whole-file.ts';
 import { writeCells } from '../tables/parquet.ts';
@@ -188,7 +188,7 @@ export class ResultsFolder implements ResultsStore {
     const there = await this.has(kind, basename(file));
     if (expected === undefined) return { file: there ? sum : file, kind: 'absent' };
     if (!there) return { file, kind: 'missing' };
-    const found = await fileSha256(file).catch(() => '');
+    const found = await hashFile(file).catch(() => '');
     return expected === checksumLine(found, kind, file) ? undefined : { file, kind: 'damaged' };
   }
 
@@ -264,7 +264,7 @@ export class ResultsFolder implements ResultsStore {
 
   async #addChecksum(kind: PartKind, part: string): Promise<void> {
     const file = this.partFile(kind, part);
-    await writeWhole(this.checksumFile(kind, part), checksumLine(await fileSha256(file), kind, file));
+    await writeWhole(this.checksumFile(kind, part), checksumLine(await hashFile(file), kind, file));
   }
 
   async #names(folder: string): Promise<string[]> {

@@ -38,20 +38,24 @@ export async function fileDigest(path: string, large = LARGE_FILE): Promise<stri
   if (basename(dirname(real)) === 'blobs' && /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(basename(real)))
     return basename(real);
   const { size, mtimeNs } = await stat(real, { bigint: true });
-  if (size < large) return fileSha256(real);
+  if (size < large) return hashFile(real);
   const memory = join(cacheFolder(), 'digests', createHash('sha256').update(real).digest('hex'));
   const state = `${size} ${mtimeNs}`;
   const known = await readFile(memory, 'utf8').catch(() => '');
   const [knownState, knownDigest] = known.split('\n');
   if (knownState === state && knownDigest) return knownDigest;
-  const digest = await fileSha256(real);
+  const digest = await hashFile(real);
   await writeWhole(memory, `${state}\n${digest}\n`).catch(() => {}); // a cache that cannot be written costs time only
   return digest;
 }
 
-/** SHA-256 of a file's bytes as they are now, in hex digits. */
-export async function fileSha256(path: string): Promise<string> {
-  const hash = createHash('sha256');
+/** Hash of a file's bytes as they are now, in hex digits; of `header` and the bytes where Git's blobs are meant. */
+export async function hashFile(
+  path: string,
+  algorithm: 'sha1' | 'sha256' = 'sha256',
+  header = '',
+): Promise<string> {
+  const hash = createHash(algorithm).update(header);
   for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
   return hash.digest('hex');
 }

@@ -1,7 +1,5 @@
 // `notice pull MODEL`: a model from the Hugging Face hub into the shared cache, pinned to a commit, checked by hash.
 
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { mkdir, rename, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { NoticeError } from '../../../errors.ts';
@@ -19,6 +17,7 @@ import {
 } from '../../../hub/index.ts';
 import { shardNames } from '../../../weights/checkpoint.ts';
 import { withClaim } from '../claim.ts';
+import { hashFile } from '../digests.ts';
 import { nodeFetch } from '../fetch.ts';
 import { nodeFolder } from '../files.ts';
 import { fileSize, ModelCache } from './cache.ts';
@@ -184,7 +183,11 @@ async function pullBlob(job: Job, { path, size, hash, inLfs }: RepositoryFile): 
       size,
       onProgress: (received) => options.onProgress?.({ path, received, total: size }),
     });
-  const found = await digest(hash.length === 40 ? 'sha1' : 'sha256', partial, inLfs ? '' : `blob ${size}\0`);
+  const found = await hashFile(
+    partial,
+    hash.length === 40 ? 'sha1' : 'sha256',
+    inLfs ? '' : `blob ${size}\0`,
+  );
   if (found !== hash) {
     await discardPartial(partial);
     throw new NoticeError(
@@ -194,12 +197,6 @@ async function pullBlob(job: Job, { path, size, hash, inLfs }: RepositoryFile): 
   }
   await rename(partial, blob);
   return true;
-}
-
-async function digest(algorithm: 'sha1' | 'sha256', file: string, header: string): Promise<string> {
-  const hash = createHash(algorithm).update(header);
-  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
-  return hash.digest('hex');
 }
 
 async function cachedModel(model: string, cacheDir: string | undefined): Promise<PulledModel> {
