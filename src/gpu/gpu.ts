@@ -29,6 +29,11 @@ export interface GpuOptions {
    * the usual kernels are used; `capabilities.subgroupMatrix` tells.
    */
   readonly subgroupMatrices?: boolean;
+  /**
+   * Compile the kernels of work that has been counted side by side, before it begins. Default: not on software adapters,
+   * since what SwiftShader compiles so computes 4 to 8 % slower (bench/RESULTS.md).
+   */
+  readonly compileAhead?: boolean;
   /** Choices of kernels measured on this adapter; default their documented defaults. */
   readonly tuning?: TuningTable;
   /** Bytes of host memory that are free, which is what a software adapter's buffers are made of. */
@@ -145,7 +150,12 @@ export class Gpu {
       pool: this.#pool,
       bindGroups: new BindGroupCache(device),
       params: immediates ? undefined : new ParamBuffer(device, paramsLayout),
-      pipelines: new PipelineCache(device, immediates, paramsLayout),
+      pipelines: new PipelineCache(
+        device,
+        immediates,
+        paramsLayout,
+        options.compileAhead ?? !capabilities.software,
+      ),
       staging: new StagingBuffers(),
       turns: this.#turns,
       onSubmit: (dispatches, flops) => this.#submitted(dispatches, flops),
@@ -214,7 +224,7 @@ export class Gpu {
    * reads give zeros. So a plan is made by the code that carries it out. It waits for nobody.
    *
    * What is counted is about to be done: its kernels are compiled side by side before the next work begins, instead of one
-   * after the other as it records them.
+   * after the other as it records them ({@link GpuOptions.compileAhead}).
    *
    * @throws DeviceLostError; the signal's reason
    */

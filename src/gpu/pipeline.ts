@@ -43,21 +43,28 @@ export class PipelineCache {
   readonly #device: GPUDevice;
   readonly #immediates: boolean;
   readonly #paramsLayout: GPUBindGroupLayout;
+  readonly #compilesAhead: boolean;
   readonly #pipelines = new Map<string, Pipeline>();
   /** Finds a pipeline without comparing texts: kernels keep their source objects. */
   readonly #bySource = new WeakMap<object, Pipeline>();
   readonly #expected = new Set<KernelSource>();
   #coming: Promise<unknown> = Promise.resolve();
 
-  constructor(device: GPUDevice, immediates: boolean, paramsLayout: GPUBindGroupLayout) {
+  constructor(
+    device: GPUDevice,
+    immediates: boolean,
+    paramsLayout: GPUBindGroupLayout,
+    compilesAhead: boolean,
+  ) {
     this.#device = device;
     this.#immediates = immediates;
     this.#paramsLayout = paramsLayout;
+    this.#compilesAhead = compilesAhead;
   }
 
   /** Takes note of a kernel that is soon to be used. */
   expect(source: KernelSource): void {
-    if (!this.#bySource.has(source)) this.#expected.add(source);
+    if (this.#compilesAhead && !this.#bySource.has(source)) this.#expected.add(source);
   }
 
   /**

@@ -267,7 +267,7 @@ describe('a kernel that does not compile', () => {
   });
 
   it('fails the work in the same way where it has been counted before, and other kernels are compiled ahead', async () => {
-    const gpu = await testGpu();
+    const gpu = await testGpu({ compileAhead: true });
     const [sync, async] = (['createComputePipeline', 'createComputePipelineAsync'] as const).map((name) =>
       vi.spyOn(gpu.device, name),
     );
