@@ -235,7 +235,8 @@ function effectOf(numbers: Float32Array): number {
   return Math.abs(numbers[at] as number);
 }
 
-function checkRepeated(cell: Cell, wavefront: Float32Array, oneByOne: Float32Array): void {
+/** @throws NoticeError('control') unless all numbers of a cell are the same, bit for bit */
+export function checkRepeated(cell: Cell, wavefront: Float32Array, oneByOne: Float32Array): void {
   for (const [i, name] of namesOf(wavefront).entries()) {
     if (Object.is(wavefront[i], oneByOne[i])) continue;
     throw new NoticeError(

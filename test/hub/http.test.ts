@@ -127,15 +127,19 @@ describe('downloads', () => {
 
   test('too long a file is refused, with and without a length', async () => {
     const { url } = await serve((request, response) => {
-      if (request.url === '/chunked') response.end(content);
-      else sendFile(request, response, content);
+      if (request.url === '/whole') return sendFile(request, response, content);
+      // Sent in two, so that the server does not put the length into the header.
+      response.write(content.subarray(0, 600));
+      response.end(content.subarray(600, 1001));
     });
     const file = join(await freshFolder(), 'x');
     for (const path of ['/whole', '/chunked']) {
-      await expect(downloadTo(url + path, file, { ...quick, maxBytes: 1000 })).rejects.toThrow(
-        /longer than 1000 bytes/,
-      );
+      const longer = /longer than 1000 bytes/;
+      await expect(downloadTo(url + path, file, { ...quick, maxBytes: 1000 })).rejects.toThrow(longer);
+      await expect(fetchText(url + path, {}, { ...quick, maxBytes: 1000 })).rejects.toThrow(longer);
     }
+    expect(await downloadTo(`${url}/chunked`, file, { ...quick, maxBytes: 1001 })).toBe(1001);
+    await fetchText(`${url}/chunked`, {}, { ...quick, maxBytes: 1001 });
   });
 
   test('a folder that cannot be written to is not the network', async () => {
