@@ -5,12 +5,29 @@ import { type Box, checkImageSize, type RgbImage } from './image.ts';
 import { type Preprocessing, parsePreprocessorConfig } from './preprocessor-config.ts';
 import { resize } from './resample.ts';
 
-/** What the vision tower reads. */
+/** What the vision tower reads of one picture. */
 export interface PixelValues {
-  /** [3, height, width] */
+  /**
+   * [3, height, width]; with tiles [tile, 3, height, width]; with patches [rows · columns, 3 · frames · patch · patch] in
+   * the order of transformers' pixel_values: blocks of patches that are merged later, row by row
+   */
   readonly data: Float32Array;
+  /** Pixels of the picture after resizing, or of one tile. */
   readonly height: number;
   readonly width: number;
+  /** How the picture is cut; default not at all. */
+  readonly tiles?: TileGrid;
+  /** How many patches the picture is packed into; default not at all. */
+  readonly patches?: { readonly rows: number; readonly columns: number };
+  /** The picture's own size in pixels, where the model goes by it. */
+  readonly picture?: { readonly height: number; readonly width: number };
+}
+
+/** Tiles of a picture row by row, and where among them the whole picture stands, made small, if it does. */
+export interface TileGrid {
+  readonly rows: number;
+  readonly columns: number;
+  readonly overview?: 'first' | 'last';
 }
 
 export interface ProcessedImage {

@@ -7,7 +7,7 @@ export {
 } from './answer.ts';
 export { type Box, checkImageSize, type ImageDecoder, MAX_IMAGE_PIXELS, type RgbImage } from './image.ts';
 export { decodePicture, type ImageFormat, imageFormat } from './image-file.ts';
-export { ImageProcessor, type PixelValues, type ProcessedImage } from './image-processor.ts';
+export { ImageProcessor, type PixelValues, type ProcessedImage, type TileGrid } from './image-processor.ts';
 export type { Preprocessing } from './preprocessor-config.ts';
 export {
   type ExpandedPrompt,

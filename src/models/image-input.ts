@@ -5,19 +5,8 @@ import type { Sample, VisionLanguageModel } from './model.ts';
 
 /** What a vision tower reads of one image. Runs whose samples hold the same object share what is made of it. */
 export interface ImageInput extends PixelValues {
-  /** [3, height, width], or with tiles [tile, 3, height, width] */
-  readonly data: Float32Array;
-  /** How the picture is cut; default not at all. */
-  readonly tiles?: TileGrid;
   /** The part of the picture that the model sees, in the picture's pixels; left out where no picture is known. */
   readonly view?: Box;
-}
-
-/** Tiles of a picture row by row, and where among them the whole picture stands, made small, if it does. */
-export interface TileGrid {
-  readonly rows: number;
-  readonly columns: number;
-  readonly overview?: 'first' | 'last';
 }
 
 /**

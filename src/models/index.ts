@@ -6,7 +6,6 @@ export {
   type PatchGrid,
   patchGrids,
   sameImages,
-  type TileGrid,
   withOwnImages,
 } from './image-input.ts';
 export {
