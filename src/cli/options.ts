@@ -3,6 +3,7 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Gpu } from '../gpu/index.ts';
+import { IMAGE_BACKENDS, type ImageBackend } from '../inputs/index.ts';
 import {
   loadModel,
   Processor,
@@ -26,6 +27,7 @@ export interface ModelOptions {
   readonly memory?: number;
   readonly subgroupMatrices?: boolean;
   readonly template?: string;
+  readonly imageBackend?: ImageBackend;
 }
 
 /** Options of every command that runs a model. */
@@ -45,6 +47,14 @@ export function addModelOptions(command: Command, defaultModel?: string): Comman
     )
     .option('--memory <MiB>', 'GPU memory for activations, in MiB (default 2048)', positiveInteger)
     .option('--subgroup-matrices', "multiply on the GPU's matrix units where it has them (experimental)");
+}
+
+/** How pictures are resized, for every command that reads them. */
+export function imageBackendOption(): Option {
+  return new Option(
+    '--image-backend <name>',
+    "whose resizing of pictures: torchvision's, Pillow's, or that of Pillow before 13 (default as the model's folder and family have it)",
+  ).choices([...IMAGE_BACKENDS]);
 }
 
 export interface OpenModel {
@@ -94,9 +104,7 @@ export async function withModel<T>(options: ModelOptions, work: (open: OpenModel
     const processor = async () => {
       const template =
         options.template === PAPER_TEMPLATE ? paperConventions(model).template : options.template;
-      const loaded = await Processor.load(model, files.source, template);
-      for (const warning of loaded.warnings) console.error(warning);
-      return loaded;
+      return Processor.load(model, files.source, template, options.imageBackend);
     };
     return work({ name, gpu, model, processor, digest: () => folderDigest(source.name, files.opened) });
   });

@@ -5,6 +5,9 @@ import { checkImageSize, type RgbImage } from './image.ts';
 
 export type ImageFormat = 'png' | 'jpeg' | 'webp' | 'gif' | 'tiff';
 
+/** MP4 and QuickTime (what else begins with `ftyp`), Matroska and WebM, AVI, MPEG, Ogg. */
+const VIDEO = 'video';
+
 /** How files begin, one byte a character; "." is any byte. Kinds that are not read have a name for the message. */
 const SIGNATURES: readonly (readonly [kind: string, signature: RegExp])[] = [
   ['png', /^\x89PNG\r\n.\n/],
@@ -19,6 +22,7 @@ const SIGNATURES: readonly (readonly [kind: string, signature: RegExp])[] = [
   ['BMP', /^BM/],
   ['SVG', /^\s*<(svg|\?xml|!DOCTYPE svg)/i],
   ['PDF', /^%PDF/],
+  [VIDEO, /^(....ftyp|.E\xdf\xa3|RIFF....AVI |\0\0.[\xb3\xba]|OggS)/s],
 ];
 
 /**
@@ -63,6 +67,11 @@ export function imageFormat(
   const kind = SIGNATURES.find(([, signature]) => signature.test(start))?.[0];
   const format = formats.find((format) => format === kind);
   if (format) return format;
+  if (kind === VIDEO)
+    throw new NoticeError(
+      'image',
+      `${name}: videos are not read, only pictures: save the frame in question.`,
+    );
   const use = formats.join(', ');
   throw new NoticeError(
     'image',

@@ -7,8 +7,15 @@ export {
 } from './answer.ts';
 export { type Box, checkImageSize, type ImageDecoder, MAX_IMAGE_PIXELS, type RgbImage } from './image.ts';
 export { decodePicture, type ImageFormat, imageFormat } from './image-file.ts';
-export { ImageProcessor, type PixelValues, type ProcessedImage, type TileGrid } from './image-processor.ts';
-export type { Preprocessing } from './preprocessor-config.ts';
+export { ImageProcessor, type PixelValues, type ProcessedImage } from './image-processor.ts';
+export type { Preprocessing, PreprocessingOptions } from './preprocessor-config.ts';
+export type {
+  CutPicture,
+  PatchPacking,
+  PictureLayout,
+  Resize,
+  TileGrid,
+} from './processors/layout.ts';
 export {
   type ExpandedPrompt,
   expandImageTokens,
@@ -28,7 +35,7 @@ export {
   type TokenRole,
   type TokenSpan,
 } from './prompt-tokens.ts';
-export { type ResampleFilter, resize } from './resample.ts';
+export { IMAGE_BACKENDS, type ImageBackend, type ResampleFilter, resize } from './resample.ts';
 export { type Candidate, candidates, type SamplingOptions, sampler, tokenAt } from './sampling.ts';
 export { type EncodedText, Tokenizer, type TokenizerFiles } from './tokenizer.ts';
 export type { CharRange } from './units.ts';

@@ -1,19 +1,33 @@
 import { NoticeError } from '../errors.ts';
-import type { ResampleFilter } from './resample.ts';
+import { nextLayout, onevisionLayout } from './processors/anyres.ts';
+import { dynamicLayout } from './processors/dynamic.ts';
+import { channels, type Fields, fail, flag, isObject, number, show } from './processors/fields.ts';
+import type { PictureLayout } from './processors/layout.ts';
+import { panAndScanLayout } from './processors/pan-and-scan.ts';
+import { plainLayout } from './processors/plain.ts';
+import { splitLayout } from './processors/split.ts';
+import type { ImageBackend, ResampleFilter } from './resample.ts';
 
 /** Settings of an image processor; a step that is absent is left out. */
 export interface Preprocessing {
-  /** Target of the resize: fixed, or by the shorter side with the aspect kept. */
-  readonly size?: { readonly width: number; readonly height: number } | { readonly shortestEdge: number };
+  /** Whose resizing and normalising is done. */
+  readonly backend: ImageBackend;
+  /** How pictures are resized and cut. */
+  readonly layout: PictureLayout;
   readonly resample: ResampleFilter;
-  /** Window cut out of the middle, in pixels. */
-  readonly crop?: { readonly width: number; readonly height: number };
   /** Factor from byte to number. */
   readonly rescaleFactor?: number;
   /** Per channel (red, green, blue), in rescaled units. */
   readonly normalization?: { readonly mean: readonly number[]; readonly std: readonly number[] };
-  /** What is done otherwise than the config asks for, in sentences. */
-  readonly warnings: readonly string[];
+}
+
+export interface PreprocessingOptions {
+  /** Where the config stands, for messages. */
+  readonly file?: string | undefined;
+  /** Default: what the class's name says, or what the family's pictures are usually made with. */
+  readonly backend?: ImageBackend | undefined;
+  /** The `processor_class` of the folder, where the config itself does not name it. */
+  readonly processorClass?: string | undefined;
 }
 
 /** Pillow's numbers of the filters. */
@@ -23,139 +37,140 @@ const RESAMPLE = new Map<unknown, ResampleFilter>([
   [3, 'bicubic'],
 ]);
 
-/** Class defaults in transformers; a config written by it may leave out what equals them. */
-const OPENAI_CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073];
-const OPENAI_CLIP_STD = [0.26862954, 0.26130258, 0.27577711];
-const DEFAULT_SIZE = { blip: { height: 384, width: 384 }, clip: { shortest_edge: 224 } };
+interface ImageProcessorClass {
+  /** Defaults of the class in transformers; a config written by it may leave out what equals them. */
+  readonly resample: 1 | 2 | 3;
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+  /** What a name without Fast or Pil means. */
+  readonly backend: ImageBackend;
+  readonly layout: (json: Fields, backend: ImageBackend, mean: readonly number[]) => PictureLayout;
+}
 
-type Family = keyof typeof DEFAULT_SIZE;
+const CLIP_LEVELS = {
+  mean: [0.48145466, 0.4578275, 0.40821073],
+  std: [0.26862954, 0.26130258, 0.27577711],
+};
+const HALF = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] };
+const TORCHVISION = { backend: 'torchvision', resample: 3 } as const;
+/** BLIP's and LLaVA's published results were made before torchvision's processors were there. */
+const PUBLISHED = { backend: 'pil-12', resample: 3 } as const;
 
-/**
- * Processor classes by the names that configs use; feature extractors are their names before 2023. Since transformers 5 a
- * class is there twice, with `Pil` behind the name of the one that resizes with Pillow; before, `Fast` stood behind that of
- * the one that resizes with torchvision.
- */
-const FAMILIES = new Map<unknown, Family>([
-  ['BlipImageProcessor', 'blip'],
-  ['CLIPImageProcessor', 'clip'],
-  ['CLIPFeatureExtractor', 'clip'],
+const BLIP: ImageProcessorClass = {
+  ...CLIP_LEVELS,
+  ...PUBLISHED,
+  layout: (json, backend) => plainLayout(json, { edge: 384, crops: false }, backend),
+};
+const CLIP: ImageProcessorClass = {
+  ...CLIP_LEVELS,
+  ...PUBLISHED,
+  layout: (json, backend) => plainLayout(json, { edge: 224, crops: true }, backend),
+};
+const SPLIT: ImageProcessorClass = { ...HALF, ...TORCHVISION, resample: 1, layout: splitLayout };
+const QWEN: ImageProcessorClass = { ...CLIP_LEVELS, ...TORCHVISION, layout: dynamicLayout };
+
+/** Image processor classes by the names that configs use; feature extractors are their names before 2023. */
+const CLASSES = new Map<unknown, ImageProcessorClass>([
+  ['BlipImageProcessor', BLIP],
+  ['CLIPImageProcessor', CLIP],
+  ['CLIPFeatureExtractor', CLIP],
+  [
+    'SiglipImageProcessor',
+    {
+      ...HALF,
+      ...TORCHVISION,
+      layout: (json, backend) => plainLayout(json, { edge: 224, crops: false }, backend),
+    },
+  ],
+  ['SmolVLMImageProcessor', SPLIT],
+  ['Idefics3ImageProcessor', SPLIT],
+  ['Qwen2VLImageProcessor', QWEN],
+  ['Qwen2_5_VLImageProcessor', QWEN],
+  ['Gemma3ImageProcessor', { ...HALF, ...TORCHVISION, resample: 2, layout: panAndScanLayout }],
+  ['LlavaNextImageProcessor', { ...CLIP_LEVELS, ...TORCHVISION, layout: nextLayout }],
+  [
+    'LlavaOnevisionImageProcessor',
+    { ...CLIP_LEVELS, ...TORCHVISION, layout: (json, _, mean) => onevisionLayout(json, mean) },
+  ],
 ]);
 
-function fail(problem: string): never {
-  throw new NoticeError('config', problem);
-}
+/** Image processors of processor classes, for configs that name only these. */
+const OF_PROCESSOR: Readonly<Record<string, string>> = {
+  BlipProcessor: 'BlipImageProcessor',
+  InstructBlipProcessor: 'BlipImageProcessor',
+  LlavaProcessor: 'CLIPImageProcessor',
+  PaliGemmaProcessor: 'SiglipImageProcessor',
+  SmolVLMProcessor: 'SmolVLMImageProcessor',
+  Idefics3Processor: 'Idefics3ImageProcessor',
+  Qwen2VLProcessor: 'Qwen2VLImageProcessor',
+  Qwen2_5_VLProcessor: 'Qwen2VLImageProcessor',
+  Qwen3VLProcessor: 'Qwen2VLImageProcessor',
+  Gemma3Processor: 'Gemma3ImageProcessor',
+  LlavaNextProcessor: 'LlavaNextImageProcessor',
+  LlavaOnevisionProcessor: 'LlavaOnevisionImageProcessor',
+};
+
+/** Processors whose family takes torchvision where others of the image processor's class do not. */
+const WITH_TORCHVISION: readonly unknown[] = ['InstructBlipProcessor'];
 
 /**
  * Reads a parsed preprocessor_config.json, or the `image_processor` of a processor_config.json.
  *
- * @param file where it stands, for messages
  * @throws NoticeError('config') that names the file, the setting and what is supported
  */
-export function parsePreprocessorConfig(json: unknown, file = 'preprocessor_config.json'): Preprocessing {
+export function parsePreprocessorConfig(
+  json: unknown,
+  { file = 'preprocessor_config.json', ...options }: PreprocessingOptions = {},
+): Preprocessing {
   try {
-    return parseSettings(json, file);
+    return parseSettings(json, options);
   } catch (error) {
     if (error instanceof NoticeError) throw new NoticeError('config', `${file}: ${error.message}`);
     throw error;
   }
 }
 
-function parseSettings(json: unknown, file: string): Preprocessing {
+function parseSettings(json: unknown, options: PreprocessingOptions): Preprocessing {
   if (!isObject(json)) fail('expected a JSON object.');
-  const type = json.image_processor_type ?? json.feature_extractor_type;
-  const family = FAMILIES.get(
-    typeof type === 'string' ? type.replace(/(?<=ImageProcessor)(Fast|Pil)$/, '') : type,
-  );
-  if (!family) {
-    fail(`image_processor_type is ${show(type)}; supported are ${[...FAMILIES.keys()].join(', ')}.`);
+  const processor = json.processor_class ?? options.processorClass;
+  const type = json.image_processor_type ?? json.feature_extractor_type ?? OF_PROCESSOR[String(processor)];
+  // Since transformers 5 a class is there twice, with Pil behind the name of the one that resizes with Pillow; before,
+  // Fast stood behind that of the one that resizes with torchvision.
+  const [, name, kind] = /^(.*ImageProcessor)(Fast|Pil)$/.exec(String(type)) ?? [];
+  const found = CLASSES.get(name ?? type);
+  if (!found) {
+    fail(`image_processor_type is ${show(type)}; supported are ${[...CLASSES.keys()].join(', ')}.`);
   }
-  if (json.do_pad === true) fail('do_pad is true, which is not supported.');
-  const resample = RESAMPLE.get(json.resample ?? 3);
+  const resample = RESAMPLE.get(json.resample ?? found.resample);
   if (!resample) {
     fail(`resample is ${show(json.resample)}; supported are 1 (lanczos), 2 (bilinear) and 3 (bicubic).`);
   }
-  const crops = family === 'clip' && flag(json, 'do_center_crop');
+  const usual = WITH_TORCHVISION.includes(processor) ? 'torchvision' : found.backend;
+  const backend = options.backend ?? (kind === 'Fast' ? 'torchvision' : kind === 'Pil' ? 'pil' : usual);
+  const mean = channels(json.image_mean ?? found.mean, 'image_mean');
   return {
-    size: flag(json, 'do_resize') ? parseSize(json.size ?? DEFAULT_SIZE[family], family) : undefined,
+    backend,
+    layout: found.layout(json, backend, mean),
     resample,
-    crop: crops ? parseCrop(json.crop_size ?? 224) : undefined,
-    rescaleFactor: flag(json, 'do_rescale')
-      ? number(json.rescale_factor ?? 1 / 255, 'rescale_factor')
-      : undefined,
-    normalization: flag(json, 'do_normalize')
+    ...(flag(json, 'do_rescale')
       ? {
-          mean: channels(json.image_mean ?? OPENAI_CLIP_MEAN, 'image_mean'),
-          std: channels(json.image_std ?? OPENAI_CLIP_STD, 'image_std').map(positive),
+          rescaleFactor: positive(number(json.rescale_factor ?? 1 / 255, 'rescale_factor'), 'rescale_factor'),
         }
-      : undefined,
-    warnings: /Fast$/.test(String(type))
-      ? [
-          `${file}: ${type} resizes with torchvision; here Pillow's resizing is used, whose pixels differ by a few levels.`,
-        ]
-      : [],
+      : {}),
+    ...(flag(json, 'do_normalize')
+      ? {
+          normalization: {
+            mean,
+            std: channels(json.image_std ?? found.std, 'image_std').map((value, channel) =>
+              positive(value, `image_std[${channel}]`),
+            ),
+          },
+        }
+      : {}),
   };
 }
 
-/** A plain number is a square for BLIP and the shorter side for CLIP. */
-function parseSize(size: unknown, family: Family): Preprocessing['size'] {
-  if (typeof size === 'number') {
-    const edge = pixels(size, 'size');
-    return family === 'blip' ? { width: edge, height: edge } : { shortestEdge: edge };
-  }
-  if (isObject(size) && family === 'clip' && 'shortest_edge' in size) {
-    return { shortestEdge: pixels(size.shortest_edge, 'size.shortest_edge') };
-  }
-  return widthAndHeight(size, 'size');
-}
-
-function parseCrop(size: unknown): Preprocessing['crop'] {
-  if (typeof size !== 'number') return widthAndHeight(size, 'crop_size');
-  const edge = pixels(size, 'crop_size');
-  return { width: edge, height: edge };
-}
-
-function widthAndHeight(size: unknown, name: string) {
-  if (!isObject(size) || !('height' in size && 'width' in size)) {
-    fail(`${name} is ${show(size)}; expected height and width.`);
-  }
-  return { width: pixels(size.width, `${name}.width`), height: pixels(size.height, `${name}.height`) };
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** Every do_… step of the two classes is on unless the config turns it off. */
-function flag(json: Record<string, unknown>, name: string): boolean {
-  const value = json[name] ?? true;
-  return typeof value === 'boolean' ? value : fail(`${name} is ${show(value)}; expected true or false.`);
-}
-
-function number(value: unknown, name: string): number {
-  // Not 1e300 either: it is computed in float32.
-  return typeof value === 'number' && Number.isFinite(Math.fround(value))
-    ? value
-    : fail(`${name} is ${show(value)}; expected a number.`);
-}
-
-function pixels(value: unknown, name: string): number {
-  return Number.isSafeInteger(value) && (value as number) > 0
-    ? (value as number)
-    : fail(`${name} is ${show(value)}; expected a number of pixels.`);
-}
-
 /** Values are divided by it. */
-function positive(value: number, channel: number): number {
-  return value > 0 ? value : fail(`image_std[${channel}] is ${value}; expected a positive number.`);
-}
-
-/** Three numbers, or one for all channels. */
-function channels(value: unknown, name: string): number[] {
-  if (typeof value === 'number') return Array<number>(3).fill(number(value, name));
-  if (!Array.isArray(value) || value.length !== 3) fail(`${name} is ${show(value)}; expected three numbers.`);
-  return value.map((entry, channel) => number(entry, `${name}[${channel}]`));
-}
-
-function show(value: unknown): string {
-  return JSON.stringify(value) ?? 'missing';
+function positive(value: number, name: string): number {
+  return value > 0 ? value : fail(`${name} is ${value}; expected a positive number.`);
 }

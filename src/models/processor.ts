@@ -4,6 +4,7 @@ import { NoticeError } from '../errors.ts';
 import {
   type EncodedText,
   formatPrompt,
+  type ImageBackend,
   ImageProcessor,
   type PromptTemplates,
   type RgbImage,
@@ -50,10 +51,16 @@ export class Processor {
    * (`{"template": "llava-one-word"}`) of a model that was trained with another than its family's.
    *
    * @param template name or text of the prompt template; default that of notice.json, or else the family's first
+   * @param backend whose resizing of pictures is done; default as the folder and the family have it
    * @throws NoticeError('config'), ModelFileError
    */
-  static async load(model: VisionLanguageModel, source: ModelSource, template?: string): Promise<Processor> {
-    const images = await imageProcessor(source);
+  static async load(
+    model: VisionLanguageModel,
+    source: ModelSource,
+    template?: string,
+    backend?: ImageBackend,
+  ): Promise<Processor> {
+    const images = await imageProcessor(source, backend);
     const text = async (file: string) => ((await hasFile(source, file)) ? readText(source, file) : undefined);
     const tokenizer = Tokenizer.load({
       tokenizer: await text('tokenizer.json'),
@@ -63,19 +70,15 @@ export class Processor {
     return new Processor(model, images, tokenizer, template ?? (await ownTemplate(source)) ?? usual);
   }
 
-  /** What is done otherwise than the model folder asks for, in sentences: to be shown wherever results are. */
-  get warnings(): readonly string[] {
-    return this.images.settings.warnings;
-  }
-
   /**
    * A picture as the model reads it. Samples that hold the same result share what is computed of it.
    *
    * @param name the file's name, for messages
+   * @param pictures how many pictures stand in the same prompt
    * @throws NoticeError('image')
    */
-  image(picture: RgbImage, name?: string): ImageInput {
-    const { pixelValues, view } = this.images.process(picture, name);
+  image(picture: RgbImage, name?: string, pictures = 1): ImageInput {
+    const { pixelValues, view } = this.images.process(picture, name, pictures);
     return { ...pixelValues, view };
   }
 
@@ -108,8 +111,9 @@ export class Processor {
     question: string,
     names: string | readonly string[] = [],
   ): Sample {
-    const inputs = ([images].flat() as (RgbImage | ImageInput)[]).map((image, i) =>
-      isPicture(image) ? this.image(image, [names].flat()[i]) : image,
+    const given = [images].flat() as (RgbImage | ImageInput)[];
+    const inputs = given.map((image, i) =>
+      isPicture(image) ? this.image(image, [names].flat()[i], given.length) : image,
     );
     return { images: inputs, ids: this.prompt(question, inputs).ids };
   }
@@ -134,15 +138,20 @@ function isPicture(image: RgbImage | ImageInput): image is RgbImage {
   return image.data instanceof Uint8Array;
 }
 
-async function imageProcessor(source: ModelSource): Promise<ImageProcessor> {
+async function imageProcessor(source: ModelSource, backend?: ImageBackend): Promise<ImageProcessor> {
   const whole = 'processor_config.json';
-  if (await hasFile(source, whole)) {
-    const config = (await readJson(source, whole)) as { image_processor?: unknown } | null;
-    const own = config?.image_processor;
-    if (own !== undefined) return ImageProcessor.from(own, `${source.name}/${whole}: image_processor`);
-  }
+  const config = (await hasFile(source, whole))
+    ? ((await readJson(source, whole)) as { image_processor?: unknown; processor_class?: unknown } | null)
+    : null;
+  const options = {
+    backend,
+    processorClass: typeof config?.processor_class === 'string' ? config.processor_class : undefined,
+  };
+  const own = config?.image_processor;
+  if (own !== undefined)
+    return ImageProcessor.from(own, { ...options, file: `${source.name}/${whole}: image_processor` });
   const file = 'preprocessor_config.json';
-  return ImageProcessor.from(await readJson(source, file), `${source.name}/${file}`);
+  return ImageProcessor.from(await readJson(source, file), { ...options, file: `${source.name}/${file}` });
 }
 
 /** The template that a model folder's notice.json names. */

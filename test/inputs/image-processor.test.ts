@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ImageProcessor, type RgbImage } from '../../src/inputs/index.ts';
+import { IMAGE_BACKENDS, type ImageBackend, ImageProcessor, type RgbImage } from '../../src/inputs/index.ts';
 import { readImage } from '../../src/platform/node/images.ts';
 import { firstDifference, fixturePath, noticeError, readGolden, readJsonFile } from './support.ts';
 
@@ -107,6 +107,16 @@ describe('CLIP geometry', () => {
     expect(pixelValues.data[2]).toBe(image.data[0]); // red plane, not rescaled
     expect([pixelValues.height, pixelValues.width]).toEqual([3, 5]);
   });
+
+  it("rounds torchvision's margins down on both sides", () => {
+    const image = noise(2, 4);
+    const settings = { do_resize: false, crop_size: { height: 3, width: 5 } };
+    const processor = ImageProcessor.from({ image_processor_type: 'CLIPImageProcessorFast', ...settings });
+    const { image: padded, view } = processor.process(image);
+    const row = (y: number) => [0, 0, 0, ...image.data.subarray(y * 6, y * 6 + 6), 0, 0, 0, 0, 0, 0];
+    expect([...padded.data]).toEqual([0, 1, 2].flatMap(row));
+    expect(view).toEqual([-1, 0, 4, 3]);
+  });
 });
 
 describe('settings', () => {
@@ -131,22 +141,53 @@ describe('settings', () => {
     expect(blip.normalization).toEqual({ mean: expected.image_mean, std: expected.image_std });
   });
 
-  it.each(['BlipImageProcessor', 'CLIPImageProcessor'])(
-    'reads %s with Fast and Pil behind its name, and says where torchvision would resize',
+  it.each(['BlipImageProcessor', 'CLIPImageProcessor', 'SiglipImageProcessor', 'Gemma3ImageProcessor'])(
+    'resizes as Fast and Pil behind the name %s say, unless told otherwise',
     (type) => {
-      const { warnings: none, ...plain } = ImageProcessor.from({ image_processor_type: type }).settings;
-      const { warnings: pil, ...asPil } = ImageProcessor.from({
-        image_processor_type: `${type}Pil`,
-      }).settings;
-      const { warnings, ...asFast } = ImageProcessor.from(
-        { image_processor_type: `${type}Fast` },
-        'f',
-      ).settings;
-      expect([asPil, asFast]).toEqual([plain, plain]);
-      expect([none, pil]).toEqual([[], []]);
-      expect(warnings).toEqual([expect.stringMatching(`^f: ${type}Fast resizes with torchvision`)]);
+      const plain = ImageProcessor.from({ image_processor_type: type }).settings;
+      for (const [name, usual] of [
+        ['Fast', 'torchvision'],
+        ['Pil', 'pil'],
+      ] as const) {
+        const named = { image_processor_type: `${type}${name}` };
+        expect({ ...ImageProcessor.from(named).settings, backend: plain.backend }).toEqual(plain);
+        expect(ImageProcessor.from(named).settings.backend).toBe(usual);
+        for (const backend of IMAGE_BACKENDS)
+          expect(ImageProcessor.from(named, { backend }).settings.backend).toBe(backend);
+      }
     },
   );
+
+  it('takes Pillow 12 where results were published with it, torchvision elsewhere', () => {
+    const backend = (settings: object, processorClass?: string) =>
+      ImageProcessor.from(settings, { processorClass }).settings.backend;
+    const blip = { image_processor_type: 'BlipImageProcessor' };
+    expect(backend({ image_processor_type: 'CLIPImageProcessor', processor_class: 'LlavaProcessor' })).toBe(
+      'pil-12',
+    );
+    expect(backend({ ...blip, processor_class: 'BlipProcessor' })).toBe('pil-12');
+    expect(backend({ ...blip, processor_class: 'InstructBlipProcessor' })).toBe('torchvision');
+    expect(backend(blip, 'InstructBlipProcessor')).toBe('torchvision');
+    expect(backend({ image_processor_type: 'SiglipImageProcessor' })).toBe('torchvision');
+    expect(backend({}, 'Qwen2_5_VLProcessor')).toBe('torchvision');
+  });
+
+  it("normalises as each backend does: Pillow's rescales first, torchvision's scales mean and deviation", () => {
+    const image = { width: 1, height: 1, data: Uint8Array.of(100, 150, 200) };
+    const settings = { image_processor_type: 'BlipImageProcessor', do_resize: false };
+    const values = (backend: ImageBackend, more: object = {}) =>
+      ImageProcessor.from({ ...settings, ...more }, { backend }).process(image).pixelValues.data;
+    const f = Math.fround;
+    const { image_mean: mean, image_std: std } = expected;
+    expect(values('torchvision')).toEqual(
+      Float32Array.from(image.data, (byte, c) => f(byte - f(f(mean[c]!) * 255)) / f(f(std[c]!) * 255)),
+    );
+    const rescaled = Float32Array.from(image.data, (byte, c) => f(f(byte / 255) - f(mean[c]!)) / f(std[c]!));
+    expect([values('pil'), values('pil-12')]).toEqual([rescaled, rescaled]);
+    const only = { do_normalize: false };
+    expect(values('torchvision', only)).toEqual(Float32Array.from(image.data, (byte) => byte * f(1 / 255)));
+    expect(values('pil', only)).toEqual(Float32Array.from(image.data, (byte) => byte * (1 / 255)));
+  });
 
   it('leaves out what do_… turns off', () => {
     const off = { do_resize: false, do_center_crop: false, do_rescale: false, do_normalize: false };

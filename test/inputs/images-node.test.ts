@@ -69,6 +69,12 @@ describe('what cannot be decoded is said with its name', () => {
     );
   });
 
+  it.each(['\0\0\0\x18ftypisom', '\x1aE\xdf\xa3', 'RIFF\0\0\0\0AVI LIST'])('a video: %j', async (start) => {
+    await expect(decodeImage(Buffer.from(start, 'latin1'), 'film')).rejects.toThrow(
+      noticeError('image', /^film: videos are not read, only pictures/),
+    );
+  });
+
   it.each(['progressive.jpg', 'exif.png', 'alpha.webp', 'plain.gif', 'exif.tif'])(
     'cut short: %s',
     async (name) => {

@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ResampleFilter, type RgbImage, resize } from '../../src/inputs/index.ts';
-import { fixturePath, readJsonFile, sha256 } from './support.ts';
+import {
+  IMAGE_BACKENDS,
+  type ImageBackend,
+  type ResampleFilter,
+  type RgbImage,
+  resize,
+} from '../../src/inputs/index.ts';
+import { readImage } from '../../src/platform/node/images.ts';
+import { firstDifference, fixturePath, readGolden, readJsonFile, sha256 } from './support.ts';
 
 interface Resized {
   readonly from: readonly [number, number];
@@ -15,6 +22,7 @@ const { resized } = readJsonFile<{ resized: readonly Resized[] }>(fixturePath('p
 
 const side = fc.integer({ min: 1, max: 40 });
 const filter = fc.constantFrom<ResampleFilter>('bilinear', 'bicubic', 'lanczos');
+const backend = fc.constantFrom(...IMAGE_BACKENDS);
 
 /** As make.py beside the fixture makes it. */
 function noise([width, height]: readonly [number, number], seed: number): RgbImage {
@@ -34,6 +42,32 @@ describe('resize', () => {
     expect(resized.length).toBe(60);
   });
 
+  it("equals torchvision, Pillow 13 and Pillow's passes before it on a picture", async () => {
+    const picture = await readImage(fixturePath('image-resize/picture.png'));
+    const golden = await readGolden('image-resize/expected.safetensors');
+    const backends: Record<string, ImageBackend> = {
+      torchvision: 'torchvision',
+      pillow13: 'pil',
+      pillow_horizontal_first: 'pil-12',
+    };
+    const seen = new Set<string>();
+    for (const [name, { data }] of golden) {
+      const [filter, size = '', made = ''] = name.split('/');
+      const [width, height] = size.split('x').map(Number) as [number, number];
+      const resized = resize(
+        picture,
+        width,
+        height,
+        filter as ResampleFilter,
+        backends[made] as ImageBackend,
+      );
+      expect(firstDifference(resized.data, data as Uint8Array), name).toBeUndefined();
+      seen.add(made);
+    }
+    expect([...seen].sort()).toEqual(Object.keys(backends).sort());
+    expect(golden.size).toBeGreaterThanOrEqual(42);
+  });
+
   it('keeps a constant picture constant', () => {
     fc.assert(
       fc.property(
@@ -43,9 +77,10 @@ describe('resize', () => {
         side,
         fc.integer({ min: 0, max: 255 }),
         filter,
-        (w, h, toW, toH, level, by) => {
+        backend,
+        (w, h, toW, toH, level, by, whose) => {
           const data = new Uint8Array(w * h * 3).fill(level);
-          const result = resize({ width: w, height: h, data }, toW, toH, by);
+          const result = resize({ width: w, height: h, data }, toW, toH, by, whose);
           expect(result.data.length).toBe(toW * toH * 3);
           expect(result.data.every((value) => value === level)).toBe(true);
         },

@@ -26,17 +26,24 @@ it('reads the image processor that transformers 5 puts into processor_config.jso
   expect((await load(without)).images.settings).toEqual(expected);
 });
 
-it('names the file of what is wrong, and of what is done otherwise', async () => {
+it('names the file of what is wrong', async () => {
   await expect(load({ 'processor_config.json': { image_processor: [] } })).rejects.toThrow(
     'folder/processor_config.json: image_processor: expected a JSON object',
   );
   await expect(load({})).rejects.toThrow('folder has no preprocessor_config.json');
-  const fast = { ...settings, image_processor_type: 'BlipImageProcessorFast' };
-  expect((await load({ 'preprocessor_config.json': fast })).warnings).toEqual([
-    expect.stringContaining(
-      'folder/preprocessor_config.json: BlipImageProcessorFast resizes with torchvision',
-    ),
-  ]);
+});
+
+it('finds the processor class beside or around the image processor', async () => {
+  const backend = async (files: Record<string, unknown>) => (await load(files)).images.settings.backend;
+  const { processor_class: _, ...nameless } = settings;
+  const named = { processor_class: 'InstructBlipProcessor' };
+  expect(await backend({ 'preprocessor_config.json': nameless, 'processor_config.json': named })).toBe(
+    'torchvision',
+  );
+  expect(await backend({ 'processor_config.json': { ...named, image_processor: nameless } })).toBe(
+    'torchvision',
+  );
+  expect(await backend({ 'preprocessor_config.json': nameless })).toBe('pil-12');
 });
 
 it.each<[string, object]>([

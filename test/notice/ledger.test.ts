@@ -9,6 +9,7 @@ import { loadModel, Processor, type VisionLanguageModel } from '../../src/models
 import { readManifest } from '../../src/notice/datasets/index.ts';
 import type { KeyedEvaluation } from '../../src/notice/experiment/answers.ts';
 import { readInputs } from '../../src/notice/experiment/inputs.ts';
+import { changedInputs, keyedInputs, type RunInputs } from '../../src/notice/experiment/keys.ts';
 import { newRecord, ResultsFolder, type RunRecord } from '../../src/notice/experiment/results.ts';
 import { type RunOptions, runExperiment } from '../../src/notice/experiment/run.ts';
 import { defaultSites, type ExperimentSettings } from '../../src/notice/experiment/settings.ts';
@@ -242,6 +243,25 @@ test('what changed is said', async () => {
     modelDigest: 'another',
   });
   expect(lines[0]).toMatch(/the model's files changed: what hangs on that is computed anew/);
+});
+
+test('results of another image backend are not mixed, and older ones count as those of Pillow 12', async () => {
+  const file = await manifest('backends', faces.slice(0, 6));
+  const settings = settingsFor(file, { samples: 1 });
+  const torchvision = await Processor.load(model, nodeFolder(SHAPES), undefined, 'torchvision');
+  const first = await work(settings, 'backends-results');
+  expect(first.record.inputs?.imageBackend).toBe('pil-12');
+  const files = await filesOf(join(scratch, 'backends-results'));
+  const other = await work(settings, 'backends-results', { processor: torchvision });
+  expect(other.lines[0]).toMatch(/the image backend changed: what hangs on that is computed anew/);
+  await work(settings, 'torchvision-results', { processor: torchvision });
+  const fresh = await filesOf(join(scratch, 'torchvision-results'));
+  expect(await filesOf(join(scratch, 'backends-results'))).toEqual(fresh);
+  expect(fresh).not.toEqual(files);
+  const { imageBackend: _, ...older } = first.record.inputs as RunInputs;
+  expect(keyedInputs(first.record.inputs)).toEqual(older);
+  expect(changedInputs(older, first.record.inputs as RunInputs)).toEqual([]);
+  expect(changedInputs(older, other.record.inputs as RunInputs)).toEqual(['the image backend']);
 });
 
 test('answers come back as they were written, wherever the writing was cut off', async () => {

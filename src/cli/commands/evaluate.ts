@@ -6,7 +6,15 @@ import { formatNumber } from '../../notice/tables/format.ts';
 import { csvTable } from '../../notice/tables/table.ts';
 import { nodeImages } from '../../platform/node/images.ts';
 import { writeWhole } from '../../platform/node/whole-file.ts';
-import { addModelOptions, integer, list, type ModelOptions, positiveInteger, withModel } from '../options.ts';
+import {
+  addModelOptions,
+  imageBackendOption,
+  integer,
+  list,
+  type ModelOptions,
+  positiveInteger,
+  withModel,
+} from '../options.ts';
 import { progressBar } from '../progress.ts';
 import { terminalTable } from '../table.ts';
 
@@ -28,6 +36,7 @@ export function evaluateCommand(program: Command): void {
     .option('--n <n>', 'ask only n questions of each, half with the correct option first', positiveInteger)
     .option('--seed <n>', 'seed of the draw for --n', integer, 0)
     .option('--template <name>', 'prompt template: a name, or a text with {question}')
+    .addOption(imageBackendOption())
     .option('--out <file>', 'table to write (CSV), numbers in full precision')
     .addHelpText(
       'after',

@@ -1,7 +1,13 @@
 import type { Command } from 'commander';
 import { namingNotFinite } from '../../patching/index.ts';
 import { readImage } from '../../platform/node/images.ts';
-import { addModelOptions, type ModelOptions, positiveInteger, withModel } from '../options.ts';
+import {
+  addModelOptions,
+  imageBackendOption,
+  type ModelOptions,
+  positiveInteger,
+  withModel,
+} from '../options.ts';
 
 interface GenerateCommandOptions extends ModelOptions {
   readonly image: string;
@@ -15,6 +21,7 @@ export function generateCommand(program: Command): void {
     .requiredOption('--image <file>', 'a picture')
     .requiredOption('--prompt <text>', 'a question; a text that holds the image token is taken as it is')
     .option('--template <name>', 'prompt template: a name, or a text with {question}')
+    .addOption(imageBackendOption())
     .option('--max-new-tokens <n>', 'longest answer', positiveInteger, 20)
     .action((options: GenerateCommandOptions) => generate(options));
 }

@@ -9,7 +9,13 @@ import {
   publishedResults,
   runArguments,
 } from '../../notice/reproduce/index.ts';
-import { addModelOptions, type ModelOptions, PAPER_TEMPLATE, positiveInteger } from '../options.ts';
+import {
+  addModelOptions,
+  imageBackendOption,
+  type ModelOptions,
+  PAPER_TEMPLATE,
+  positiveInteger,
+} from '../options.ts';
 import { terminalTable } from '../table.ts';
 import { runCommand } from './run.ts';
 
@@ -38,6 +44,7 @@ export function reproduceCommand(program: Command): void {
     .option('--noise', 'also Gaussian noise on image embeddings (Figures 4 and 10)')
     .option('--compat <list>', "do as the paper's released code (switches, or all)")
     .option('--template <name>', 'prompt template: a name, or a text with {question}')
+    .addOption(imageBackendOption())
     .option('--check', 'only say what is missing')
     .addHelpText('after', `\n${recipe()}`)
     .action((options: ReproduceOptions) => reproduce(options));
@@ -91,6 +98,7 @@ function passedOn(options: ReproduceOptions): string[] {
   const given = names.flatMap((name) =>
     options[name] === undefined ? [] : [`--${name}`, String(options[name])],
   );
+  if (options.imageBackend) given.push('--image-backend', options.imageBackend);
   return options.subgroupMatrices ? [...given, '--subgroup-matrices'] : given;
 }
 

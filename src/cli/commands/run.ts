@@ -15,7 +15,15 @@ import {
 } from '../../notice/experiment/settings.ts';
 import { addConfigOption } from '../config.ts';
 import { PACKAGE } from '../embedded.ts';
-import { addModelOptions, integer, list, type ModelOptions, positiveInteger, withModel } from '../options.ts';
+import {
+  addModelOptions,
+  imageBackendOption,
+  integer,
+  list,
+  type ModelOptions,
+  positiveInteger,
+  withModel,
+} from '../options.ts';
 import { duration } from '../plan.ts';
 import { progressBar } from '../progress.ts';
 
@@ -79,6 +87,7 @@ export function runCommand(program: Command): void {
       '--template <name>',
       'prompt template: a name, "paper" for the paper\'s, or a text with {question}',
     )
+    .addOption(imageBackendOption())
     .option('--seed <n>', 'seed of selection, noise and resampling', integer, 0)
     .option('--noise-draws <n>', 'draws of noise per sample', positiveInteger, 3)
     .addOption(

@@ -3,7 +3,7 @@ import { NoticeError } from '../../errors.ts';
 import type { ImageInput, Sample, VisionLanguageModel } from '../../models/index.ts';
 import { type ActivationCache, runWithCache } from '../../patching/index.ts';
 import { readImage } from '../../platform/node/images.ts';
-import { addModelOptions, list, type ModelOptions, withModel } from '../options.ts';
+import { addModelOptions, imageBackendOption, list, type ModelOptions, withModel } from '../options.ts';
 import { padPositions } from '../padding.ts';
 import { checkOutput, readInputs, samplesFrom, type TensorOutput, writeTensors } from '../tensors.ts';
 
@@ -34,6 +34,7 @@ export function traceCommand(program: Command): void {
     .option('--image <file>', 'a picture, in place of --inputs')
     .option('--prompt <text>', 'the question for --image')
     .option('--template <name>', 'prompt template: a name, or a text with {question}')
+    .addOption(imageBackendOption())
     .requiredOption('--out <file>', 'safetensors file to write')
     .option('--names <globs>', 'which hook points, comma-separated globs (default all)', list)
     .action((options: TraceOptions) => trace(options));

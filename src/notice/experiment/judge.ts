@@ -6,7 +6,7 @@ import type { Pair } from '../datasets/pair.ts';
 import { drawOrder } from '../datasets/select.ts';
 import { dropOf, type JudgedPair, leaveOut, type RunContext, type TaskState } from './context.ts';
 import { openImage } from './images.ts';
-import { contentKey } from './keys.ts';
+import { contentKey, keyedInputs } from './keys.ts';
 import { type PairText, prepareText, UnusablePair } from './prepare.ts';
 
 /** Images that are decoded at once. */
@@ -76,7 +76,7 @@ async function judgePair(
     digests,
     generated: generated && path,
     key: await contentKey([
-      run.record.inputs,
+      keyedInputs(run.record.inputs),
       run.settings.dtype,
       run.settings.subgroupMatrices,
       [id, category, correct, incorrect, cleanPrompt, digests.clean, digests.corrupt],

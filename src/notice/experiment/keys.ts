@@ -2,6 +2,7 @@
 // its data, images or model changed and never mixes two of them.
 
 import type { AdapterIdentity } from '../../gpu/index.ts';
+import type { ImageBackend } from '../../inputs/index.ts';
 
 /** Raised whenever the same inputs give other results; what older code computed is then computed anew. */
 export const RESULTS_VERSION = 1;
@@ -26,6 +27,18 @@ export interface RunInputs {
   /** Adapters of one class round alike. */
   readonly adapter: string;
   readonly template: string;
+  /** Whose resizing of pictures; absent in what was begun when all were Pillow 12's. */
+  readonly imageBackend?: ImageBackend;
+}
+
+/** Which pictures there were before there was a choice. */
+const FIRST_BACKEND: ImageBackend = 'pil-12';
+
+/** The inputs as they stand in keys: as they did when there was no choice of pictures, so that older results still count. */
+export function keyedInputs(inputs: RunInputs | undefined): RunInputs | undefined {
+  if (inputs?.imageBackend !== FIRST_BACKEND) return inputs;
+  const { imageBackend: _, ...rest } = inputs;
+  return rest;
 }
 
 const INPUT_NAMES: Readonly<Record<keyof RunInputs, string>> = {
@@ -33,12 +46,14 @@ const INPUT_NAMES: Readonly<Record<keyof RunInputs, string>> = {
   model: "the model's files",
   adapter: 'the adapter',
   template: 'the prompt template',
+  imageBackend: 'the image backend',
 };
 
 /** Which inputs differ, in words. */
 export function changedInputs(before: RunInputs, now: RunInputs): string[] {
   const names = Object.keys(INPUT_NAMES) as (keyof RunInputs)[];
-  return names.filter((name) => before[name] !== now[name]).map((name) => INPUT_NAMES[name]);
+  const [old, current] = [keyedInputs(before), keyedInputs(now)];
+  return names.filter((name) => old?.[name] !== current?.[name]).map((name) => INPUT_NAMES[name]);
 }
 
 /** Vendor and architecture: drivers' versions are left out. */

@@ -5,7 +5,7 @@ import type { Sample } from '../../models/index.ts';
 import { saveAttention } from './attention.ts';
 import { alone, type ChosenPair, type Part, type RunContext } from './context.ts';
 import { openImage } from './images.ts';
-import { contentKey } from './keys.ts';
+import { contentKey, keyedInputs } from './keys.ts';
 import { measure, measurements } from './measure.ts';
 import { embeddingDeviation } from './noise.ts';
 import { type PreparedPair, preparePair } from './prepare.ts';
@@ -105,7 +105,8 @@ async function plan(run: RunContext): Promise<Part[]> {
   const { settings, record, tasks, model } = run;
   const { dtype, subgroupMatrices, corruptions, moduleSites, headSite, compat } = settings;
   const { seed, noiseDraws, noiseScale } = settings;
-  const base = [record.inputs, record.look, dtype, subgroupMatrices, moduleSites, headSite, compat];
+  const inputs = keyedInputs(record.inputs);
+  const base = [inputs, record.look, dtype, subgroupMatrices, moduleSites, headSite, compat];
   const parts: Part[] = [];
   const size = samplesPerPart(model);
   let place = 0;
@@ -167,7 +168,8 @@ async function scaleNoise(run: RunContext): Promise<void> {
   for (const [i, { chosen }] of tasks.entries()) {
     const known = record.tasks[i];
     if (!known) continue;
-    const key = await contentKey([record.inputs, settings.dtype, chosen.map(({ digests }) => digests.clean)]);
+    const inputs = keyedInputs(record.inputs);
+    const key = await contentKey([inputs, settings.dtype, chosen.map(({ digests }) => digests.clean)]);
     if (known.noise?.key === key) continue;
     const noise = { deviation: await embeddingDeviation(run.model, cleanSamples(run, chosen)), key };
     record.tasks = record.tasks.map((task, at) => (at === i ? { ...task, noise } : task));

@@ -28,8 +28,6 @@ export interface RunRecord {
   criterion?: ExactMatch;
   /** Where attention is looked at. */
   look?: HeadPosition;
-  /** What the model folder asks for and is done otherwise here, in sentences. */
-  warnings?: readonly string[];
   /** Shares of the questions that are answered, while others may still be at theirs. */
   answered?: readonly Shard[] | undefined;
   /** Counts by task, once the samples are chosen. */

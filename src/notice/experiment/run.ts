@@ -55,6 +55,7 @@ export async function runExperiment(
     model: options.modelDigest,
     adapter: adapterClass(model.gpu.capabilities),
     template: processor.template,
+    imageBackend: processor.images.settings.backend,
   };
   const changed = record.inputs ? changedInputs(record.inputs, inputs) : [];
   if (changed.length > 0)

@@ -3,6 +3,7 @@
 import { basename } from 'node:path';
 import { METRIC_LABELS } from '../../analysis/cell.ts';
 import { describeUniversalHeads, headLabel } from '../../analysis/universal-heads.ts';
+import type { ImageBackend } from '../../inputs/index.ts';
 import { type Analysis, headResults, type Share } from '../experiment/analyse.ts';
 import { EXACT_MATCH_NAMES } from '../experiment/exact-match.ts';
 import { CORRUPTION_NAMES, type Figure, headFigureName, POSITION_NAMES } from '../experiment/figures.ts';
@@ -11,6 +12,12 @@ import { correlationRows, universalRows } from '../experiment/tables.ts';
 import { formatNumber } from '../tables/format.ts';
 import type { Column } from '../tables/table.ts';
 import { html, type Markup, svgMarkup } from './html.ts';
+
+const BACKEND_NAMES: Readonly<Record<ImageBackend, string>> = {
+  torchvision: 'torchvision',
+  pil: 'Pillow 13 (pil)',
+  'pil-12': 'Pillow 12 (pil-12)',
+};
 
 /** A table with the caption above it. */
 export function htmlTable<Row>(
@@ -46,6 +53,7 @@ export function settingsSection({ record }: Analysis): Markup {
     ['Weights stored', settings.dtype ?? 'as in the file'],
     ['Tasks', tasks.map(({ task, selected }) => `${task} (${selected.length} samples)`).join(', ')],
     ['Prompt template', record.inputs?.template ?? settings.template ?? "the model's"],
+    ['Pictures resized by', BACKEND_NAMES[record.inputs?.imageBackend ?? 'pil-12']],
     ['Samples', `pairs answered right: ${EXACT_MATCH_NAMES[record.criterion ?? 'exact']}`],
     ['Corruptions', settings.corruptions.map((name) => CORRUPTION_NAMES[name]).join(', ')],
     ['Modules', settings.moduleSites.join(', ')],
@@ -59,7 +67,6 @@ export function settingsSection({ record }: Analysis): Markup {
     ],
     ['Head statistic', settings.statistic === 'absolute' ? 'mean of |LD′ − LD*|' : 'mean of LD′ − LD*'],
     ['Compat switches', settings.compat.join(', ') || "none: the paper's definitions"],
-    ...(record.warnings ?? []).map((warning): [string, string] => ['Note', warning]),
     ['Device', settings.subgroupMatrices ? `${adapter}, products on subgroup matrices` : adapter],
     [
       'Run',
