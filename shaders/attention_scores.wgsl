@@ -80,9 +80,19 @@ fn main(
   if ({r}u < tile.y) {
     let seen = entries[tile.x + {r}u].z;
     let row = ((tile.x + {r}u - params.firstEntry) * params.H + h) * params.pitch;
+    //@if LOWER
+    let first = firsts[tile.x + {r}u];
+    //@endif
     //@unroll c 0..NR
     if (j{c} < params.pitch) {
+      //@if SOFTCAP
+      s{r}_{c} = activate(s{r}_{c});
+      //@endif
+      //@if LOWER
+      S[row + j{c}] = select(bitcast<f32>(params.minusInfinity), s{r}_{c} * params.scale, j{c} >= first && j{c} < seen);
+      //@else
       S[row + j{c}] = select(bitcast<f32>(params.minusInfinity), s{r}_{c} * params.scale, j{c} < seen);
+      //@endif
     }
     //@end
   }

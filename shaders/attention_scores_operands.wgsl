@@ -24,6 +24,13 @@ struct Params {
 @group(0) @binding(3) var<storage, read> tiles: array<vec4u>;
 @group(0) @binding(4) var<storage, read> keys: array<u32>;
 @group(0) @binding(5) var<storage, read_write> S: array<f32>;
+//@if LOWER
+// LOWER: keys before the first that an entry sees, firsts[e], get −infinity too.
+@group(0) @binding(6) var<storage, read> firsts: array<u32>;
+//@endif
+//@if SOFTCAP
+// SOFTCAP: a score passes `activate`, which scales it, before it is masked; params.scale is 1.
+//@endif
 
 // Elements `at` to `at` + 3 of K.
 fn key4(at: u32) -> vec4f {

@@ -67,7 +67,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //@unroll r 0..MR
   if ({r}u < tile.y) {
     let e = tile.x + {r}u;
+    //@if SOFTCAP
+    s{r} = activate(s{r});
+    //@endif
+    //@if LOWER
+    let seen = j >= firsts[e] && j < entries[e].z;
+    //@else
     let seen = j < entries[e].z;
+    //@endif
     S[((e - params.firstEntry) * params.H + h) * params.pitch + j] =
       select(bitcast<f32>(params.minusInfinity), s{r} * params.scale, seen);
   }

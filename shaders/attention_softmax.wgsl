@@ -10,17 +10,32 @@ const MINUS_INFINITY = 0xff800000u;  // bits: WGSL may assume that no float is i
 
 @group(0) @binding(0) var<storage, read> entries: array<vec4u>;
 @group(0) @binding(1) var<storage, read_write> S: array<f32>;
+//@if LOWER
+// LOWER: entries do not see the keys before firsts[e]. Threads take the keys from there on, then those before, so that
+// the sum has the same bits at whatever key the columns begin.
+@group(0) @binding(2) var<storage, read> firsts: array<u32>;
+//@endif
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let e = group.y;
   let count = entries[params.firstEntry + e].w;
   let first = (e * params.H + group.x) * params.pitch;
+  //@if LOWER
+  let lower = firsts[params.firstEntry + e];
+  var largest = S[first + lower];
+  //@else
   var largest = S[first];
+  //@endif
   for (var j = thread; j < count; j += WG) { largest = max(largest, S[first + j]); }
   largest = reduceMax(largest, thread);
   var total = 0.0;
+  //@if LOWER
+  for (var i = thread; i < count; i += WG) {
+    let j = (i + lower) % count;
+  //@else
   for (var j = thread; j < count; j += WG) {
+  //@endif
     let score = S[first + j];
     let value = select(exp(score - largest), 0.0, bitcast<u32>(score) == MINUS_INFINITY);
     S[first + j] = value;

@@ -24,8 +24,8 @@ export class DeviceLostError extends NoticeError {
 /** An allocation that the device or the pool's budget refused. Sizes are in bytes. */
 export class OutOfMemoryError extends NoticeError {
   readonly requested: number;
-  constructor(requested: number, message: string) {
-    super('out-of-memory', message);
+  constructor(requested: number, message: string, options?: ErrorOptions) {
+    super('out-of-memory', message, options);
     this.requested = requested;
   }
 }

@@ -9,7 +9,8 @@ export interface AttentionQuery {
   readonly query: number;
   /** Row of the output tensor. */
   readonly out: number;
-  /** It sees the first `keys` of its group's keys, at least one. */
+  /** It sees its group's keys `first` (default 0) to `keys` (exclusive), at least one. */
+  readonly first?: number;
   readonly keys: number;
 }
 
@@ -31,8 +32,10 @@ export interface AttentionChunk {
 }
 
 export interface AttentionPlan {
-  /** Per entry (query row, output row, keys seen, keys that count). */
+  /** Per entry (query row, output row, keys seen, keys that count), counted from the first column of its tile. */
   readonly entries: Uint32Array;
+  /** Per entry the first column that it sees; absent where all see their tile's first. */
+  readonly firsts: Uint32Array | undefined;
   /** Per tile (first entry, entries, first key, keys). */
   readonly tiles: Uint32Array;
   readonly keys: Uint32Array;
@@ -46,12 +49,18 @@ const TILE_ROWS = [1, 4, 6, 8];
 /** Reading the keys of a tile costs about as much as two rows of arithmetic. */
 const TILE_OVERHEAD = 2;
 const MAX_TILES = 65535;
+/**
+ * Columns of a query begin at a multiple of this. So queries with windows that begin nearly together share tiles, and
+ * where its columns begin depends on the query alone.
+ */
+const WINDOW_STEP = 64;
 
 /**
  * Lays groups out in tiles, and tiles in chunks.
  *
  * @param heads query heads: each has its own scores
  * @param scratchBytes scores of a chunk take at most this much (a single tile may take more)
+ * @param groups queries whose keys begin together follow each other where tiles are to be full
  * @param wholeRows all keys of a group count for each of its queries, for who edits scores or pattern: keys that a query
  *   does not see have the score −infinity and change nothing unless that is edited
  * @throws ShapeError if a query sees no key, or more keys than its group has
@@ -62,32 +71,36 @@ export function planAttention(
   scratchBytes: number,
   wholeRows = false,
 ): AttentionPlan {
-  const tileRows = chooseTileRows(groups.map(({ queries }) => queries.length));
+  const baseOf = ({ first = 0 }: AttentionQuery) => (wholeRows ? 0 : first - (first % WINDOW_STEP));
+  const parts = groups.map(({ queries }) => alike(queries, baseOf));
+  const tileRows = chooseTileRows(parts.flat().map((queries) => queries.length));
   const entryCount = groups.reduce((sum, { queries }) => sum + queries.length, 0);
   const entries = new Uint32Array(4 * entryCount);
+  const firsts = new Uint32Array(entryCount);
   const keys = new Uint32Array(groups.reduce((sum, group) => sum + group.keys.length, 0));
   const tiles: number[] = [];
   let longest = 0;
   let keyAt = 0;
   let entryAt = 0;
-  for (const group of groups) {
-    const beyond = group.queries.find(({ keys: seen }) => !(seen >= 1 && seen <= group.keys.length));
-    checkShape(
-      beyond === undefined,
-      () => `query row ${beyond?.query} sees ${beyond?.keys} of its group's ${group.keys.length} keys`,
-    );
+  groups.forEach((group, g) => {
+    for (const query of group.queries) checkQuery(query, group.keys.length);
     keys.set(group.keys, keyAt);
-    const countOf = ({ keys: seen }: AttentionQuery) => (wholeRows ? group.keys.length : seen);
-    for (let first = 0; first < group.queries.length; first += tileRows) {
-      const members = group.queries.slice(first, first + tileRows);
-      const count = Math.max(...members.map(countOf));
-      longest = Math.max(longest, count);
-      tiles.push(entryAt, members.length, keyAt, count);
-      for (const member of members)
-        entries.set([member.query, member.out, member.keys, countOf(member)], 4 * entryAt++);
+    for (const queries of parts[g] ?? []) {
+      const base = baseOf(queries[0] as AttentionQuery);
+      const countOf = ({ keys: end }: AttentionQuery) => (wholeRows ? group.keys.length : end) - base;
+      for (let first = 0; first < queries.length; first += tileRows) {
+        const members = queries.slice(first, first + tileRows);
+        const count = Math.max(...members.map(countOf));
+        longest = Math.max(longest, count);
+        tiles.push(entryAt, members.length, keyAt + base, count);
+        for (const member of members) {
+          firsts[entryAt] = (member.first ?? 0) - base;
+          entries.set([member.query, member.out, member.keys - base, countOf(member)], 4 * entryAt++);
+        }
+      }
     }
     keyAt += group.keys.length;
-  }
+  });
   const pitch = 4 * Math.ceil(longest / 4);
   const chunks: AttentionChunk[] = [];
   const entryBytes = 4 * heads * pitch;
@@ -108,7 +121,37 @@ export function planAttention(
     });
     first += count;
   }
-  return { entries, tiles: Uint32Array.from(tiles), keys, pitch, tileRows, chunks };
+  const lower = firsts.some((first) => first > 0);
+  return {
+    entries,
+    firsts: lower ? firsts : undefined,
+    tiles: Uint32Array.from(tiles),
+    keys,
+    pitch,
+    tileRows,
+    chunks,
+  };
+}
+
+/** Queries next to each other whose columns begin at the same key. */
+function alike(
+  queries: readonly AttentionQuery[],
+  baseOf: (query: AttentionQuery) => number,
+): AttentionQuery[][] {
+  const parts: AttentionQuery[][] = [];
+  for (const query of queries) {
+    const last = parts.at(-1);
+    if (last && baseOf(last[0] as AttentionQuery) === baseOf(query)) last.push(query);
+    else parts.push([query]);
+  }
+  return parts;
+}
+
+function checkQuery({ query, first = 0, keys }: AttentionQuery, count: number): void {
+  checkShape(
+    first >= 0 && first < keys && keys <= count,
+    () => `query row ${query} sees ${first > 0 ? `${first} to ` : ''}${keys} of its group's ${count} keys`,
+  );
 }
 
 /** The tile height that wastes least on groups of these sizes. */

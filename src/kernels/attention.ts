@@ -5,7 +5,7 @@ import { checkShape } from '../errors.ts';
 import { shapeOf, type Tensor, type Work } from '../gpu/index.ts';
 import type { AttentionChunk, AttentionPlan } from './attention-plan.ts';
 import { deviceClass } from './device-class.ts';
-import { type Kernel, kernel, reductionFor } from './source.ts';
+import { type Kernel, kernel, reductionFor, type Scaling, traitOf } from './source.ts';
 
 /** Shapes of an attention layer. */
 export interface AttentionShape {
@@ -13,6 +13,10 @@ export interface AttentionShape {
   /** Key and value heads; each serves `heads / keyHeads` query heads. */
   readonly keyHeads: number;
   readonly headSize: number;
+  /** What products of query and key are multiplied by; default d_head^−½. */
+  readonly scoreScale?: number | undefined;
+  /** Scores are kept within ± this before they are masked: cap · tanh(score / cap). */
+  readonly scoreSoftcap?: number | undefined;
 }
 
 /** A plan's tables in GPU memory. */
@@ -21,6 +25,8 @@ export interface AttentionTables {
   readonly entries: GPUBuffer;
   readonly tiles: GPUBuffer;
   readonly keys: GPUBuffer;
+  /** First keys of the entries, where some see none from their columns' beginning. */
+  readonly firsts: GPUBuffer | undefined;
 }
 
 export function uploadPlan(w: Work, plan: AttentionPlan): AttentionTables {
@@ -29,11 +35,13 @@ export function uploadPlan(w: Work, plan: AttentionPlan): AttentionTables {
     entries: w.uploadWords(plan.entries, 'attention entries'),
     tiles: w.uploadWords(plan.tiles, 'attention tiles'),
     keys: w.uploadWords(plan.keys, 'attention keys'),
+    firsts: plan.firsts && w.uploadWords(plan.firsts, 'first keys'),
   };
 }
 
 export function releasePlan(w: Work, tables: AttentionTables): void {
-  for (const buffer of [tables.entries, tables.tiles, tables.keys]) w.release(buffer);
+  for (const buffer of [tables.entries, tables.tiles, tables.keys, tables.firsts])
+    if (buffer) w.release(buffer);
 }
 
 const MINUS_INFINITY_BITS = 0xff800000;
@@ -57,20 +65,23 @@ function scoresKernel(
   tileRows: number,
   headSize: number,
   vec4: boolean,
+  { lower, softcap }: { readonly lower: boolean; readonly softcap: Scaling | undefined },
 ): { source: Kernel<ScoresKernel>; keys: number } {
   const { SG, SUBGROUPS, enable } = lanes(w);
   const step = SUBGROUPS ? SG : 4;
   const columns = SUBGROUPS ? 4 : 1;
   const tail = headSize % step !== 0;
   const constants = { MR: tileRows, VEC4: vec4 };
-  const traits = [tileRows, vec4 && 'vec4'];
+  const traits = [tileRows, vec4 && 'vec4', lower && 'lower', softcap && traitOf(softcap)];
+  const settings = { LOWER: lower, SOFTCAP: softcap !== undefined };
+  const recipe = { settings, activation: softcap };
   if (shader === 'attention_scores_tile') {
-    const source = kernel(shader, traits, () => ({ constants: { ...constants, ...TILE } }));
+    const source = kernel(shader, traits, () => ({ ...recipe, constants: { ...constants, ...TILE } }));
     return { source, keys: TILE.SG };
   }
   traits.push(`${SG}x${columns}`, SUBGROUPS && 'subgroups', tail && 'tail');
   const own = { SG, SUBGROUPS, NR: columns, STEP: step, QUADS: step / 4, TAIL: tail };
-  const source = kernel(shader, traits, () => ({ constants: { ...constants, ...own }, enable }));
+  const source = kernel(shader, traits, () => ({ ...recipe, constants: { ...constants, ...own }, enable }));
   return { source, keys: SG * columns };
 }
 
@@ -80,7 +91,7 @@ function aligned(tensor: Tensor, headSize: number): boolean {
 }
 
 /**
- * scale · Q Kᵀ for one chunk of a plan; −infinity for keys that a query does not see.
+ * scale · Q Kᵀ, softcapped where the shape says so, for one chunk of a plan; −infinity for keys that a query does not see.
  *
  * @param q rows [heads · d_head]
  * @param k rows [keyHeads · d_head]
@@ -91,7 +102,7 @@ export function attentionScores(
   w: Work,
   q: Tensor,
   k: Tensor,
-  { heads, keyHeads, headSize }: AttentionShape,
+  { heads, keyHeads, headSize, scoreScale = 1 / Math.sqrt(headSize), scoreSoftcap }: AttentionShape,
   tables: AttentionTables,
   chunk: AttentionChunk,
   shader: ScoresKernel = w.capabilities.software ? 'attention_scores' : 'attention_scores_tile',
@@ -99,13 +110,22 @@ export function attentionScores(
   checkHeads('queries', q, heads, headSize);
   checkHeads('keys', k, keyHeads, headSize);
   checkShape(heads % keyHeads === 0, () => `attention: ${heads} heads cannot share ${keyHeads} key heads`);
-  const { entries, tiles, keys } = tables;
+  const { entries, tiles, keys, firsts } = tables;
   const { tileRows, pitch } = tables.plan;
-  const { source, keys: columns } = scoresKernel(w, shader, tileRows, headSize, aligned(k, headSize));
+  const softcap = scoreSoftcap === undefined ? undefined : { cap: scoreSoftcap, scale: scoreScale };
+  const settings = { lower: firsts !== undefined, softcap };
+  const { source, keys: columns } = scoresKernel(
+    w,
+    shader,
+    tileRows,
+    headSize,
+    aligned(k, headSize),
+    settings,
+  );
   const scores = w.empty(chunk.entries, heads * pitch, 'attention scores');
   w.dispatch(
     source,
-    { Q: q.buffer, K: k.buffer, entries, tiles, keys, S: scores.buffer },
+    { Q: q.buffer, K: k.buffer, entries, tiles, keys, S: scores.buffer, firsts },
     {
       H: heads,
       G: keyHeads,
@@ -117,7 +137,7 @@ export function attentionScores(
       kStride: k.stride,
       firstTile: chunk.firstTile,
       firstEntry: chunk.firstEntry,
-      scale: 1 / Math.sqrt(headSize),
+      scale: softcap ? 1 : scoreScale,
       minusInfinity: MINUS_INFINITY_BITS,
     },
     [Math.ceil(pitch / columns), chunk.tiles, heads],
@@ -135,9 +155,13 @@ export function attentionSoftmax(
   chunk: AttentionChunk,
 ): void {
   const reduction = reductionFor(w.capabilities);
+  const lower = tables.firsts !== undefined;
   w.dispatch(
-    kernel('attention_softmax', [reduction.by, reduction.WG], () => ({ reduction })),
-    { entries: tables.entries, S: scores.buffer },
+    kernel('attention_softmax', [reduction.by, reduction.WG, lower && 'lower'], () => ({
+      reduction,
+      settings: { LOWER: lower },
+    })),
+    { entries: tables.entries, S: scores.buffer, firsts: tables.firsts },
     { H: heads, pitch: tables.plan.pitch, firstEntry: chunk.firstEntry },
     [heads, chunk.entries, 1],
   );

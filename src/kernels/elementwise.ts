@@ -3,15 +3,15 @@
 import { checkShape } from '../errors.ts';
 import { isContiguous, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
 import { ELEMENT_THREADS, elementGrid, gridOf } from './grid.ts';
-import { type Activation, kernel, reductionFor } from './source.ts';
+import { type Activation, kernel, reductionFor, type Scaling, traitOf } from './source.ts';
 import type { Vector } from './weight.ts';
 
 const WG = ELEMENT_THREADS;
 
 /** act(x), or act(x) · gate: an MLP's activation apart from its product. Shapes equal and contiguous. */
-export function activate(w: Work, x: Tensor, activation: Activation, gate?: Tensor): Tensor {
+export function activate(w: Work, x: Tensor, activation: Activation | Scaling, gate?: Tensor): Tensor {
   checkContiguous('activation', x, ...(gate ? [gate] : []));
-  const source = kernel('activation', [activation, gate && 'gated'], () => ({
+  const source = kernel('activation', [traitOf(activation), gate && 'gated'], () => ({
     constants: { WG, HAS_GATE: !!gate },
     activation,
   }));
@@ -60,6 +60,29 @@ export function normalize(w: Work, x: Tensor, { scale, shift, eps }: NormWeights
     groups,
   );
   return out;
+}
+
+/**
+ * An RMSNorm of every head by itself, in place.
+ *
+ * @param x [R, heads · d_head]; may be a window of columns
+ * @param norm scale [d_head], no shift
+ */
+export function normalizeHeads(w: Work, x: Tensor, heads: number, { scale, shift, eps }: NormWeights): void {
+  checkShape(
+    !shift && scale.length * heads === x.columns,
+    () => `norm of heads: ${scale.name} has ${scale.length} values, ${shapeOf(x)} are ${heads} heads`,
+  );
+  const reduction = reductionFor(w.capabilities);
+  const source = kernel('norm_heads', [reduction.by, reduction.WG], () => ({ reduction }));
+  const count = x.rows * heads;
+  const { groups, gridX } = gridOf(w, count);
+  w.dispatch(
+    source,
+    { X: x.buffer, scale: scale.buffer },
+    { count, H: heads, D: scale.length, offset: x.offset, stride: x.stride, gridX, eps },
+    groups,
+  );
 }
 
 /** Copies rows `index` of x into the rows of `out`, in order. `out` is [index.length, C] in another buffer than x. */

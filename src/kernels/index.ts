@@ -23,6 +23,7 @@ export {
   meanRows,
   type NormWeights,
   normalize,
+  normalizeHeads,
   rotaryTable,
   rotate,
 } from './elementwise.ts';
@@ -47,7 +48,7 @@ export {
 } from './metrics.ts';
 export { type FileRows, quantize } from './quantize.ts';
 export { measureMatmulRate } from './rate.ts';
-export type { Activation } from './source.ts';
+export type { Activation, Scaling } from './source.ts';
 export { parseTuning, type TuningTask, tuningTasks } from './tuning.ts';
 export {
   blockRows,

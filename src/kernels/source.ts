@@ -86,10 +86,11 @@ const WEIGHT_TYPES: Readonly<Record<ElementType | QuantizedType, string>> = {
 };
 
 /** Elementwise functions of an MLP. */
-export type Activation = 'none' | 'gelu' | 'quick_gelu' | 'silu';
+export type Activation = 'none' | 'gelu' | 'gelu_pytorch_tanh' | 'quick_gelu' | 'silu';
 
 /**
  * `gelu` is x · Φ(x) with erf by Abramowitz and Stegun 7.1.26 (absolute error below 1.5e-7, the size of f32 rounding);
+ * `gelu_pytorch_tanh` is x/2 · (1 + tanh u) = x · sigmoid(2u), u = √(2/π) · (x + 0.044715 x³), kept where exp is finite;
  * `quick_gelu` is x · sigmoid(1.702 x); `silu` is x · sigmoid(x). As torch.nn.functional and transformers.activations.
  */
 const ACTIVATIONS: Readonly<Record<Activation, string>> = {
@@ -98,9 +99,48 @@ const ACTIVATIONS: Readonly<Record<Activation, string>> = {
     'fn activate(x: f32) -> f32 {\n  let z = abs(x) * 0.7071067811865476;\n  let t = 1.0 / (1.0 + 0.3275911 * z);\n' +
     '  let p = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));\n' +
     '  let tail = 0.5 * p * exp(-z * z);\n  return x * select(tail, 1.0 - tail, x >= 0.0);\n}\n',
+  gelu_pytorch_tanh:
+    'fn activate(x: f32) -> f32 {\n  let u = 1.5957691216057308 * (x + 0.044715 * x * x * x);\n' +
+    '  return x / (1.0 + exp(min(-u, 80.0)));\n}\n',
   quick_gelu: 'fn activate(x: f32) -> f32 { return x / (1.0 + exp(-1.702 * x)); }\n',
   silu: 'fn activate(x: f32) -> f32 { return x / (1.0 + exp(-x)); }\n',
 };
+
+/**
+ * An elementwise function with numbers of its own: scale · x, and where there is a cap kept within ± cap, that is
+ * cap · tanh(scale · x / cap). Gemma scales embeddings, Gemma 2 caps scores and logits.
+ */
+export interface Scaling {
+  readonly scale: number;
+  readonly cap?: number;
+}
+
+/**
+ * tanh near 0 by Cephes' polynomial (tanhf), else by exp: WGSL's own may lose the digits of small values, and overflow
+ * for large ones.
+ */
+function scalingText({ scale, cap }: Scaling): string {
+  if (cap === undefined) return `fn activate(x: f32) -> f32 { return x * ${float(scale)}; }\n`;
+  return (
+    `fn activate(x: f32) -> f32 {\n  let u = x * ${float(scale / cap)};\n  let v = u * u;\n` +
+    '  let near = u + u * v * (-0.333332819422 + v * (0.133314422036 + v * (-0.0537397155531 +\n' +
+    '    v * (0.0206390887954 - 0.00570498872745 * v))));\n' +
+    '  let far = sign(u) * (1.0 - 2.0 / (1.0 + exp(2.0 * min(abs(u), 20.0))));\n' +
+    `  return ${float(cap)} * select(far, near, abs(u) < 0.625);\n}\n`
+  );
+}
+
+/** What tells a kernel with this function from others. */
+export function traitOf(activation: Activation | Scaling): string {
+  if (typeof activation === 'string') return activation;
+  const { scale, cap } = activation;
+  return cap === undefined ? `scale ${scale}` : `scale ${scale} cap ${cap}`;
+}
+
+/** A number as WGSL writes it. */
+function float(value: number): string {
+  return `${Math.fround(value).toExponential()}f`;
+}
 
 /** How the threads of a workgroup add up: `reduceSum` and `reduceMax` give every thread the result. */
 export interface Reduction {
@@ -134,8 +174,10 @@ export interface Recipe {
   readonly constants?: Constants;
   /** Defines `WeightVec`, and for floats `weight4`, for weights of this type. */
   readonly weights?: ElementType | QuantizedType;
+  /** Conditions of `//@if` that leave no constant, so that a kernel without them does not change by a byte. */
+  readonly settings?: Readonly<Record<string, boolean>>;
   /** Defines `activate`. */
-  readonly activation?: Activation;
+  readonly activation?: Activation | Scaling | undefined;
   /** Defines `reduceSum`, `reduceMax` and, before all other constants, WG. */
   readonly reduction?: Reduction;
   /** Extensions to enable. */
@@ -147,16 +189,23 @@ export interface Recipe {
 /** The text of shaders/`name`.wgsl with its prelude. */
 export function assemble(
   name: ShaderName,
-  { constants: others = {}, weights, activation, reduction, rewrite = (text) => text }: Recipe = {},
+  {
+    constants: others = {},
+    settings = {},
+    weights,
+    activation,
+    reduction,
+    rewrite = (text) => text,
+  }: Recipe = {},
 ): string {
   const constants = reduction ? { WG: reduction.WG, ...others } : others;
   const lines = Object.entries(constants).map(([key, value]) => `const ${key}: u32 = ${Number(value)}u;\n`);
   const text = [
     ...lines,
     weights ? WEIGHT_TYPES[weights] : '',
-    activation ? ACTIVATIONS[activation] : '',
+    typeof activation === 'string' ? ACTIVATIONS[activation] : activation ? scalingText(activation) : '',
     reduction ? REDUCTIONS[reduction.by] : '',
-    unroll(conditionals(SHADERS[name].text, constants), constants),
+    unroll(conditionals(SHADERS[name].text, { ...constants, ...settings }), constants),
   ].join('');
   return rewrite(text);
 }
@@ -190,11 +239,13 @@ export function kernel<N extends ShaderName>(
 
 function build(key: string, shader: ShaderName, recipe: Recipe & { readonly name?: string }): KernelSource {
   const { bindings, params } = SHADERS[shader];
-  const { name = key, constants = {}, reduction, enable = [] } = recipe;
+  const { name = key, constants = {}, settings = {}, reduction, enable = [] } = recipe;
   const bound = Object.entries<Access | readonly [Access, string]>(bindings).flatMap(
     ([binding, declared]) => {
       const [access, condition] = typeof declared === 'string' ? [declared] : declared;
-      return condition === undefined || constants[condition] ? [[binding, access] as const] : [];
+      return condition === undefined || constants[condition] || settings[condition]
+        ? [[binding, access] as const]
+        : [];
     },
   );
   return {

@@ -92,6 +92,12 @@ export class JsonConfig {
     return value;
   }
 
+  /** A positive number, or none: null where the default is a number. */
+  cap(name: string, fallback?: number): number | undefined {
+    if (this.#values[name] === null) return undefined;
+    return this.has(name) || fallback !== undefined ? this.positive(name, fallback) : undefined;
+  }
+
   boolean(name: string, fallback?: boolean): boolean {
     const value = this.#get(name, fallback);
     if (typeof value !== 'boolean') throw this.#wrong(name, 'true or false', value);
@@ -103,6 +109,19 @@ export class JsonConfig {
     const value = this.#get(name, fallback);
     if (!choices.includes(value as T)) throw this.#wrong(name, `one of ${choices.join(', ')}`, value);
     return value as T;
+  }
+
+  /** A list of `count` of some strings. */
+  choices<T extends string>(
+    name: string,
+    choices: readonly T[],
+    count: number,
+    fallback?: readonly T[],
+  ): readonly T[] {
+    const value = this.#get(name, fallback);
+    if (!Array.isArray(value) || value.length !== count || !value.every((one) => choices.includes(one)))
+      throw this.#wrong(name, `${count} of ${choices.join(', ')}`, value);
+    return value;
   }
 
   /** Fails with a message about this section. */

@@ -51,14 +51,15 @@ export async function layerNorm(
   };
 }
 
-/** An RMSNorm's scale. */
+/** An RMSNorm's scale; `unit`: the file has what it is more than 1 (Gemma). */
 export async function rmsNorm(
   loader: WeightLoader,
   name: string,
   width: number,
   eps: number,
+  { unit = false }: { readonly unit?: boolean } = {},
 ): Promise<NormWeights> {
-  return { scale: await loader.vector(`${name}.weight`, width), eps };
+  return { scale: await loader.vector(`${name}.weight`, width, { plus: unit ? 1 : 0 }), eps };
 }
 
 /**

@@ -76,7 +76,7 @@ export function towerOf(hook: string): string {
 
 /** Whether the hook point's values are divided into heads (also if there is only one). */
 export function isByHead(hook: string): boolean {
-  return /attn\.hook_/.test(hook);
+  return /attn\.hook_(?!out$)/.test(hook);
 }
 
 /** Whether the hook point's positions are those of the tower that cross-attention reads. */

@@ -6,6 +6,7 @@ import type { Work } from '../gpu/index.ts';
 import { customHook, DEFAULT_LOOP_LIMIT } from '../kernels/index.ts';
 import { type Activation, type Fork, type ModelRun, type Probe, sequenceIn } from '../models/index.ts';
 import { type CachedActivation, cacheActivation } from './cache.ts';
+import { checkIndices } from './columns.ts';
 import type { EditSet } from './edits.ts';
 import type { CustomHook } from './intervention.ts';
 import { isOfMemory, lengthAt, towerOf } from './names.ts';
@@ -22,6 +23,8 @@ export interface PatchProbeOptions {
   readonly loopLimit?: number | undefined;
   /** Hook points to cache. */
   readonly cacheNames?: ReadonlySet<string>;
+  /** Of scores and patterns the rows of these positions only. */
+  readonly queries?: readonly number[] | undefined;
   /** Runs that custom hooks see and that are cached. */
   readonly runs: readonly ModelRun[];
   /** The walk ends after this hook point. */
@@ -50,6 +53,12 @@ export class PatchProbe implements Probe {
     );
   }
 
+  queries(name: string): readonly number[] | undefined {
+    const { edits, custom = [], queries } = this.#options;
+    const seesAll = edits?.wants(name) || custom.some(({ hook }) => hook === name);
+    return seesAll ? undefined : queries;
+  }
+
   forks(name: string): readonly Fork[] {
     const { edits, custom = [], runs } = this.#options;
     const forks = edits?.forks(name) ?? [];
@@ -63,10 +72,19 @@ export class PatchProbe implements Probe {
   }
 
   async visit(activation: Activation): Promise<void> {
-    const { edits, custom = [], cacheNames, runs, stopAfter } = this.#options;
+    const { edits, custom = [], cacheNames, runs, stopAfter, queries } = this.#options;
     edits?.apply(activation);
     for (const hook of custom) if (hook.hook === activation.name) await this.#run(hook, activation);
-    if (cacheNames?.has(activation.name)) this.cached.push(cacheActivation(this.#w, activation, runs));
+    if (cacheNames?.has(activation.name)) {
+      const rows = activation.columns === 'keys' ? queries : undefined;
+      for (const run of rows ? runs : [])
+        checkIndices(
+          `${activation.name}: query`,
+          rows ?? [],
+          sequenceIn(run, towerOf(activation.name)).length,
+        );
+      this.cached.push(cacheActivation(this.#w, activation, runs, () => rows));
+    }
     if (stopAfter === activation.name) throw new StopWalk();
   }
 

@@ -1,6 +1,6 @@
 // Running a model while looking at it and changing it.
 
-import { checkPositive, checkSignal, checkWhole } from '../check.ts';
+import { checkList, checkPositive, checkSignal, checkWhole } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import {
   type Generated,
@@ -15,7 +15,7 @@ import { ActivationCache } from './cache.ts';
 import { EditSet } from './edits.ts';
 import { type CustomHook, checkIntervention, type Intervention } from './intervention.ts';
 import { findHook, type NameFilter, selectHooks } from './names.ts';
-import { PatchProbe, StopWalk } from './probe.ts';
+import { PatchProbe, type PatchProbeOptions, StopWalk } from './probe.ts';
 import { checkSnippet } from './snippet.ts';
 
 export interface RunOptions {
@@ -32,6 +32,11 @@ export interface RunOptions {
 export interface CacheOptions extends RunOptions {
   /** What to cache; default everything. */
   readonly names?: NameFilter;
+  /**
+   * Of scores and patterns the rows of these positions, in this order; default all. A row's keys are all there. It takes less
+   * memory: the whole matrix of a long prompt or a large picture may not fit.
+   */
+  readonly queries?: readonly number[];
   /** The forward pass ends after this hook point; there are no logits then. */
   readonly stopAfter?: string;
 }
@@ -51,10 +56,11 @@ export function hooks(model: VisionLanguageModel): readonly HookInfo[] {
 export async function runWithCache(
   model: VisionLanguageModel,
   samples: readonly Sample[],
-  { names = () => true, stopAfter, ...options }: CacheOptions = {},
+  { names = () => true, queries, stopAfter, ...options }: CacheOptions = {},
 ): Promise<{ logits: Float32Array[] | undefined; cache: ActivationCache }> {
   const cacheNames = selectHooks(model, names);
-  return forward(model, samples, { ...options, cacheNames, stopAfter });
+  if (queries !== undefined) checkList(queries, 'queries');
+  return forward(model, samples, { ...options, cacheNames, queries, stopAfter });
 }
 
 /**
@@ -129,12 +135,12 @@ async function named(
 async function forward(
   model: VisionLanguageModel,
   samples: readonly Sample[],
-  wishes: RunOptions & { cacheNames: ReadonlySet<string>; stopAfter?: string | undefined },
+  wishes: RunOptions & Pick<PatchProbeOptions, 'queries' | 'stopAfter'> & { cacheNames: ReadonlySet<string> },
 ): Promise<{ logits: Float32Array[] | undefined; cache: ActivationCache }> {
   const { gpu } = model;
   if (samples.length === 0) throw new NoticeError('usage', 'no samples to run');
   const { interventions, custom } = await named(model, wishes);
-  const { cacheNames, callbackTimeout, loopLimit } = wishes;
+  const { cacheNames, queries, callbackTimeout, loopLimit } = wishes;
   const stopAfter = wishes.stopAfter && findHook(model, wishes.stopAfter).name;
   // An edit of one row must not reach another through an image that both share.
   const runsOf = () => samples.map((sample) => new ModelRun(withOwnImages(sample)));
@@ -148,6 +154,7 @@ async function forward(
       callbackTimeout,
       loopLimit,
       cacheNames,
+      queries,
       runs,
       stopAfter,
     });

@@ -130,6 +130,38 @@ export class WeightLoader {
   }
 
   /**
+   * A matrix [rows, columns] of floats that the file holds the other way round, as [columns, rows]. It is in host memory as
+   * a whole.
+   *
+   * @throws WeightsError as {@link matrix} does
+   */
+  async transposed(tensor: string, { rows, columns }: MatrixSize): Promise<Weight> {
+    const infos = this.#matrixInfos(tensor, columns, rows);
+    const [info] = infos as [TensorInfo];
+    const type = this.#type ?? storageType(info);
+    const layout = matrixLayout(
+      `${info.file}: tensor "${tensor}"`,
+      type,
+      [rows],
+      columns,
+      this.#maxPartBytes,
+    );
+    const parts: WeightPart[] = [];
+    for (const { firstRow, rows: count, bytes } of layout.parts)
+      parts.push({ buffer: await this.#createBuffer(bytes, tensor), firstRow, rows: count });
+    const { stride } = layout;
+    if (!this.#planOnly) {
+      const turned = new (type === 'f32' ? Float32Array : Uint16Array)(rows * stride);
+      for await (const { bytes, row } of this.#rows(infos, rows, 1))
+        convert(info, bytes, type).forEach((value, i) => {
+          turned[(i % rows) * stride + row + Math.floor(i / rows)] = value;
+        });
+      await this.#writeRows(parts, 0, stride, turned);
+    }
+    return { name: tensor, type, rows, columns, stride, parts };
+  }
+
+  /**
    * The matrix of a linear layer: quantised if that is the storage type, else as {@link matrix}. Every tensor is quantised
    * by itself, as bitsandbytes quantises modules. What bitsandbytes has quantised keeps its codes and absmax.
    *
@@ -165,10 +197,15 @@ export class WeightLoader {
   /**
    * A vector of `length` elements, widened to f32. Several tensors are joined end to end.
    *
+   * @param plus added to every element, and rounded to f32
    * @throws WeightsError if a tensor is missing, has more than one dimension other than 1, is not of a float type,
    *   or if their lengths do not add up
    */
-  async vector(names: string | readonly string[], length: number): Promise<Vector> {
+  async vector(
+    names: string | readonly string[],
+    length: number,
+    { plus = 0 }: { readonly plus?: number } = {},
+  ): Promise<Vector> {
     const infos = [names].flat().map((name) => this.#checkpoint.info(name));
     infos.forEach(storageType);
     const flat = infos.every((info) => info.shape.filter((size) => size !== 1).length <= 1);
@@ -179,7 +216,8 @@ export class WeightLoader {
     let at = 0;
     for (const info of this.#planOnly ? [] : infos) {
       for await (const { bytes } of this.#checkpoint.chunks(info.name, CHUNK_BYTES)) {
-        const values = convert(info, bytes, 'f32');
+        const stored = convert(info, bytes, 'f32');
+        const values = plus === 0 ? stored : Float32Array.from(stored, (value) => plus + value);
         await this.#write(buffer, 4 * at, values, 0, values.length);
         at += values.length;
       }

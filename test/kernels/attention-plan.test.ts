@@ -18,6 +18,23 @@ const group: fc.Arbitrary<AttentionGroup> = fc.uint32Array({ minLength: 1, maxLe
     .map((queries) => ({ keys, queries })),
 );
 const groups = fc.array(group, { maxLength: 12 });
+
+/** The same, and of many keys, each query with at least one from any key on. */
+const windows: fc.Arbitrary<AttentionGroup[]> = fc.array(
+  fc.uint32Array({ minLength: 1, maxLength: 300 }).chain((keys) =>
+    fc
+      .array(
+        fc
+          .tuple(fc.nat(1000), fc.nat(1000), fc.nat(keys.length - 1))
+          .chain(([query, out, first]) =>
+            fc.integer({ min: first + 1, max: keys.length }).map((end) => ({ query, out, first, keys: end })),
+          ),
+        { maxLength: 40 },
+      )
+      .map((queries) => ({ keys, queries })),
+  ),
+  { maxLength: 6 },
+);
 const heads = fc.integer({ min: 1, max: 12 });
 const scratch = fc.integer({ min: 0, max: 200_000 });
 
@@ -100,6 +117,47 @@ describe('planAttention', () => {
     );
   });
 
+  it('lets a query see its keys from the first to the last, and none of its tile beside them', () => {
+    fc.assert(
+      fc.property(windows, heads, scratch, fc.boolean(), (list, headCount, bytes, wholeRows) => {
+        const plan = planAttention(list, headCount, bytes, wholeRows);
+        const queries = list.flatMap((g) => g.queries.map((query) => ({ ...query, all: g.keys })));
+        const entries = rowsOf(plan.entries);
+        expect(entries.map(([query, out]) => [query, out])).toEqual(
+          queries.map(({ query, out }) => [query, out]),
+        );
+        let covered = 0;
+        for (const { firstEntry, entries: count, keys } of tilesOf(plan)) {
+          expect(firstEntry).toBe(covered);
+          covered += count;
+          for (let e = firstEntry; e < firstEntry + count; e++) {
+            const { first = 0, keys: end, all } = queries[e]!;
+            const [, , seen, counted] = entries[e]!;
+            const lower = plan.firsts?.[e] ?? 0;
+            expect(keys.slice(lower, seen)).toEqual([...all.subarray(first, end)]);
+            expect(keys.length).toBeGreaterThanOrEqual(counted!);
+            if (wholeRows) expect([lower, counted, keys]).toEqual([first, all.length, [...all]]);
+            else expect([counted, lower < 64]).toEqual([seen, true]);
+          }
+        }
+        expect(covered).toBe(queries.length);
+        expect(plan.firsts === undefined).toBe(!plan.firsts?.some((first) => first > 0));
+      }),
+    );
+  });
+
+  it('gives windows that begin nearly together one tile', () => {
+    const queries = Array.from({ length: 64 }, (_, i) => ({
+      query: i,
+      out: i,
+      first: 64 + i,
+      keys: 200 + i,
+    }));
+    const plan = planAttention([{ keys: new Uint32Array(300), queries }], 1, Number.POSITIVE_INFINITY);
+    expect(plan.tiles.length / 4).toBe(64 / plan.tileRows);
+    expect(plan.pitch).toBe(200);
+  });
+
   it('keeps chunks within the scratch memory, unless one tile alone exceeds it', () => {
     fc.assert(
       fc.property(groups, heads, scratch, (list, headCount, bytes) => {
@@ -144,6 +202,13 @@ describe('planAttention', () => {
     expect(call).toThrow(ShapeError);
     expect(call).toThrow(`query row 9 sees ${keys} of its group's 3 keys`);
   });
+});
+
+it('refuses a query that sees nothing between its first key and its last', () => {
+  const queries = [{ query: 9, out: 0, first: 2, keys: 2 }];
+  expect(() => planAttention([{ keys: Uint32Array.of(5, 6, 7), queries }], 1, 1)).toThrow(
+    "query row 9 sees 2 to 2 of its group's 3 keys",
+  );
 });
 
 describe('chooseTileRows', () => {

@@ -15,11 +15,11 @@ import { read } from './support.ts';
 /** 0 to count − 1. */
 export const all = (count: number) => Array.from({ length: count }, (_, i) => i);
 
-/** Query rows, key rows, and how many of these each query sees (default: all). */
+/** Query rows, key rows, and how many of these each query sees, or from which to which (default: all). */
 export type GroupRows = readonly [
   queries: readonly number[],
   keys: readonly number[],
-  seen?: (query: number) => number,
+  seen?: (query: number) => number | readonly [first: number, end: number],
 ];
 
 /** Groups whose results go to rows in reverse order: the first query's to the last. */
@@ -27,7 +27,11 @@ export function layGroups(groups: readonly GroupRows[]): AttentionGroup[] {
   let out = groups.reduce((sum, [queries]) => sum + queries.length, 0);
   return groups.map(([queries, keys, seen]) => ({
     keys: Uint32Array.from(keys),
-    queries: queries.map((query) => ({ query, out: --out, keys: seen ? seen(query) : keys.length })),
+    queries: queries.map((query) => {
+      const range = seen?.(query) ?? keys.length;
+      const [first, end] = typeof range === 'number' ? [0, range] : range;
+      return { query, out: --out, first, keys: end };
+    }),
   }));
 }
 

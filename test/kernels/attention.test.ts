@@ -1,5 +1,6 @@
 import { describe, it } from 'vitest';
 import {
+  type AttentionPlan,
   type AttentionShape,
   attentionScores,
   attentionValues,
@@ -18,12 +19,18 @@ interface Case {
   /** Query heads, key heads, features of a head. */
   readonly shape: readonly [heads: number, keyHeads: number, headSize: number];
   readonly groups: readonly GroupRows[];
+  readonly scoreScale?: number;
+  readonly scoreSoftcap?: number;
   /** Default: all scores at once. */
   readonly scratchBytes?: number;
 }
 
 const bidirectional = (tokens: number): readonly GroupRows[] => [[all(tokens), all(tokens)]];
 const causal = (tokens: number): readonly GroupRows[] => [[all(tokens), all(tokens), (query) => query + 1]];
+
+const sliding = (tokens: number, window: number): readonly GroupRows[] => [
+  [all(tokens), all(tokens), (query) => [Math.max(0, query + 1 - window), query + 1]],
+];
 
 const CASES: readonly Case[] = [
   {
@@ -61,6 +68,34 @@ const CASES: readonly Case[] = [
     shape: [2, 1, 12],
     groups: [[all(12), all(97), (query) => [1, 97, 2, 50, 4, 5][query % 6]!]],
   },
+  { name: 'sliding windows of 20 over 150', shape: [4, 2, 8], groups: sliding(150, 20) },
+  {
+    name: 'sliding windows of 70 over 150 in chunks',
+    shape: [2, 1, 10],
+    groups: sliding(150, 70),
+    scratchBytes: 30_000,
+  },
+  {
+    name: 'windows of 13, each a block',
+    shape: [3, 3, 64],
+    groups: [[all(143), all(143), (query) => [query - (query % 13), query - (query % 13) + 13]]],
+  },
+  {
+    name: 'any ranges, of several runs',
+    shape: [2, 2, 12],
+    groups: [
+      [all(30), all(200), (query) => [query * 5, 200 - query]],
+      [[30, 31, 32, 5], [...all(90), 205], (query) => [query % 2 ? 64 : 90, 91]],
+    ],
+  },
+  {
+    name: 'scores of another scale, softcapped, in windows',
+    shape: [4, 2, 16],
+    groups: sliding(90, 9),
+    scoreScale: 0.7,
+    scoreSoftcap: 5,
+  },
+  { name: 'softcapped', shape: [2, 2, 10], groups: causal(40), scoreSoftcap: 3 },
 ];
 
 /** Margins that leave heads aligned to four elements, and others that do not. */
@@ -68,9 +103,16 @@ const ALIGNED = { left: 4, right: 8, above: 1 };
 const UNALIGNED = { left: 3, right: 4, above: 1 };
 
 /** Operands and expected result of a case, made once for all devices. */
-function prepare({ name, shape: [heads, keyHeads, headSize], groups: rows, scratchBytes }: Case) {
+function prepare({ name, shape: sizes, groups: rows, scratchBytes, ...settings }: Case) {
+  const [heads, keyHeads, headSize] = sizes;
   const groups = layGroups(rows);
-  const shape = { heads, keyHeads, headSize };
+  const shape: AttentionShape = {
+    heads,
+    keyHeads,
+    headSize,
+    scoreScale: settings.scoreScale,
+    scoreSoftcap: settings.scoreSoftcap,
+  };
   const random = new Random(headSize);
   const rowCount = (lists: readonly (readonly number[])[]) => Math.max(...lists.flat()) + 1;
   const keyRows = rowCount(rows.map(([, keys]) => keys));
@@ -78,7 +120,7 @@ function prepare({ name, shape: [heads, keyHeads, headSize], groups: rows, scrat
   const k = random.matrix(keyRows, keyHeads * headSize, { spread: 2 });
   const v = random.matrix(keyRows, keyHeads * headSize);
   const queries = groups.flatMap((group) =>
-    group.queries.map(({ query, keys }) => ({ query, keys: [...group.keys.subarray(0, keys)] })),
+    group.queries.map(({ query, first, keys }) => ({ query, keys: [...group.keys.subarray(first, keys)] })),
   );
   let known: HeadResult[][] | undefined;
   const reference = () => {
@@ -94,24 +136,26 @@ function prepare({ name, shape: [heads, keyHeads, headSize], groups: rows, scrat
  * Scores are chains of d_head products (see matmul.test.ts). The pattern's exponents are off by twice that much, exp
  * itself by (3 + 2 |s|) ulp and the sum over n keys by 2⁻²⁴ √n; z adds one more chain, over values of at most 1.
  */
-function tolerances(q: Matrix, k: Matrix, { headSize }: AttentionShape) {
+function tolerances(q: Matrix, k: Matrix, { headSize, scoreScale = headSize ** -0.5 }: AttentionShape) {
   const largest = (x: Matrix) => Math.max(...x.map(norm));
-  const size = (largest(q) * largest(k)) / Math.sqrt(headSize);
+  const size = largest(q) * largest(k) * scoreScale;
   const scores = 5 * EPSILON * size;
   const pattern = 2 * scores + EPSILON * (Math.sqrt(k.length) + 2 * (3 + 4 * size));
   return { scores, pattern, z: pattern + 4 * EPSILON };
 }
 
-/** [entries, heads, pitch] of what is expected, `fill` where an entry sees no key. */
+/** [entries, heads, pitch] of what is expected, `fill` where an entry sees no key: before its first, behind its last. */
 function padded(
   results: readonly HeadResult[][],
   kind: 'scores' | 'pattern',
-  pitch: number,
+  { pitch, firsts }: AttentionPlan,
   fill: number,
 ): Float64Array {
   const keys = all(pitch);
   return Float64Array.from(
-    results.flatMap((heads) => heads.flatMap((head) => keys.map((j) => head[kind][j] ?? fill))),
+    results.flatMap((heads, e) =>
+      heads.flatMap((head) => keys.map((j) => head[kind][j - (firsts?.[e] ?? 0)] ?? fill)),
+    ),
   );
 }
 
@@ -139,12 +183,12 @@ describe.each(DEVICES)('attention on %s', (_, device) => {
       };
       const { scores, pattern } = await attend(w, operands, shape, plan);
       const inPlan = { shape: [results.length, shape.heads, plan.pitch] };
-      expectClose(scores, padded(results, 'scores', plan.pitch, Number.NEGATIVE_INFINITY), {
+      expectClose(scores, padded(results, 'scores', plan, Number.NEGATIVE_INFINITY), {
         ...inPlan,
         name: 'scores',
         atol: tolerance.scores,
       });
-      expectClose(pattern, padded(results, 'pattern', plan.pitch, 0), {
+      expectClose(pattern, padded(results, 'pattern', plan, 0), {
         ...inPlan,
         name: 'pattern',
         rtol: tolerance.pattern,

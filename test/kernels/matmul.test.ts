@@ -141,7 +141,7 @@ describe.each(DEVICES)('matmul on %s', (_, device) => {
     });
   });
 
-  it.each(['none', 'gelu', 'quick_gelu', 'silu'] as const)(
+  it.each(['none', 'gelu', 'gelu_pytorch_tanh', 'quick_gelu', 'silu'] as const)(
     'a fused bias, %s and residual give what single kernels give, bit for bit',
     async (activation) => {
       const work = await testWork(device);

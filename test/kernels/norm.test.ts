@@ -1,10 +1,20 @@
 import { describe, it } from 'vitest';
-import { normalize } from '../../src/kernels/index.ts';
-import { flatten, layerNorm, type Matrix, mean, rmsNorm } from '../reference/index.ts';
+import { normalize, normalizeHeads } from '../../src/kernels/index.ts';
+import { flatten, layerNorm, type Matrix, mean, rmsNorm, toRows } from '../reference/index.ts';
 import { expectClose } from '../support/close.ts';
 import { testWork } from '../support/gpu.ts';
 import { Random } from '../support/random.ts';
-import { DEVICES, EPSILON, expectShapeErrors, read, upload, uploadVector } from './support.ts';
+import {
+  around,
+  DEVICES,
+  EPSILON,
+  expectShapeErrors,
+  framed,
+  read,
+  upload,
+  uploadVector,
+  uploadWindow,
+} from './support.ts';
 
 const SHAPES = [
   [577, 768],
@@ -65,6 +75,27 @@ describe.each(DEVICES)('on %s', (_, device) => {
     }
   });
 
+  it('RMSNorm of every head of a window, and of nothing beside it', async () => {
+    const w = await testWork(device);
+    const margins = { left: 3, right: 5, above: 1 };
+    for (const [rows, heads, headSize] of [
+      [31, 4, 128],
+      [5, 3, 10],
+      [1, 1, 1],
+    ] as const) {
+      const random = new Random(headSize);
+      const x = random.matrix(rows, heads * headSize, { spread: 3 });
+      const scale = random.vector(headSize);
+      const window = uploadWindow(w, x, margins);
+      normalizeHeads(w, window, heads, { scale: uploadVector(w, scale), eps: 1e-6 });
+      const each = toRows(Float32Array.from(flatten(x)), headSize);
+      const normalized = toRows(Float32Array.from(flatten(rmsNorm(each, scale, 1e-6))), heads * headSize);
+      expectClose(await read(w, around(window, margins)), framed(normalized, margins), {
+        rtol: EPSILON * (Math.sqrt(headSize) + 9), // as above, and the reference is rounded
+      });
+    }
+  });
+
   it('eps as small as BERT’s 1e-12, and a constant row', async () => {
     const w = await testWork(device);
     const x = [Float32Array.of(1e-5, -1e-5, 1e-5, -1e-5), Float32Array.of(7, 7, 7, 7)];
@@ -88,5 +119,6 @@ it('parameters of another length are named', async () => {
   expectShapeErrors([
     [() => normalize(w, x, { scale: three, eps: 0 }), message],
     [() => normalize(w, x, { scale: four, shift: three, eps: 0 }), message],
+    [() => normalizeHeads(w, x, 2, { scale: three, eps: 0 }), /ln\.bias has 3 values, \[2, 4\] are 2 heads/],
   ]);
 });

@@ -82,9 +82,14 @@ describe.each(DEVICES)('on %s the rows do not depend on their batch in', (_, dev
     });
   });
 
-  it.each([64, 10])('attention with heads of %i features, causal', async (headSize) => {
+  it.each([
+    [64, 'causal', 61],
+    [10, 'causal', 61],
+    [64, 'windows of 9', 61],
+    [10, 'windows of 70', 141],
+    [10, 'any ranges', 141],
+  ] as const)('attention with heads of %i features, %s', async (headSize, mask, tokens) => {
     const w = await testWork(device);
-    const tokens = 61;
     const shape = { heads: 3, keyHeads: 3, headSize };
     const random = new Random(4);
     const columns = 3 * headSize;
@@ -94,9 +99,13 @@ describe.each(DEVICES)('on %s the rows do not depend on their batch in', (_, dev
       v: upload(w, random.matrix(tokens, columns)),
     };
     /** z of each query row, computed in the given groups and chunks. */
-    const z = async (groups: readonly GroupRows[], scratchBytes = Number.POSITIVE_INFINITY) => {
+    const z = async (
+      groups: readonly GroupRows[],
+      scratchBytes = Number.POSITIVE_INFINITY,
+      whole = false,
+    ) => {
       const laid = layGroups(groups);
-      const plan = planAttention(laid, shape.heads, scratchBytes);
+      const plan = planAttention(laid, shape.heads, scratchBytes, whole);
       const out = w.empty(tokens, columns, 'z');
       await attend(w, { ...operands, z: out }, shape, plan);
       const values = await read(w, out);
@@ -105,21 +114,33 @@ describe.each(DEVICES)('on %s the rows do not depend on their batch in', (_, dev
         rows.set(values.subarray(row * columns, (row + 1) * columns), query * columns);
       return rows;
     };
-    const seen = (query: number) => query + 1;
+    const ranges = all(tokens).map((query): [number, number] => {
+      if (mask === 'causal') return [0, query + 1];
+      if (mask === 'windows of 9') return [Math.max(0, query - 8), query + 1];
+      if (mask === 'windows of 70') return [Math.max(0, query - 69), query + 1];
+      const first = random.integer(tokens);
+      return [first, first + 1 + random.integer(tokens - first)];
+    });
+    const seen = (query: number) => ranges[query]!;
     const group = (queries: readonly number[]): GroupRows => [queries, all(tokens), seen];
     /** The queries dealt out to groups of `size`. */
     const groupsOf = (queries: readonly number[], size: number) =>
       all(Math.ceil(tokens / size)).map((i) => group(queries.slice(i * size, (i + 1) * size)));
     const together = await z([group(all(tokens))]); // tiles of 8
-    const others: [name: string, groups: readonly GroupRows[], scratchBytes?: number][] = [
+    const others: [name: string, groups: readonly GroupRows[], scratchBytes?: number, whole?: boolean][] = [
       ['in chunks', [group(all(tokens))], 10_000],
       ['each alone', groupsOf(all(tokens), 1)], // tiles of 1
-      ['alone, with only its own keys', all(tokens).map((query) => [[query], all(query + 1)])],
+      [
+        'alone, with only its own keys',
+        all(tokens).map((query) => [[query], all(tokens).slice(...ranges[query]!)]),
+      ],
+      ['whole rows', [group(all(tokens))], Number.POSITIVE_INFINITY, true],
+      ['whole rows, mixed', groupsOf(random.permutation(tokens), 6), Number.POSITIVE_INFINITY, true],
       ['in fours, mixed', groupsOf(random.permutation(tokens), 4)], // tiles of 4
       ['in sixes, mixed, in chunks', groupsOf(random.permutation(tokens), 6), 5000], // tiles of 6
     ];
-    for (const [name, groups, scratchBytes] of others)
-      expectSameBits(await z(groups, scratchBytes), together, {
+    for (const [name, groups, scratchBytes, whole] of others)
+      expectSameBits(await z(groups, scratchBytes, whole), together, {
         name,
         shape: [tokens, shape.heads, headSize],
       });

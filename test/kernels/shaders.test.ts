@@ -22,6 +22,7 @@ import {
   meanRows,
   metricValues,
   normalize,
+  normalizeHeads,
   planAttention,
   type QuantizedWeight,
   quantize,
@@ -50,7 +51,7 @@ const LIMITS = {
   maxComputeWorkgroupStorageSize: 32768,
 };
 const TYPES = ['f32', 'f16', 'bf16'] as const;
-const ACTIVATIONS = ['none', 'gelu', 'quick_gelu', 'silu'] as const;
+const ACTIVATIONS = ['none', 'gelu', 'gelu_pytorch_tanh', 'quick_gelu', 'silu'] as const;
 const OPS = ['replace', 'zero', 'add', 'scale', 'interpolate'] as const;
 
 /** Calls every wrapper in every way that makes a kernel of its own, and collects the kernels. */
@@ -107,6 +108,7 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
   for (const activation of ACTIVATIONS) for (const gate of [undefined, x]) activate(w, x, activation, gate);
   add(w, x, x);
   for (const shift of [undefined, vector]) normalize(w, x, { scale: vector, shift, eps: 1e-5 });
+  normalizeHeads(w, x, 1, { scale: vector, eps: 1e-5 });
   gatherRows(w, x, Uint32Array.of(0), tensor(1, 8));
   meanRows(w, x, [[0]]);
   rotate(w, x, 2, buffer, buffer);
@@ -121,16 +123,24 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
   customHook(w, x, 8, [{ row: 0, batch: 0, position: 0 }], 'return value;');
   for (const count of [1, 4, 6, 8]) // each gets tiles of its own height
     for (const headSize of [4, 2]) {
-      const queries = Array.from({ length: count }, (_, query) => ({ query, out: query, keys: 1 }));
-      const plan = planAttention([{ keys: Uint32Array.of(0), queries }], 1, 1e9);
-      const tables = uploadPlan(w, plan);
-      const rows = tensor(8, headSize);
-      for (const chunk of plan.chunks) {
-        const shape = { heads: 1, keyHeads: 1, headSize };
-        const scores = attentionScores(w, rows, rows, shape, tables, chunk);
-        attentionSoftmax(w, scores, 1, tables, chunk);
-        attentionValues(w, scores, rows, rows, shape, tables, chunk);
-      }
+      for (const first of [0, 1])
+        for (const scoreSoftcap of [undefined, 50]) {
+          const queries = Array.from({ length: count }, (_, query) => ({
+            query,
+            out: query,
+            first,
+            keys: 2,
+          }));
+          const plan = planAttention([{ keys: Uint32Array.of(0, 1), queries }], 1, 1e9);
+          const tables = uploadPlan(w, plan);
+          const rows = tensor(8, headSize);
+          for (const chunk of plan.chunks) {
+            const shape = { heads: 1, keyHeads: 1, headSize, scoreSoftcap };
+            const scores = attentionScores(w, rows, rows, shape, tables, chunk);
+            attentionSoftmax(w, scores, 1, tables, chunk);
+            attentionValues(w, scores, rows, rows, shape, tables, chunk);
+          }
+        }
     }
   logSumExp(w, x, [[0]]);
   metricValues(w, x, tensor(1, 3), [{ logits: 0, scores: 0, metric: { kind: 'logit', token: 0 } }]);

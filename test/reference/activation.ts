@@ -1,4 +1,4 @@
-import type { Activation } from '../../src/kernels/index.ts';
+import type { Activation, Scaling } from '../../src/kernels/index.ts';
 import type { Matrix } from './matrix.ts';
 
 /**
@@ -18,20 +18,26 @@ export function erf(x: number): number {
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 
-/** torch.nn.functional.gelu (approximate='none') and silu; transformers.activations.QuickGELUActivation. */
+/** torch.nn.functional.gelu (approximate='none' and 'tanh') and silu; transformers.activations.QuickGELUActivation. */
 const ACTIVATIONS: Readonly<Record<Activation, (x: number) => number>> = {
   none: (x) => x,
   gelu: (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
+  gelu_pytorch_tanh: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
   quick_gelu: (x) => x * sigmoid(1.702 * x),
   silu: (x) => x * sigmoid(x),
 };
 
-export function activation(name: Activation, x: number): number {
-  return ACTIVATIONS[name](x);
+/** scale · x, softcapped where there is a cap (Gemma2ForCausalLM: logits / cap, tanh, times cap). */
+export function scaling(x: number, { scale, cap }: Scaling): number {
+  return cap === undefined ? scale * x : cap * Math.tanh((scale * x) / cap);
+}
+
+export function activation(name: Activation | Scaling, x: number): number {
+  return typeof name === 'string' ? ACTIVATIONS[name](x) : scaling(x, name);
 }
 
 /** act(x), or act(x) · gate as in LlamaMLP: act_fn(gate_proj(h)) · up_proj(h). */
-export function activate(x: Matrix, name: Activation, gate?: Matrix): Matrix {
+export function activate(x: Matrix, name: Activation | Scaling, gate?: Matrix): Matrix {
   return x.map((row, r) =>
     Array.from(row, (value, c) => activation(name, value) * (gate ? gate[r]![c]! : 1)),
   );

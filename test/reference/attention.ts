@@ -1,4 +1,5 @@
 import type { AttentionShape } from '../../src/kernels/index.ts';
+import { scaling } from './activation.ts';
 import { dot, type Matrix, sum } from './matrix.ts';
 
 /** One query row and the key rows it sees, in order of position. */
@@ -23,7 +24,8 @@ export function softmax(scores: readonly number[]): number[] {
 }
 
 /**
- * softmax(Q Kᵀ / √d_head) V, one head at a time; query head h uses key head ⌊h · keyHeads / heads⌋ (repeat_kv).
+ * softmax(scale · Q Kᵀ) V, one head at a time, scale 1 / √d_head unless the shape says otherwise, scores softcapped
+ * where it says so (cap · tanh(score / cap), eager_attention_forward of Gemma 2); query head h uses key head ⌊h · keyHeads / heads⌋ (repeat_kv).
  * Masking is leaving out: a query attends to the keys it lists. Bidirectional: all rows; causal: its own position
  * and those before; cross: rows of what is attended to.
  *
@@ -33,7 +35,7 @@ export function attention(
   q: Matrix,
   k: Matrix,
   v: Matrix,
-  { heads, keyHeads, headSize: D }: AttentionShape,
+  { heads, keyHeads, headSize: D, scoreScale = D ** -0.5, scoreSoftcap: cap }: AttentionShape,
   queries: readonly Query[],
 ): HeadResult[][] {
   const features = Array.from({ length: D }, (_, d) => d);
@@ -42,7 +44,8 @@ export function attention(
     const keyHead = Math.floor((h * keyHeads) / heads);
     const [qh, kh, vh] = [headOf(q, h), headOf(k, keyHead), headOf(v, keyHead)];
     return queries.map(({ query, keys }): HeadResult => {
-      const scores = keys.map((key) => dot(qh[query]!, kh[key]!) / Math.sqrt(D));
+      const scaled = keys.map((key) => dot(qh[query]!, kh[key]!) * scoreScale);
+      const scores = cap === undefined ? scaled : scaled.map((score) => scaling(score, { scale: 1, cap }));
       const pattern = softmax(scores);
       const z = features.map((d) => sum(keys.map((key, j) => pattern[j]! * vh[key]![d]!)));
       return { scores, pattern, z };

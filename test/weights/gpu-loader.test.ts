@@ -215,7 +215,40 @@ describe('a matrix', () => {
   });
 });
 
+describe('a matrix that the file holds the other way round', () => {
+  it.each([undefined, 'bf16', 'f16'] as const)('is turned, as %s', async (type) => {
+    const [rows, columns, stride] = [37, 1030, 1032];
+    const values = ramp(rows * columns);
+    const turned = Float32Array.from(values, (_, i) => values[(i % rows) * columns + Math.floor(i / rows)]!);
+    const loader = await loaderOf({ w: { dtype: 'F32', shape: [columns, rows], data: turned } }, { type });
+    const weight = await loader.transposed('w', { rows, columns });
+    expect(weight).toMatchObject({ name: 'w', type: type ?? 'f32', rows, columns, stride });
+    const bytes = (await readWeight(gpu, weight)).buffer;
+    const stored = {
+      f32: (b: ArrayBuffer) => new Float32Array(b),
+      f16: halves(f16ToF32),
+      bf16: halves(bf16ToF32),
+    };
+    expect(stored[type ?? 'f32'](bytes)).toEqual(padded(values, columns, stride));
+    loader.destroy();
+    await expect(loader.transposed('w', { rows: columns, columns: rows })).rejects.toThrow(WeightsError);
+  });
+
+  function halves(widen: (values: Uint16Array) => Float32Array) {
+    return (bytes: ArrayBuffer) => widen(new Uint16Array(bytes));
+  }
+});
+
 describe('a vector', () => {
+  it('gets what is to be added, rounded to f32', async () => {
+    const data = Float32Array.of(1e-9, -0.25, 1 / 3);
+    const loader = await loaderOf({ v: { dtype: 'F32', shape: [3], data } });
+    const { buffer } = await loader.vector('v', 3, { plus: 1 });
+    const stored = new Float32Array(await readBuffer(gpu, buffer));
+    expect(stored.subarray(0, 3)).toEqual(Float32Array.of(1, 0.75, 1 + Math.fround(1 / 3)));
+    loader.destroy();
+  });
+
   it('is widened to f32 and filled up to a multiple of 4, several joined', async () => {
     const loader = await loaderOf(
       {

@@ -20,7 +20,7 @@ export interface LlavaConfig {
   readonly stopTokens: readonly number[];
 }
 
-const ACTIVATIONS: readonly Activation[] = ['gelu', 'quick_gelu', 'silu'];
+const ACTIVATIONS: readonly Activation[] = ['gelu', 'gelu_pytorch_tanh', 'quick_gelu', 'silu'];
 
 /** CLIPVisionConfig's defaults: CLIP ViT-B/32. */
 const CLIP_BASE = {

@@ -13,6 +13,11 @@ export interface AttentionNames {
   readonly queryKeyValue: string | readonly [query: string, key: string, value: string];
   readonly output: string;
   readonly norm: string;
+  /** Norms of each head's queries and keys. */
+  readonly queryNorm?: string;
+  readonly keyNorm?: string;
+  /** The norm of the output in a sandwich. */
+  readonly outputNorm?: string;
 }
 
 /** The modules of a block, by their paths inside it. */
@@ -25,6 +30,7 @@ export interface BlockNames {
     readonly linear?: string;
     readonly output: string;
     readonly norm: string;
+    readonly outputNorm?: string;
     /** The module of all of it, where there is one. */
     readonly whole?: string;
   };
@@ -62,7 +68,13 @@ function hooksOf(
     add(`hook_resid_${hook}`, stream, seen ? `input of ${at(seen)}` : path);
     if (norm === 'after') add(`hook_normalized_resid_${hook}`, stream, at(own));
   };
-  const attend = (prefix: string, key: string, { queryKeyValue, output }: AttentionNames) => {
+  /** A sublayer's output: in a sandwich what is added to the stream is its norm. */
+  const ends = (prefix: string, hook: string, output: string, outputNorm: string | undefined) => {
+    if (outputNorm) add(`${prefix}.hook_out`, stream, at(output));
+    add(hook, stream, at(outputNorm ?? output));
+  };
+  const attend = (prefix: string, key: string, names: AttentionNames) => {
+    const { queryKeyValue, output, queryNorm, keyNorm, outputNorm } = names;
     const [query, keys, values] =
       typeof queryKeyValue === 'string'
         ? ['first', 'second', 'last'].map((which) => `${at(queryKeyValue)}, ${which} third`)
@@ -70,6 +82,8 @@ function hooksOf(
     add(`${prefix}.hook_q`, ['position', heads, headSize], query as string);
     add(`${prefix}.hook_k`, [key, keyHeads, headSize], keys as string);
     add(`${prefix}.hook_v`, [key, keyHeads, headSize], values as string);
+    if (queryNorm) add(`${prefix}.hook_normalized_q`, ['position', heads, headSize], at(queryNorm));
+    if (keyNorm) add(`${prefix}.hook_normalized_k`, [key, keyHeads, headSize], at(keyNorm));
     if (rotary && prefix === 'attn') {
       add('attn.hook_rot_q', ['position', heads, headSize], 'query after apply_rotary_pos_emb');
       add('attn.hook_rot_k', ['position', keyHeads, headSize], 'key after apply_rotary_pos_emb');
@@ -77,7 +91,7 @@ function hooksOf(
     add(`${prefix}.hook_attn_scores`, [heads, 'position', key], 'scaled scores before softmax, masked −inf');
     add(`${prefix}.hook_pattern`, [heads, 'position', key], 'softmax of the scores');
     add(`${prefix}.hook_z`, ['position', heads, headSize], `input of ${at(output)}`);
-    add(`hook_${prefix === 'attn' ? 'attn' : 'cross_attn'}_out`, stream, at(output));
+    ends(prefix, `hook_${prefix}_out`, output, outputNorm);
   };
   add('hook_resid_pre', stream, `input of ${path}`);
   attend('attn', 'key', attention);
@@ -89,15 +103,15 @@ function hooksOf(
   add('mlp.hook_pre', ['position', mlpWidth], at(mlp.input));
   if (mlp.linear) add('mlp.hook_pre_linear', ['position', mlpWidth], at(mlp.linear));
   add('mlp.hook_post', ['position', mlpWidth], `input of ${at(mlp.output)}`);
-  add('hook_mlp_out', stream, at(mlp.whole ?? mlp.output));
+  ends('mlp', 'hook_mlp_out', mlp.whole ?? mlp.output, mlp.outputNorm);
   sum('post', mlp.norm, undefined);
   return hooks;
 }
 
 export interface BlockOptions {
   readonly eps: number;
-  /** RMSNorm in place of LayerNorm. */
-  readonly rms?: boolean;
+  /** RMSNorm in place of LayerNorm; `unit`: with weights that are what the scale is more than 1. */
+  readonly rms?: boolean | 'unit';
   /** Which linear layers have biases; default all. */
   readonly biases?: { readonly attention: boolean; readonly mlp: boolean };
   /** Width of what cross-attention reads; default the tower's. */
@@ -115,8 +129,10 @@ export async function loadBlocks(
   const loaded: BlockWeights[] = [];
   for (let layer = 0; layer < layers; layer++) {
     const at = (name: string) => `${path(layer)}.${name}`;
-    const norm = (name: string): Promise<NormWeights> =>
-      (rms ? rmsNorm : layerNorm)(loader, at(name), width, eps);
+    const norm = (name: string, size = width): Promise<NormWeights> =>
+      rms
+        ? rmsNorm(loader, at(name), size, eps, { unit: rms === 'unit' })
+        : layerNorm(loader, at(name), size, eps);
     const attending = (modules: string | readonly string[], rows: number, columns: number) =>
       linear(loader, [modules].flat().map(at), rows, columns, { bias: biases.attention });
     const inMlp = (name: string, rows: number, columns: number) =>
@@ -126,6 +142,9 @@ export async function loadBlocks(
         queryKeyValue: await attending(attention.queryKeyValue, (heads + 2 * keyHeads) * headSize, width),
         output: await attending(attention.output, width, heads * headSize),
         norm: await norm(attention.norm),
+        ...(attention.queryNorm && { queryNorm: await norm(attention.queryNorm, headSize) }),
+        ...(attention.keyNorm && { keyNorm: await norm(attention.keyNorm, headSize) }),
+        ...(attention.outputNorm && { outputNorm: await norm(attention.outputNorm) }),
       },
       ...(cross && {
         cross: {
@@ -140,6 +159,7 @@ export async function loadBlocks(
         ...(mlp.linear && { linear: await inMlp(mlp.linear, mlpWidth, width) }),
         output: await inMlp(mlp.output, width, mlpWidth),
         norm: await norm(mlp.norm),
+        ...(mlp.outputNorm && { outputNorm: await norm(mlp.outputNorm) }),
       },
     });
   }

@@ -38,7 +38,7 @@ export interface LlamaSettings {
   readonly stopTokens: readonly number[];
 }
 
-const ACTIVATIONS: readonly Activation[] = ['gelu', 'quick_gelu', 'silu'];
+const ACTIVATIONS: readonly Activation[] = ['gelu', 'gelu_pytorch_tanh', 'quick_gelu', 'silu'];
 
 const BLOCK: BlockNames = {
   attention: {

@@ -82,7 +82,7 @@ export const CLIP: VitNames = {
   patchBias: false,
 };
 
-const ACTIVATIONS: readonly Activation[] = ['gelu', 'quick_gelu', 'silu'];
+const ACTIVATIONS: readonly Activation[] = ['gelu', 'gelu_pytorch_tanh', 'quick_gelu', 'silu'];
 
 /** @throws NoticeError('config') naming the field */
 export function readVit(section: JsonConfig, defaults: VitDefaults): VitSettings {

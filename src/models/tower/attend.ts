@@ -1,7 +1,8 @@
 // Which rows attention computes, and from what. A run whose keys differ from its base's at one position has new outputs
 // at every position that sees it; these positions get rows here. Everything else stays with the base.
 
-import { type AttentionGroup, planAttention } from '../../kernels/index.ts';
+import { type AttentionQuery, planAttention } from '../../kernels/index.ts';
+import type { Seen } from './mask.ts';
 import type { Sequence } from './sequence.ts';
 
 /** What attention needs to know of a run. */
@@ -13,8 +14,14 @@ export interface AttentionRun {
   queryRow(position: number): number;
   /** Positions that have to be computed, in order. */
   readonly positions: readonly number[];
-  /** Keys that a position sees. */
-  seen(position: number): number;
+  /** Keys that a position sees, from place to place in the list. */
+  readonly seen: Seen;
+}
+
+interface Query extends AttentionQuery {
+  readonly run: Sequence;
+  readonly position: number;
+  readonly first: number;
 }
 
 export interface Attendance {
@@ -47,11 +54,7 @@ export function attendance(
     })),
   );
   const sources: number[] = [];
-  const groups = new Map<
-    Uint32Array,
-    { keys: Uint32Array; queries: { query: number; out: number; keys: number }[] }
-  >();
-  const members = new Map<Uint32Array, { run: Sequence; position: number }[]>();
+  const groups = new Map<Uint32Array, { readonly keys: Uint32Array; readonly queries: Query[] }>();
   runs.forEach(({ run, keys, seen }, i) => {
     for (const { position, query, source } of wanted[i] ?? []) {
       if (source >= 0) {
@@ -62,20 +65,21 @@ export function attendance(
       if (!group) {
         group = { keys, queries: [] };
         groups.set(keys, group);
-        members.set(keys, []);
       }
-      group.queries.push({ query, out: run.rows[position] as number, keys: seen(position) });
-      members.get(keys)?.push({ run, position });
+      const { first, end } = seen(position);
+      group.queries.push({ run, position, query, out: run.rows[position] as number, first, keys: end });
     }
   });
+  // Windows that begin together share tiles.
+  for (const { queries } of groups.values()) queries.sort((a, b) => a.first - b.first);
   const entries = new Map<Sequence, Int32Array>();
   let entry = 0;
-  for (const { run, position } of [...members.values()].flat()) {
+  const list = [...groups.values()];
+  for (const { run, position } of list.flatMap(({ queries }) => queries)) {
     const own = entries.get(run) ?? new Int32Array(run.length).fill(-1);
     own[position] = entry++;
     entries.set(run, own);
   }
-  const list: AttentionGroup[] = [...groups.values()];
   return {
     plan: planAttention(list, heads, scratchBytes, wholeRows),
     newRows: Uint32Array.from(sources),

@@ -1,17 +1,19 @@
 // Self- and cross-attention of one block, up to z.
 
-import { NoticeError } from '../../errors.ts';
-import { columnsOf, type Tensor } from '../../gpu/index.ts';
+import { columnsOf, OutOfMemoryError, type Tensor } from '../../gpu/index.ts';
 import {
+  type AttentionPlan,
   attentionScores,
   attentionSoftmax,
   attentionValues,
   matmul,
+  normalizeHeads,
   releasePlan,
   uploadPlan,
 } from '../../kernels/index.ts';
 import { type Attendance, type AttentionRun, attendance } from './attend.ts';
 import type { BlockWeights, TowerConfig } from './config.ts';
+import { maskOf, reached, seenOtherwise } from './mask.ts';
 import {
   appendToCache,
   memoryOf,
@@ -24,6 +26,9 @@ import {
 } from './projections.ts';
 import type { Sequence } from './sequence.ts';
 import { appendToFrame, type Frame, type Walk } from './walk.ts';
+
+const SCORES = 'hook_attn_scores';
+const PATTERN = 'hook_pattern';
 
 /** Scores of one chunk of attention take at most this many bytes. */
 const SCRATCH_BYTES = 96 * 1024 * 1024;
@@ -43,8 +48,8 @@ export async function selfAttention(
   input: Tensor,
   stream: Frame<'x'>,
 ): Promise<Tensor> {
-  const { w, runs, cache } = walk;
-  const { heads, keyHeads, headSize, causal } = config;
+  const { w, runs, cache, mask = maskOf(config) } = walk;
+  const { heads, keyHeads, headSize } = config;
   const prefix = `${config.name}.blocks.${layer}.attn`;
   const { weight, bias } = weights.queryKeyValue;
   const projected = new Projected(matmul(w, input, weight, { bias }));
@@ -52,6 +57,14 @@ export async function selfAttention(
   const key: Part = { hook: 'hook_k', of: 'keys', first: heads * headSize, heads: keyHeads, headSize };
   const value: Part = { ...key, hook: 'hook_v', first: key.first + keyHeads * headSize };
   for (const part of [query, key, value]) await passOwn(walk, prefix, projected, part);
+  for (const [part, norm, hook] of [
+    [query, weights.queryNorm, 'hook_normalized_q'],
+    [key, weights.keyNorm, 'hook_normalized_k'],
+  ] as const) {
+    if (!norm) continue;
+    normalizeHeads(w, columnsOf(projected.tensor, part.first, part.heads * headSize), part.heads, norm);
+    await passOwn(walk, prefix, projected, { ...part, hook });
+  }
   if (config.rotary) {
     rotateRows(walk, projected, [query, key]);
     await passOwn(walk, prefix, projected, { ...query, hook: 'hook_rot_q' });
@@ -66,11 +79,12 @@ export async function selfAttention(
   const departing = patternForks(walk, prefix);
   const attending = runs.map((run): AttentionRun => {
     const wanted = [...run.ownPositions, ...queries.positions(run), ...(departing.get(run) ?? [])];
+    const seen = mask(run, layer);
     if (run.base) {
       const changed = [...run.ownPositions, ...keys.positions(run)];
-      const first = changed.length === 0 ? run.length : causal ? Math.min(...changed) : 0;
-      for (let p = first; p < run.length; p++) wanted.push(p);
-      // Where a base's pattern is edited, it may attend to keys behind its query.
+      for (const p of reached(seen, run.length, changed)) wanted.push(p);
+      for (const p of seenOtherwise(seen, mask(run.base, layer), run.length)) wanted.push(p);
+      // Where a base's pattern is edited, it may attend to keys that its query does not see.
       if (changed.length > 0)
         for (let at: Sequence | undefined = run.base; at; at = at.base)
           wanted.push(...(departing.get(at) ?? []));
@@ -80,7 +94,7 @@ export async function selfAttention(
       keys: keysOf(run),
       queryRow: (p) => queries.row(run, p),
       positions: ascending(wanted),
-      seen: (p) => (causal ? p + 1 : run.length),
+      seen,
     };
   });
   const source = cache
@@ -142,7 +156,7 @@ export async function crossAttention(
       keys: table,
       queryRow: (p) => queries.row(run, p),
       positions: ascending(wanted),
-      seen: () => table.length,
+      seen: () => ({ first: 0, end: table.length }),
     };
   });
   const z = await attend(walk, config, prefix, attending, stream, {
@@ -164,33 +178,79 @@ async function attend(
   stream: Frame<'x'>,
   { q, k, v }: { q: Tensor; k: Tensor; v: Tensor },
 ): Promise<Tensor> {
-  const { w, probe } = walk;
+  const { w } = walk;
   const { heads, headSize } = config;
-  const scoresHook = `${prefix}.hook_attn_scores`;
-  const patternHook = `${prefix}.hook_pattern`;
-  // A probe sees the scores of all queries at once, and what it writes at masked keys counts.
-  const whole = [scoresHook, patternHook].find((hook) => probe.wants(hook));
-  const bytes = whole ? Number.POSITIVE_INFINITY : SCRATCH_BYTES;
-  const layout = attendance(runs, stream.x.rows, heads, bytes, whole !== undefined);
-  if (whole && layout.plan.chunks.length > 1)
-    throw new NoticeError(
-      'out-of-memory',
-      `${whole}: ${layout.plan.entries.length / 4} rows of scores are more than can be looked at together. ` +
-        'Run fewer sequences at a time.',
-    );
-  appendToFrame(w, stream, layout.newRows);
+  const parts = lookedAt(walk, prefix, runs);
+  let { rows } = stream.x;
+  const layouts = parts.map(({ looked, runs: own }) => {
+    // A probe sees the scores of all its queries at once, and what it writes at masked keys counts.
+    const bytes = looked ? Number.POSITIVE_INFINITY : SCRATCH_BYTES;
+    const layout = attendance(own, rows, heads, bytes, looked);
+    rows += layout.newRows.length;
+    return { ...layout, looked };
+  });
+  appendToFrame(w, stream, Uint32Array.from(layouts.flatMap(({ newRows }) => [...newRows])));
   const z = w.empty(stream.x.rows, heads * headSize, `${prefix} z`);
-  const tables = uploadPlan(w, layout.plan);
-  for (const chunk of layout.plan.chunks) {
-    const scores = attentionScores(w, q, k, config, tables, chunk);
-    if (whole) await visitQueries(walk, scoresHook, scores, heads, layout, runs);
-    attentionSoftmax(w, scores, heads, tables, chunk);
-    if (whole) await visitQueries(walk, patternHook, scores, heads, layout, runs);
-    attentionValues(w, scores, v, z, config, tables, chunk);
-    w.release(scores);
+  for (const layout of layouts) {
+    const { plan, looked } = layout;
+    if (looked && plan.chunks.length > 1) throw tooManyToLookAt(prefix, heads, plan);
+    const tables = uploadPlan(w, plan);
+    for (const chunk of plan.chunks) {
+      const visit = async (hook: string, tensor: Tensor) => {
+        if (looked) await visitQueries(walk, `${prefix}.${hook}`, tensor, heads, layout, runs);
+      };
+      try {
+        const scores = attentionScores(w, q, k, config, tables, chunk);
+        await visit(SCORES, scores);
+        attentionSoftmax(w, scores, heads, tables, chunk);
+        await visit(PATTERN, scores);
+        attentionValues(w, scores, v, z, config, tables, chunk);
+        w.release(scores);
+      } catch (error) {
+        if (looked && error instanceof OutOfMemoryError) throw tooManyToLookAt(prefix, heads, plan, error);
+        throw error;
+      }
+    }
+    releasePlan(w, tables);
   }
-  releasePlan(w, tables);
   return z;
+}
+
+/** Runs with the positions whose scores or pattern somebody looks at, and with the others. */
+function lookedAt(
+  { probe }: Walk,
+  prefix: string,
+  runs: readonly AttentionRun[],
+): { readonly looked: boolean; readonly runs: readonly AttentionRun[] }[] {
+  const wanted = [SCORES, PATTERN].map((hook) => `${prefix}.${hook}`).filter((name) => probe.wants(name));
+  if (wanted.length === 0) return [{ looked: false, runs }];
+  const lists = wanted.map((name) => probe.queries?.(name));
+  if (lists.includes(undefined)) return [{ looked: true, runs }];
+  const queries = new Set(lists.flatMap((list) => list ?? []));
+  return [true, false].map((looked) => ({
+    looked,
+    runs: runs.map((run) => ({
+      ...run,
+      positions: run.positions.filter((position) => queries.has(position) === looked),
+    })),
+  }));
+}
+
+function tooManyToLookAt(
+  prefix: string,
+  heads: number,
+  { entries, pitch }: AttentionPlan,
+  cause?: unknown,
+): OutOfMemoryError {
+  const rows = entries.length / 4;
+  const bytes = 4 * rows * heads * pitch;
+  return new OutOfMemoryError(
+    bytes,
+    `${prefix}: scores or pattern of ${rows} positions, ${heads} heads and ${pitch} keys take ${bytes} bytes, more than can ` +
+      'be looked at together. Look at the rows of some positions (queries, --queries), run fewer sequences at a time, ' +
+      'or raise the memory budget.',
+    { cause },
+  );
 }
 
 async function visitQueries(
@@ -218,7 +278,7 @@ async function visitQueries(
 /** Positions at which runs depart from their base at the scores or the pattern. */
 function patternForks({ probe }: Walk, prefix: string): Map<Sequence, number[]> {
   const forks = new Map<Sequence, number[]>();
-  for (const hook of ['hook_attn_scores', 'hook_pattern']) {
+  for (const hook of [SCORES, PATTERN]) {
     for (const { run, positions } of probe.forks(`${prefix}.${hook}`)) {
       const computed = positions.filter((position) => run.row(position) >= 0);
       forks.set(run, [...(forks.get(run) ?? []), ...computed]);

@@ -18,8 +18,14 @@ export interface TowerConfig {
   readonly norm: 'before' | 'after';
   /** Whether a position sees only itself and what stands before it. */
   readonly causal: boolean;
+  /** Of a causal tower by layer: how many positions a query sees, itself the last; where there is none, all. */
+  readonly windows?: readonly (number | undefined)[];
   /** Rotary position embedding of queries and keys, or none. */
   readonly rotary: { readonly theta: number } | undefined;
+  /** What products of query and key are multiplied by; default d_head^−½. */
+  readonly scoreScale?: number;
+  /** Scores are kept within ± this before they are masked: cap · tanh(score / cap). */
+  readonly scoreSoftcap?: number;
 }
 
 export interface Linear {
@@ -31,8 +37,13 @@ export interface BlockWeights {
   readonly attention: {
     /** [(heads + 2 · keyHeads) · d_head, width]: queries, then keys, then values. */
     readonly queryKeyValue: Linear;
+    /** RMSNorms of each head's queries and keys by itself, before they are rotated. */
+    readonly queryNorm?: NormWeights;
+    readonly keyNorm?: NormWeights;
     readonly output: Linear;
     readonly norm: NormWeights;
+    /** Of the output, before it is added to the residual stream: with `norm` a sandwich. */
+    readonly outputNorm?: NormWeights;
   };
   readonly cross?: {
     readonly query: Linear;
@@ -48,5 +59,6 @@ export interface BlockWeights {
     readonly linear?: Linear;
     readonly output: Linear;
     readonly norm: NormWeights;
+    readonly outputNorm?: NormWeights;
   };
 }

@@ -1,4 +1,5 @@
 export type { BlockWeights, Linear, TowerConfig } from './config.ts';
+export { blockMask, type KeyRange, type Mask, maskOf, type Seen, withBlocks } from './mask.ts';
 export { type Activation, type Fork, NO_PROBE, type Probe } from './probe.ts';
 export { rotaryAngles } from './rotary.ts';
 export { appendRows } from './rows.ts';

@@ -33,6 +33,8 @@ export interface Fork {
 export interface Probe {
   /** Whether anybody looks at this hook point. If not, kernels around it may be fused. */
   wants(name: string): boolean;
+  /** Which positions' scores or pattern it looks at, by the hook point's name; default all. */
+  queries?(name: string): readonly number[] | undefined;
   /** Runs of this tower that depart from their base here, and so need rows of their own. */
   forks(name: string): readonly Fork[];
   /** Told of every hook point on row-wise activations that is passed, wanted or not, and of its rows. */

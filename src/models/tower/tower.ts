@@ -6,6 +6,13 @@ import { crossAttention, selfAttention } from './attention-layer.ts';
 import type { BlockWeights, Linear, TowerConfig } from './config.ts';
 import { type Frame, passPoint, type Walk } from './walk.ts';
 
+/** How a sublayer ends. */
+interface Sublayer {
+  readonly output: Linear;
+  readonly norm: NormWeights;
+  readonly outputNorm?: NormWeights;
+}
+
 export class Tower {
   readonly config: TowerConfig;
   readonly blocks: readonly BlockWeights[];
@@ -75,8 +82,9 @@ export class Tower {
   }
 
   /**
-   * Ends a sublayer: its inner activation (z or the MLP's hidden values) through the output projection, added to the
-   * stream, and normalised where norms come after. Product and sum are one kernel unless somebody looks between.
+   * Ends a sublayer: its inner activation (z or the MLP's hidden values) through the output projection, in a sandwich
+   * normalised, added to the stream, and normalised where norms come after. Product and sum are one kernel unless
+   * somebody looks between.
    */
   async #sum(
     walk: Walk,
@@ -85,7 +93,7 @@ export class Tower {
     inner: Tensor,
     innerHook: string,
     heads: number,
-    { output, norm }: { readonly output: Linear; readonly norm: NormWeights },
+    { output, norm, outputNorm }: Sublayer,
     outHook: string,
     sumHook: string,
   ): Promise<void> {
@@ -95,8 +103,15 @@ export class Tower {
     await passPoint(walk, this.#hook(layer, innerHook), before, 'inner', heads);
     const outName = this.#hook(layer, `hook_${outHook}`);
     let sum: Tensor;
-    if (walk.probe.wants(outName)) {
+    if (outputNorm || walk.probe.wants(outName)) {
       const after = { x: before.x, out: matmul(w, before.inner, weight, { bias }) };
+      if (outputNorm) {
+        const [module] = innerHook.split('.');
+        await passPoint(walk, this.#hook(layer, `${module}.hook_out`), after, 'out');
+        const whole = after.out;
+        after.out = normalize(w, whole, outputNorm);
+        w.release(whole);
+      }
       await passPoint(walk, outName, after, 'out');
       sum = add(w, after.out, after.x);
       w.release(after.x, after.out);

@@ -1,6 +1,7 @@
 // One walk up a tower: the residual stream of all its runs, and how a hook point is passed.
 
 import type { Tensor, Work } from '../../gpu/index.ts';
+import type { Mask } from './mask.ts';
 import type { Activation, Probe } from './probe.ts';
 import { appendRows } from './rows.ts';
 import type { Sequence } from './sequence.ts';
@@ -30,6 +31,8 @@ export interface Walk {
   readonly runs: readonly Sequence[];
   readonly memory?: Memory | undefined;
   readonly cache?: KeyValueCache | undefined;
+  /** Which keys queries see in self-attention; default what the tower's settings say. */
+  readonly mask?: Mask | undefined;
   /** Where the tower is rotary: (cos, sin) of every position id, and the position ids of a run's positions. */
   readonly rotary?: {
     readonly table: GPUBuffer;
