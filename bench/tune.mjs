@@ -31,7 +31,7 @@ export async function tune(gpu, { rounds, only, log }) {
     );
     results.push({ key: task.key, times });
   }
-  const file = writeTuning(gpu.capabilities, table);
+  const file = await writeTuning(gpu.capabilities, table);
   log(`${Object.keys(table).length} choices other than the default → ${file}`);
   return results;
 }

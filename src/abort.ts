@@ -56,9 +56,21 @@ export async function within<T>(
   }
 }
 
-/** Lets timers and input have their turn, in a long computation that waits for nothing. */
-export async function breathe(): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve));
+/**
+ * Lets so many milliseconds pass; 0 lets timers and input have their turn, in a long computation that waits for nothing.
+ *
+ * @throws the reason of a signal that aborts
+ */
+export async function pause(milliseconds: number, signals: readonly AbortSignal[] = []): Promise<void> {
+  let timeout: ReturnType<typeof setTimeout> | undefined;
+  const over = new Promise<void>((resolve) => {
+    timeout = setTimeout(resolve, milliseconds);
+  });
+  try {
+    await abortable(over, signals);
+  } finally {
+    clearTimeout(timeout);
+  }
 }
 
 /** One listener a signal, however many wait: many of them are taken for a leak. */

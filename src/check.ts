@@ -76,6 +76,17 @@ export function checkFlag(value: unknown, name: string): asserts value is boolea
   if (typeof value !== 'boolean') refuse(name, value, 'expected true or false');
 }
 
+/** @throws NoticeError('usage') unless `value` is a text */
+export function checkText(value: unknown, name: string): asserts value is string {
+  if (typeof value !== 'string') refuse(name, value, 'expected a text');
+}
+
+/** @throws NoticeError('usage') unless every value is a function, or left out; they are named by their fields */
+export function checkFunctions(values: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(values))
+    if (value !== undefined && typeof value !== 'function') refuse(name, value, 'expected a function');
+}
+
 /**
  * An object with no other fields than the known ones: a misspelt option would be as good as left out, and a patch without
  * positions is one of all positions.

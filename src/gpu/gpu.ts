@@ -1,7 +1,7 @@
 // The device with everything that lives as long as it does: pipelines, bind groups, buffer pool. What is computed on it is
 // computed in a `Work`. It knows nothing of models.
 
-import { abortable, breathe, checkAborted, signalsOf } from '../abort.ts';
+import { abortable, checkAborted, pause, signalsOf } from '../abort.ts';
 import { BindGroupCache } from './bind-groups.ts';
 import { type Capabilities, LIMIT_NAMES, readCapabilities, type TuningTable } from './capabilities.ts';
 import { CountedWork, type WorkEstimate } from './counted-work.ts';
@@ -88,7 +88,7 @@ export class Gpu {
    *
    * @param adapter an adapter of a real backend; `src/platform` finds one
    * @param entry the `GPU` object that gave the adapter; kept alive with the device
-   * @throws OutOfMemoryError, NoAdapterError
+   * @throws OutOfMemoryError, NoAdapterError; DeviceLostError if it is lost at once
    */
   static async create(adapter: GPUAdapter, entry: GPU, options: GpuOptions = {}): Promise<Gpu> {
     const requiredFeatures: GPUFeatureName[] = [];
@@ -114,9 +114,10 @@ export class Gpu {
     }
     const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
     const languageFeatures = new Set<string>(options.immediates === false ? [] : entry.wgslLanguageFeatures);
+    const probed = matrix ? await unlessLost(device, probeMatrix(device, matrix)) : {};
     const capabilities = {
       ...readCapabilities(adapter.info, device, languageFeatures, options.tuning ?? {}),
-      ...(matrix ? await probeMatrix(device, matrix) : {}),
+      ...probed,
     };
     return new Gpu(device, capabilities, entry, options);
   }
@@ -230,7 +231,7 @@ export class Gpu {
    */
   async count(body: (w: Work) => unknown, { signal }: WorkOptions = {}): Promise<WorkEstimate> {
     // Counting itself never lets a timer run, which might be the one that aborts.
-    if (signal) await breathe();
+    if (signal) await pause(0);
     checkAborted(signalsOf(this.lost, signal));
     const work = new CountedWork(this.capabilities, this.#pool.largest, (source) =>
       this.#workDevice.pipelines.expect(source),
@@ -341,4 +342,20 @@ export class Gpu {
   async #lostSoon(): Promise<void> {
     await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, 50))]);
   }
+}
+
+/**
+ * What a device answers that is not watched yet.
+ *
+ * @throws DeviceLostError: a device that is lost may never answer, or say something else first
+ */
+async function unlessLost<T>(device: GPUDevice, answer: Promise<T>): Promise<T> {
+  const lost = device.lost.then(({ reason, message }): never => {
+    throw new DeviceLostError(reason ?? 'unknown', message);
+  });
+  const late = answer.catch(async (error: unknown) => {
+    await pause(50);
+    throw error;
+  });
+  return Promise.race([late, lost]);
 }

@@ -1,6 +1,7 @@
 // HTTP for data sets, grammar endpoints and the hub. Whatever a server does, a request ends: answers have a limit in bytes,
 // silence and trickles have one in time, redirects and repeated requests are counted. Each limit is an option.
 
+import { pause, signalsOf } from '../abort.ts';
 import { NetworkError } from './errors.ts';
 
 /** `fetch`, as far as it is used here. */
@@ -259,25 +260,12 @@ export async function retrying<T>(
       failed = now >= reached + LEAST_PROGRESS ? 1 : failed + 1;
       reached = Math.max(reached, now);
       if (!failure.temporary || failed >= attempts || requests >= maxRequests) throw failure;
-      await pause(Math.min(failure.retryAfterMs ?? pauseMs * 2 ** (failed - 1), longestPauseMs), signal);
+      const wait = Math.min(failure.retryAfterMs ?? pauseMs * 2 ** (failed - 1), longestPauseMs);
+      await pause(wait, signalsOf(signal));
     } finally {
       watch.stop();
     }
   }
-}
-
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = () => {
-      clearTimeout(timeout);
-      reject(signal?.reason);
-    };
-    const timeout = setTimeout(() => {
-      signal?.removeEventListener('abort', abort);
-      resolve();
-    }, ms);
-    signal?.addEventListener('abort', abort, { once: true });
-  });
 }
 
 /**

@@ -1,9 +1,10 @@
 // Token by token: what every decoder's generation loop shares.
 
-import { checkSignal, checkWhole } from '../check.ts';
+import { checkFunctions, checkSignal, checkWhole } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { Gpu, Tensor, Work } from '../gpu/index.ts';
 import { type Generated, type GenerateOptions, ModelRun, type Sample } from './model.ts';
+import { type SampleInput, samplesOf } from './sample.ts';
 import { checkLength, sequenceIn } from './sequences.ts';
 import { type KeyValueCache, NO_PROBE, type Probe, Sequence, type TowerConfig } from './tower/index.ts';
 
@@ -52,18 +53,21 @@ export interface AnswerSteps {
 /**
  * Answers, in as few groups as memory allows, each a work of its own; one group where somebody looks on.
  *
- * @throws NoticeError('text') if prompt and answer may become longer than the model reads
+ * @throws NoticeError('text') if prompt and answer may become longer than the model reads, ('usage') for a token that does
+ *   not exist
  */
 export async function generateAnswers(
   gpu: Gpu,
-  samples: readonly Sample[],
+  given: readonly SampleInput[],
   options: GenerateOptions,
   answering: Answering,
 ): Promise<Generated[]> {
   const { config, stopTokens, maxPositions, promptLength, start } = answering;
   const { maxNewTokens = MAX_NEW_TOKENS, sample, onToken, signal } = options;
+  const samples = samplesOf(given);
   checkSignal(signal);
   checkWhole(maxNewTokens, 'maxNewTokens', { from: 1 });
+  checkFunctions({ sample, onToken });
   // The last new token is not read again.
   const capacity = Math.max(0, ...samples.map(promptLength)) + maxNewTokens - 1;
   checkLength(capacity, maxPositions);
@@ -150,6 +154,7 @@ async function generateTokens(
       if (!row.every(Number.isFinite))
         throw new NoticeError('not-finite', `the logits of the answer's token ${step} are not finite`);
       const token = sample(row, i);
+      checkWhole(token, 'the token that sample() chose', { to: logits.columns - 1 });
       if (keepLogits) answer.logits.push(row.slice());
       answer.stopped = stopTokens.has(token);
       if (!answer.stopped) {

@@ -2,6 +2,7 @@
 
 import type { Box, PixelValues } from '../inputs/index.ts';
 import type { Sample, VisionLanguageModel } from './model.ts';
+import { type SampleInput, samplesOf } from './sample.ts';
 
 /** What a vision tower reads of one image. Runs whose samples hold the same object share what is made of it. */
 export interface ImageInput extends PixelValues {
@@ -39,8 +40,9 @@ export interface PatchGrid {
 /** Where attention to the images of a sample lies on them. */
 export function patchGrids(
   model: Pick<VisionLanguageModel, 'imageAttention' | 'imageToken' | 'featureCount' | 'featureGrids'>,
-  { images, ids }: Sample,
+  sample: SampleInput,
 ): PatchGrid[] {
+  const [{ images, ids }] = samplesOf([sample]) as [Sample];
   // Keys of cross-attention are the features themselves; in a prompt each has a token.
   const inPrompt = !model.imageAttention.endsWith('.cross_attn');
   const tokens = ids.flatMap((id, position) => (id === model.imageToken ? [position] : []));

@@ -29,7 +29,8 @@ export {
   type VisionLanguageModel,
 } from './model.ts';
 export { type PreparedPrompt, Processor } from './processor.ts';
-export { sequenceIn } from './sequences.ts';
+export { ProcessedSample, type SampleInput, samplesOf } from './sample.ts';
+export { sequenceIn, TooLongError } from './sequences.ts';
 export {
   type Activation,
   type Fork,

@@ -1,5 +1,5 @@
 import { abortable, checkAborted, signalsOf } from '../abort.ts';
-import { checkSignal } from '../check.ts';
+import { checkFunctions, checkSignal } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { Gpu } from '../gpu/index.ts';
 import type { ElementType, QuantizedType } from '../kernels/index.ts';
@@ -13,6 +13,7 @@ import {
   WeightLoader,
   type WeightLoaderOptions,
   type WeightPlan,
+  WeightsError,
 } from '../weights/index.ts';
 import { loadBlip } from './blip/blip.ts';
 import type { ModelFamily } from './family.ts';
@@ -65,6 +66,7 @@ export async function loadModel(
   options: LoadOptions = {},
 ): Promise<VisionLanguageModel> {
   const { dtype, maxWeightBytes = gpu.freeMemory, onPlan, signal } = options;
+  checkFunctions({ onPlan });
   return withFamily(gpu, source, options, async (make) => {
     const plan = await planOf(make, dtype);
     if (maxWeightBytes !== undefined && plan.bytes > maxWeightBytes) {
@@ -168,7 +170,7 @@ async function withFamily<T>(
   }
 }
 
-/** A folder of which nothing is read any more when a signal has aborted. */
+/** A folder of which nothing is read any more when a signal has aborted, and that gives as many bytes as were asked for. */
 function abortableSource(folder: ModelSource, signals: readonly AbortSignal[]): ModelSource {
   const read = async <T>(begin: () => Promise<T>): Promise<T> => {
     checkAborted(signals);
@@ -189,7 +191,12 @@ function abortableSource(folder: ModelSource, signals: readonly AbortSignal[]): 
         bytes && {
           name: bytes.name,
           size: bytes.size,
-          read: (offset, length) => read(() => bytes.read(offset, length)),
+          read: async (offset, length) => {
+            const part: unknown = await read(() => bytes.read(offset, length));
+            if (part instanceof Uint8Array && part.length === length) return part as Uint8Array<ArrayBuffer>;
+            const found = part instanceof Uint8Array ? `${part.length} bytes` : 'no Uint8Array';
+            throw new WeightsError(`${bytes.name}: read(${offset}, ${length}) gave ${found}`);
+          },
           close: () => bytes.close(),
         }
       );

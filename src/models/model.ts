@@ -4,6 +4,7 @@ import type { Gpu, Tensor, Work } from '../gpu/index.ts';
 import type { PromptTemplates } from '../inputs/index.ts';
 import type { HookInfo } from './hook-table.ts';
 import type { FeatureGrid, ImageInput } from './image-input.ts';
+import type { SampleInput } from './sample.ts';
 import type { Probe, Sequence, TowerConfig } from './tower/index.ts';
 
 /** One prompt, ready for the model. */
@@ -156,6 +157,6 @@ export interface VisionLanguageModel extends Conventions {
    *
    * @throws NoticeError('not-finite') for logits that are NaN or infinite; the signal's reason
    */
-  generate(samples: readonly Sample[], options?: GenerateOptions): Promise<Generated[]>;
+  generate(samples: readonly SampleInput[], options?: GenerateOptions): Promise<Generated[]>;
   destroy(): void;
 }

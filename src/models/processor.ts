@@ -12,7 +12,8 @@ import {
 } from '../inputs/index.ts';
 import { hasFile, type ModelSource, readJson, readText } from '../weights/index.ts';
 import type { ImageInput } from './image-input.ts';
-import type { Sample, VisionLanguageModel } from './model.ts';
+import type { VisionLanguageModel } from './model.ts';
+import { ProcessedSample } from './sample.ts';
 
 /** A prompt as the model reads it. */
 export interface PreparedPrompt {
@@ -110,12 +111,12 @@ export class Processor {
     images: RgbImage | ImageInput | readonly (RgbImage | ImageInput)[],
     question: string,
     names: string | readonly string[] = [],
-  ): Sample {
+  ): ProcessedSample {
     const given = [images].flat() as (RgbImage | ImageInput)[];
     const inputs = given.map((image, i) =>
       isPicture(image) ? this.image(image, [names].flat()[i], given.length) : image,
     );
-    return { images: inputs, ids: this.prompt(question, inputs).ids };
+    return new ProcessedSample(inputs, this.prompt(question, inputs).ids);
   }
 
   /** The text of generated tokens, without special tokens and surrounding space. */

@@ -94,10 +94,13 @@ export function placesOf(
   };
 }
 
-/** @throws NoticeError('text') if a prompt, or with what is to be generated, is too long */
+/** A prompt, or with it what is to be generated, has more positions than the model reads. */
+export class TooLongError extends NoticeError {}
+
+/** @throws TooLongError, code 'text' */
 export function checkLength(positions: number, maxPositions: number): void {
   if (positions > maxPositions)
-    throw new NoticeError(
+    throw new TooLongError(
       'text',
       `prompt and answer may take ${positions} positions, this model reads at most ${maxPositions}`,
     );

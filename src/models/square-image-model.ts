@@ -13,10 +13,10 @@ import {
   type ImageFeatures,
   type Logits,
   ModelRun,
-  type Sample,
   type VisionLanguageModel,
 } from './model.ts';
 import type { VitSettings } from './parts/vit.ts';
+import type { SampleInput } from './sample.ts';
 import { checkLength, sequenceIn } from './sequences.ts';
 import {
   type Memory,
@@ -69,7 +69,7 @@ export abstract class SquareImageModel implements VisionLanguageModel {
   }
 
   abstract forward(w: Work, runs: readonly ModelRun[], options?: ForwardOptions): Promise<Logits>;
-  abstract generate(samples: readonly Sample[], options?: GenerateOptions): Promise<Generated[]>;
+  abstract generate(samples: readonly SampleInput[], options?: GenerateOptions): Promise<Generated[]>;
   /** Walks the towers that make features; the last of them holds a run for each of the runs then. */
   protected abstract see(w: Work, runs: readonly ModelRun[], probe: Probe): Promise<Tensor>;
 

@@ -1,8 +1,14 @@
 // The cells of a sweep: every patch that is measured, as data.
 
-import { checkFields, checkList } from '../check.ts';
+import { checkFields, checkFunctions, checkList } from '../check.ts';
 import { NoticeError } from '../errors.ts';
-import type { ImageInput, Sample, VisionLanguageModel } from '../models/index.ts';
+import {
+  type ImageInput,
+  type Sample,
+  type SampleInput,
+  samplesOf,
+  type VisionLanguageModel,
+} from '../models/index.ts';
 import { checkIndices } from './columns.ts';
 import type { Metric } from './metric.ts';
 import { blockCount, findHook, isByHead, isOfMemory, parseSite, towerOf } from './names.ts';
@@ -47,9 +53,29 @@ export interface SweepJob extends PatchPair {
   readonly metric?: Metric | undefined;
 }
 
-/** Jobs that have no metric of their own get that of the sweep, if it has one. */
-export function measuredJobs(jobs: readonly SweepJob[], metric: Metric | undefined): readonly SweepJob[] {
-  return metric === undefined ? jobs : jobs.map((job) => ({ ...job, metric: job.metric ?? metric }));
+/** A job as `sweep` takes it. */
+export type SweepJobInput = Omit<SweepJob, 'clean' | 'corrupt'> & {
+  readonly clean: SampleInput;
+  readonly corrupt: SampleInput;
+};
+
+/**
+ * Jobs as they were given. Those that have no metric of their own get that of the sweep, if it has one.
+ *
+ * @throws NoticeError('usage') for samples that are none
+ */
+export function measuredJobs(
+  given: readonly SweepJobInput[],
+  metric: Metric | undefined,
+): readonly SweepJob[] {
+  checkList(given, 'jobs', 'jobs');
+  const samples = samplesOf(given.flatMap(({ clean, corrupt }) => [clean, corrupt]));
+  return given.map((job, pair) => ({
+    ...job,
+    clean: samples[2 * pair] as Sample,
+    corrupt: samples[2 * pair + 1] as Sample,
+    ...(metric && { metric: job.metric ?? metric }),
+  }));
 }
 
 /** One patch of one pair. */
@@ -93,6 +119,7 @@ export function siteCells(
     if (list !== undefined) checkList(list, `${site.site}: ${name}`);
   const { tower, hook } = parseSite(model, site.site);
   const { source } = site;
+  checkFunctions({ [`${site.site}: source`]: source });
   const count = blockCount(model, tower);
   const layers = site.layers ?? Array.from({ length: count }, (_, l) => l);
   if (layers.length > 0) checkIndices(`${site.site}: block`, layers, count);

@@ -2,14 +2,14 @@
 // logits refuses them, and a second pass, slow as it reads everything, finds where they come from.
 
 import { NoticeError } from '../errors.ts';
-import type { Sample, VisionLanguageModel } from '../models/index.ts';
+import type { SampleInput, VisionLanguageModel } from '../models/index.ts';
 import type { CustomHook } from './intervention.ts';
 import { type RunOptions, runWithHooks } from './run.ts';
 
 /** A forward pass that is looked into, and how messages call it. */
 export interface NamedPass {
   readonly name: string;
-  readonly sample: Sample;
+  readonly sample: SampleInput;
   /** What else happens in it. */
   readonly options?: RunOptions | undefined;
 }
@@ -25,7 +25,7 @@ class Found extends Error {}
  */
 export async function firstNotFinite(
   model: VisionLanguageModel,
-  sample: Sample,
+  sample: SampleInput,
   { hooks = [], ...options }: RunOptions = {},
 ): Promise<string | undefined> {
   const looks = model.hooks.map(({ name }): CustomHook => {

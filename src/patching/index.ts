@@ -1,6 +1,6 @@
 export type { SweepMode } from './batch.ts';
 export { ActivationCache, CachedActivation } from './cache.ts';
-export type { PatchPair, SweepJob, SweepSite } from './cells.ts';
+export type { PatchPair, SweepJob, SweepJobInput, SweepSite } from './cells.ts';
 export type { Controls } from './controls.ts';
 export { firstNotFinite, type NamedPass, namingNotFinite } from './finite.ts';
 export {

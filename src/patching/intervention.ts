@@ -1,6 +1,7 @@
 // Typed interventions: what is changed, where, and from what.
 
-import { checkChoice, checkFields, checkFloats, checkList } from '../check.ts';
+import { checkChoice, checkFields, checkFloats, checkFunctions, checkList, checkText } from '../check.ts';
+import { NoticeError } from '../errors.ts';
 import type { ModelRun } from '../models/index.ts';
 import type { CachedActivation } from './cache.ts';
 
@@ -117,3 +118,13 @@ export type CustomHook =
         },
       ) => Float32Array | undefined | Promise<Float32Array | undefined>;
     };
+
+/** @throws NoticeError('usage') unless it is a hook of one of both kinds */
+export function checkHook(hook: CustomHook): void {
+  checkFields(hook, 'a hook', ['hook', 'wgsl', 'callback']);
+  const { hook: name, wgsl, callback } = hook as Partial<Record<string, unknown>>;
+  if ((wgsl === undefined) === (callback === undefined))
+    throw new NoticeError('usage', `the hook at ${name} needs either wgsl or a callback`);
+  if (wgsl !== undefined) checkText(wgsl, `${name}: wgsl`);
+  checkFunctions({ [`${name}: callback`]: callback });
+}

@@ -1,6 +1,7 @@
 // Hook names as users write them: exact, as globs, or without a tower where there is no doubt.
 
 import picomatch from 'picomatch';
+import { checkText } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { HookInfo, Sequence, VisionLanguageModel } from '../models/index.ts';
 
@@ -13,6 +14,7 @@ export type NameFilter = string | readonly string[] | ((name: string) => boolean
  * @throws NoticeError('hook') that lists the nearest names if there is none
  */
 export function findHook(model: VisionLanguageModel, name: string): HookInfo {
+  checkText(name, 'a hook point');
   const candidates = [name, ...towerless(model, name)];
   const hook = model.hooks.find((info) => candidates.includes(info.name));
   if (!hook) throw unknownHook(model, name);
@@ -29,6 +31,7 @@ export function selectHooks(model: VisionLanguageModel, filter: NameFilter): Set
   if (typeof filter === 'function') return new Set(names.filter(filter));
   const selected = new Set<string>();
   for (const pattern of [filter].flat() as string[]) {
+    checkText(pattern, 'a hook point');
     if (pattern === '') throw unknownHook(model, pattern);
     const matches = picomatch([pattern, ...towerless(model, pattern)]);
     const found = names.filter((name) => matches(name));
@@ -49,6 +52,7 @@ export interface Site {
  * @throws NoticeError('hook') if the tower's blocks have no such hook
  */
 export function parseSite(model: VisionLanguageModel, site: string): Site {
+  checkText(site, 'a site');
   const [first = '', ...rest] = site.split('.');
   const tower = model.towers.includes(first) ? first : model.defaultTower;
   const hook = tower === first ? rest.join('.') : site;

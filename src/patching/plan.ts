@@ -3,7 +3,7 @@
 import { checkSignal } from '../check.ts';
 import type { WorkEstimate, WorkOptions } from '../gpu/index.ts';
 import type { ImageInput, VisionLanguageModel } from '../models/index.ts';
-import { type Cell, imagesOf, measuredJobs, type SweepJob } from './cells.ts';
+import { type Cell, imagesOf, measuredJobs, type SweepJob, type SweepJobInput } from './cells.ts';
 import { splitCells } from './split.ts';
 import { prepareJob, type SweepOptions } from './sweep.ts';
 import { CellWalk, type WalkOptions } from './walk-cells.ts';
@@ -36,7 +36,7 @@ export interface SweepPlan {
 /** @throws as `sweep` does for jobs that cannot be run */
 export async function planSweep(
   model: VisionLanguageModel,
-  given: readonly SweepJob[],
+  given: readonly SweepJobInput[],
   options: SweepOptions = {},
 ): Promise<SweepPlan> {
   checkSignal(options.signal);

@@ -1,6 +1,7 @@
 // The probe that users' wishes make: edits first, then custom hooks, then what is to be cached.
 
 import { within } from '../abort.ts';
+import { checkFloats } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { Work } from '../gpu/index.ts';
 import { customHook, DEFAULT_LOOP_LIMIT } from '../kernels/index.ts';
@@ -141,6 +142,7 @@ export class PatchProbe implements Probe {
     const info = { name: activation.name, shape: cached.shape, firstPositions };
     const after =
       (await this.#w.callOut(() => this.#inTime(activation.name, hook.callback(before, info)))) ?? before;
+    checkFloats(after, `${activation.name}: what the callback returned`);
     if (after.length !== before.length)
       throw new NoticeError(
         'hook',

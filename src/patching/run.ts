@@ -7,13 +7,14 @@ import {
   type GenerateOptions,
   type HookInfo,
   ModelRun,
-  type Sample,
+  type SampleInput,
+  samplesOf,
   type VisionLanguageModel,
   withOwnImages,
 } from '../models/index.ts';
 import { ActivationCache } from './cache.ts';
 import { EditSet } from './edits.ts';
-import { type CustomHook, checkIntervention, type Intervention } from './intervention.ts';
+import { type CustomHook, checkHook, checkIntervention, type Intervention } from './intervention.ts';
 import { findHook, type NameFilter, selectHooks } from './names.ts';
 import { PatchProbe, type PatchProbeOptions, StopWalk } from './probe.ts';
 import { checkSnippet } from './snippet.ts';
@@ -55,7 +56,7 @@ export function hooks(model: VisionLanguageModel): readonly HookInfo[] {
  */
 export async function runWithCache(
   model: VisionLanguageModel,
-  samples: readonly Sample[],
+  samples: readonly SampleInput[],
   { names = () => true, queries, stopAfter, ...options }: CacheOptions = {},
 ): Promise<{ logits: Float32Array[] | undefined; cache: ActivationCache }> {
   const cacheNames = selectHooks(model, names);
@@ -72,7 +73,7 @@ export async function runWithCache(
  */
 export async function runWithHooks(
   model: VisionLanguageModel,
-  samples: readonly Sample[],
+  samples: readonly SampleInput[],
   options: RunOptions,
 ): Promise<Float32Array[]> {
   const { logits } = await forward(model, samples, { ...options, cacheNames: new Set() });
@@ -87,7 +88,7 @@ export async function runWithHooks(
  */
 export async function generateWithHooks(
   model: VisionLanguageModel,
-  samples: readonly Sample[],
+  samples: readonly SampleInput[],
   {
     interventions,
     hooks: custom,
@@ -99,7 +100,7 @@ export async function generateWithHooks(
   const limits = { callbackTimeout, loopLimit };
   const wishes = await named(model, { interventions, hooks: custom, signal: options.signal, ...limits });
   let probe: PatchProbe | undefined;
-  return model.generate(samples.map(withOwnImages), {
+  return model.generate(samplesOf(samples).map(withOwnImages), {
     ...options,
     probe: (w, runs) => {
       const edits = new EditSet(w, runs, wishes.interventions);
@@ -123,6 +124,7 @@ async function named(
   if (loopLimit !== undefined) checkWhole(loopLimit, 'loopLimit', { from: 1, to: 2 ** 32 - 2 });
   if (callbackTimeout !== undefined) checkPositive(callbackTimeout, 'callbackTimeout', { infinite: true });
   interventions.forEach(checkIntervention);
+  custom.forEach(checkHook);
   const whole = <T extends { readonly hook: string }>(wish: T): T => ({
     ...wish,
     hook: findHook(model, wish.hook).name,
@@ -134,10 +136,11 @@ async function named(
 
 async function forward(
   model: VisionLanguageModel,
-  samples: readonly Sample[],
+  given: readonly SampleInput[],
   wishes: RunOptions & Pick<PatchProbeOptions, 'queries' | 'stopAfter'> & { cacheNames: ReadonlySet<string> },
 ): Promise<{ logits: Float32Array[] | undefined; cache: ActivationCache }> {
   const { gpu } = model;
+  const samples = samplesOf(given);
   if (samples.length === 0) throw new NoticeError('usage', 'no samples to run');
   const { interventions, custom } = await named(model, wishes);
   const { cacheNames, queries, callbackTimeout, loopLimit } = wishes;

@@ -5,11 +5,19 @@
 // cell is a full forward pass of clean, corrupt and patched run, images included, as the paper's code does it. Both
 // give the same bits, since a row's arithmetic does not depend on the rows beside it.
 
-import { checkChoice, checkSignal, checkWhole } from '../check.ts';
+import { checkChoice, checkFunctions, checkSignal, checkWhole } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { ImageFeatures, VisionLanguageModel } from '../models/index.ts';
 import type { SweepMode } from './batch.ts';
-import { type Cell, imagesOf, measuredJobs, type SiteLayout, type SweepJob, siteCells } from './cells.ts';
+import {
+  type Cell,
+  imagesOf,
+  measuredJobs,
+  type SiteLayout,
+  type SweepJob,
+  type SweepJobInput,
+  siteCells,
+} from './cells.ts';
 import { type Controls, mergeControls } from './controls.ts';
 import { type NamedPass, namingNotFinite } from './finite.ts';
 import { add } from './intervention.ts';
@@ -70,13 +78,14 @@ export interface SweepResult {
  */
 export async function sweep(
   model: VisionLanguageModel,
-  given: readonly SweepJob[],
+  given: readonly SweepJobInput[],
   options: SweepOptions = {},
 ): Promise<SweepResult[]> {
   const jobs = measuredJobs(given, options.metric);
   const { mode = 'wavefront', controls = true, repeat = REPEATED_CELLS, onProgress, signal } = options;
   checkChoice(mode, 'mode', ['wavefront', 'one-by-one']);
   checkWhole(repeat, 'repeat');
+  checkFunctions({ onProgress });
   checkSignal(signal);
   const prepared = jobs.map((job, pair) => prepareJob(model, job, pair));
   const cells = prepared.flatMap((job) => job.cells);

@@ -28,16 +28,14 @@ import {
 import type { Checkpoint } from './checkpoint.ts';
 import { dtypeBytes } from './dtype.ts';
 import { WeightsError } from './errors.ts';
-import { type MatrixLayout, matrixLayout, type WeightPlan, weightPlan } from './plan.ts';
+import { type MatrixLayout, matrixLayout, type WeightPlan } from './plan.ts';
 import { elementCount, type TensorInfo } from './safetensors.ts';
 import { checkMatrix, joinedName, misfit, sum } from './shapes.ts';
-import { convert, rowPadder, type StoredArray, storageType, wholeWords } from './stored.ts';
+import { convert, rowPadder, storageType, wholeWords } from './stored.ts';
+import { overlaps, WeightBuffers } from './weight-buffers.ts';
 
 /** The most that is read at once, counted in f32; rows that must stay together may be more. */
 const CHUNK_BYTES = 4 * 1024 * 1024;
-/** `queue.writeBuffer` copies; after this many bytes the queue is drained, or the copies would pile up. */
-const DRAIN_BYTES = 8 * 1024 * 1024;
-const USAGE = 0x80 | 0x08 | 0x04; // GPUBufferUsage.STORAGE | COPY_DST | COPY_SRC; the global is absent in Node
 
 export interface WeightLoaderOptions {
   /**
@@ -71,8 +69,7 @@ export class WeightLoader {
   readonly #maxPartBytes: number;
   readonly #planOnly: boolean;
   readonly #options: WorkOptions;
-  readonly #buffers: GPUBuffer[] = [];
-  #undrained = 0;
+  readonly #buffers: WeightBuffers;
 
   constructor(
     gpu: Gpu,
@@ -87,16 +84,17 @@ export class WeightLoader {
     this.#maxPartBytes = Math.min(maxPartBytes, maxStorageBufferBindingSize, maxBufferSize);
     this.#planOnly = planOnly;
     this.#options = { signal };
+    this.#buffers = new WeightBuffers(gpu, planOnly, this.#options);
   }
 
   /** Bytes of GPU memory that all weights loaded so far take. */
   get bytes(): number {
-    return this.#buffers.reduce((sum, buffer) => sum + buffer.size, 0);
+    return this.plan.bytes;
   }
 
   /** What has been loaded so far, or would have been. */
   get plan(): WeightPlan {
-    return weightPlan(this.#buffers.map(({ label, size }) => ({ name: label, bytes: size })));
+    return this.#buffers.plan;
   }
 
   /**
@@ -120,11 +118,11 @@ export class WeightLoader {
     const { stride, parts: layout } = this.#layout(infos, type, columns);
     const parts: WeightPart[] = [];
     for (const { firstRow, rows: count, bytes } of layout)
-      parts.push({ buffer: await this.#createBuffer(bytes, name), firstRow, rows: count });
+      parts.push({ buffer: await this.#buffers.create(bytes, name), firstRow, rows: count });
     if (!this.#planOnly) {
       const pad = rowPadder(columns, stride);
       for await (const { info, bytes, row } of this.#rows(infos, columns, 1))
-        await this.#writeRows(parts, row, stride, pad(convert(info, bytes, type)));
+        await this.#buffers.writeRows(parts, row, stride, pad(convert(info, bytes, type)));
     }
     return { name, type, rows, columns, stride, parts };
   }
@@ -148,7 +146,7 @@ export class WeightLoader {
     );
     const parts: WeightPart[] = [];
     for (const { firstRow, rows: count, bytes } of layout.parts)
-      parts.push({ buffer: await this.#createBuffer(bytes, tensor), firstRow, rows: count });
+      parts.push({ buffer: await this.#buffers.create(bytes, tensor), firstRow, rows: count });
     const { stride } = layout;
     if (!this.#planOnly) {
       const turned = new (type === 'f32' ? Float32Array : Uint16Array)(rows * stride);
@@ -156,7 +154,7 @@ export class WeightLoader {
         convert(info, bytes, type).forEach((value, i) => {
           turned[(i % rows) * stride + row + Math.floor(i / rows)] = value;
         });
-      await this.#writeRows(parts, 0, stride, turned);
+      await this.#buffers.writeRows(parts, 0, stride, turned);
     }
     return { name: tensor, type, rows, columns, stride, parts };
   }
@@ -182,8 +180,8 @@ export class WeightLoader {
     const parts: QuantizedPart[] = [];
     for (const { firstRow, rows: count, bytes, scaleBytes } of layout)
       parts.push({
-        buffer: await this.#createBuffer(bytes, name),
-        scales: await this.#createBuffer(scaleBytes, `${name} (scales)`),
+        buffer: await this.#buffers.create(bytes, name),
+        scales: await this.#buffers.create(scaleBytes, `${name} (scales)`),
         firstRow,
         rows: count,
       });
@@ -212,13 +210,13 @@ export class WeightLoader {
     if (!flat || sum(infos.map((info) => elementCount(info.shape))) !== length || length === 0)
       throw misfit(infos, `a vector of ${length} elements`);
     const name = joinedName(infos);
-    const buffer = await this.#createBuffer(16 * Math.ceil(length / 4), name);
+    const buffer = await this.#buffers.create(16 * Math.ceil(length / 4), name);
     let at = 0;
     for (const info of this.#planOnly ? [] : infos) {
       for await (const { bytes } of this.#checkpoint.chunks(info.name, CHUNK_BYTES)) {
         const stored = convert(info, bytes, 'f32');
         const values = plus === 0 ? stored : Float32Array.from(stored, (value) => plus + value);
-        await this.#write(buffer, 4 * at, values, 0, values.length);
+        await this.#buffers.write(buffer, 4 * at, values, 0, values.length);
         at += values.length;
       }
     }
@@ -227,7 +225,7 @@ export class WeightLoader {
 
   /** Frees every weight it has loaded: for a model that is done with, or whose loading failed half-way. */
   destroy(): void {
-    this.#gpu.destroyBuffers(this.#buffers.splice(0));
+    this.#buffers.destroy();
   }
 
   #matrixInfos(names: string | readonly string[], rows: number, columns: number): TensorInfo[] {
@@ -264,14 +262,6 @@ export class WeightLoader {
     }
   }
 
-  async #createBuffer(size: number, name: string): Promise<GPUBuffer> {
-    const buffer = this.#planOnly
-      ? ({ size, label: name, destroy: () => {} } as unknown as GPUBuffer)
-      : await this.#gpu.createBuffer(size, USAGE, name);
-    this.#buffers.push(buffer);
-    return buffer;
-  }
-
   /** Codes and absmax of the tensors that the file holds quantised. */
   async #copyPacked(
     infos: readonly LinearInfo[],
@@ -285,10 +275,10 @@ export class WeightLoader {
         const scales = await packedScales(this.#checkpoint, info);
         for (const { part, begin, end } of overlaps(parts, first, rows)) {
           const [offset, from] = [4 * blocks(begin - part.firstRow), blocks(begin - first)];
-          await this.#write(part.scales, offset, scales, from, blocks(end - begin));
+          await this.#buffers.write(part.scales, offset, scales, from, blocks(end - begin));
         }
         for await (const { row, codes } of packedRows(this.#checkpoint, info, CHUNK_BYTES))
-          await this.#writeRows(parts, first + row, stride / 2, codes);
+          await this.#buffers.writeRows(parts, first + row, stride / 2, codes);
       }
       first += rows;
     }
@@ -310,7 +300,7 @@ export class WeightLoader {
           const input = { buffer, type: stored, rows: end - begin };
           quantize(w, input, weight, part, begin - part.firstRow, refused.buffer);
           w.release(buffer);
-          await this.#wrote((end - begin) * rowBytes);
+          await this.#buffers.wrote((end - begin) * rowBytes);
         }
       }
       const [flag] = await w.read(refused);
@@ -319,48 +309,5 @@ export class WeightLoader {
           `${infos[0]!.file}: tensor "${name}" holds a value that is not finite, which ${type} cannot store. Load the model as it is in the file.`,
         );
     }, this.#options);
-  }
-
-  /** Writes whole rows from row `first` of the matrix into the parts that they fall into. */
-  async #writeRows(
-    parts: readonly WeightPart[],
-    first: number,
-    stride: number,
-    values: StoredArray | Uint8Array<ArrayBuffer>,
-  ): Promise<void> {
-    const rowBytes = stride * values.BYTES_PER_ELEMENT;
-    for (const { part, begin, end } of overlaps(parts, first, values.length / stride)) {
-      const offset = (begin - part.firstRow) * rowBytes;
-      await this.#write(part.buffer, offset, values, (begin - first) * stride, (end - begin) * stride);
-    }
-  }
-
-  /** `offset` in bytes; `from` and `count` in elements. */
-  async #write(
-    buffer: GPUBuffer,
-    offset: number,
-    values: StoredArray | Uint8Array<ArrayBuffer>,
-    from: number,
-    count: number,
-  ): Promise<void> {
-    this.#gpu.device.queue.writeBuffer(buffer, offset, values, from, count);
-    await this.#wrote(count * values.BYTES_PER_ELEMENT);
-  }
-
-  /** To be called after bytes have been written to the queue. */
-  async #wrote(bytes: number): Promise<void> {
-    this.#undrained += bytes;
-    if (this.#undrained < DRAIN_BYTES) return;
-    this.#undrained = 0;
-    await this.#gpu.finish(this.#options);
-  }
-}
-
-/** The parts that `count` rows from row `first` fall into, and the rows of the matrix that are in each. */
-function* overlaps<P extends WeightPart>(parts: readonly P[], first: number, count: number) {
-  for (const part of parts) {
-    const begin = Math.max(first, part.firstRow);
-    const end = Math.min(first + count, part.firstRow + part.rows);
-    if (begin < end) yield { part, begin, end };
   }
 }

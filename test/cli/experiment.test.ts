@@ -23,12 +23,15 @@ const recordOf = async (results: string): Promise<RunRecord> =>
 
 describe('evaluate', () => {
   test('a table for people and one for programs', async () => {
-    const args = ['evaluate', '--model', SHAPES, '--data', 'svo-probes.csv,fer.csv', '--out', 'accuracy.csv'];
-    const { stdout } = await run(args, { cwd: folder });
-    const rows = parse(await readFile(join(folder, 'accuracy.csv'), 'utf8'), { columns: true }) as Record<
-      string,
-      string
-    >[];
+    const args = ['evaluate', '--model', SHAPES, '--data', 'svo-probes.csv,fer.csv'];
+    const files = ['--out', 'accuracy.csv', '--out-first-letter', 'first-letter.csv'];
+    const { stdout } = await run([...args, ...files], { cwd: folder });
+    const table = async (file: string) =>
+      parse(await readFile(join(folder, file), 'utf8'), { columns: true }) as Record<string, string>[];
+    const rows = await table('accuracy.csv');
+    // BLIP answers in small letters, so here both definitions agree.
+    expect(await table('first-letter.csv')).toEqual(rows);
+    expect(Object.keys(rows[0] ?? {})).toHaveLength(8);
     expect(rows.map(({ task, category, n }) => `${task} ${category} ${n}`)).toEqual([
       'svo-probes all 4',
       'svo-probes object 1',

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { columnsOf, OutOfMemoryError, type Tensor } from '../../src/gpu/index.ts';
+import { columnsOf, DeviceLostError, Gpu, OutOfMemoryError, type Tensor } from '../../src/gpu/index.ts';
 import { Arena, BufferPool, bucketSize } from '../../src/gpu/pool.ts';
 import { elapsed } from '../../src/gpu/timing.ts';
 import { testGpu, testWork } from '../support/gpu.ts';
@@ -221,4 +221,23 @@ describe('profiles', () => {
 it('names a buffer that no device of this kind can hold', async () => {
   const gpu = await testGpu();
   await expect(gpu.createBuffer(2 ** 40, 0x80, 'giant')).rejects.toThrow(/"giant".*maxBufferSize/);
+});
+
+it('a device that is lost while it is opened is an error, not a wait, whatever it answers meanwhile', async () => {
+  const features = new Set(['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix']);
+  const matrix = { componentType: 'f16', resultComponentType: 'f32', M: 16, N: 16, K: 16 };
+  const info = { subgroupMinSize: 32, subgroupMaxSize: 32, subgroupMatrixConfigs: [matrix] };
+  for (const popErrorScope of [
+    () => new Promise(() => {}),
+    () => Promise.reject(new Error('the instance is gone')),
+  ]) {
+    const lost = new Promise((gone) =>
+      setTimeout(() => gone({ reason: 'unknown', message: 'it fell off' }), 10),
+    );
+    const device = { lost, popErrorScope, pushErrorScope: () => {}, createShaderModule: () => {} };
+    const adapter = { features, info, limits: {}, requestDevice: async () => device };
+    const opening = Gpu.create(adapter as unknown as GPUAdapter, {} as GPU, { subgroupMatrices: true });
+    await expect(opening).rejects.toThrow(DeviceLostError);
+    await expect(opening).rejects.toThrow(/it fell off/);
+  }
 });

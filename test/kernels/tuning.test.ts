@@ -48,15 +48,15 @@ describe('the tuning file of an adapter', () => {
     rmSync(folder, { recursive: true });
   });
 
-  it('is in the cache, one for every adapter and driver', () => {
+  it('is in the cache, one for every adapter and driver', async () => {
     expect(readTuning(adapter)).toEqual({});
-    writeTuning(adapter, { 'software-4 matmul tall f32': VARIANT });
+    await writeTuning(adapter, { 'software-4 matmul tall f32': VARIANT });
     expect(readTuning(adapter)).toEqual({ 'software-4 matmul tall f32': VARIANT });
     expect(readTuning({ ...adapter, description: 'SwiftShader driver 5.0.1' })).toEqual({});
   });
 
-  it('is named when it is damaged', () => {
-    writeFileSync(writeTuning(adapter, {}), '{"a": ');
+  it('is named when it is damaged', async () => {
+    writeFileSync(await writeTuning(adapter, {}), '{"a": ');
     expect(() => readTuning(adapter)).toThrow(`${tuningFile(adapter)} is no JSON. Delete it.`);
   });
 
@@ -65,7 +65,7 @@ describe('the tuning file of an adapter', () => {
     const { description, vendor, architecture } = own.capabilities;
     own.destroy();
     const key = 'software-4 matmul tall f32';
-    writeTuning({ description, vendor, architecture }, { [key]: VARIANT });
+    await writeTuning({ description, vendor, architecture }, { [key]: VARIANT });
     const w = await openGpu();
     expect(w.capabilities.tuning).toEqual({ [key]: VARIANT });
     if (w.capabilities.subgroupSize === 4)

@@ -1,6 +1,6 @@
 // The experiment as a ledger: what cannot be used is left out and named, what was computed stands under its content.
 
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'csv-stringify/sync';
@@ -128,7 +128,7 @@ describe('pairs that cannot be used', () => {
       // "stars" and "star" begin with the same token.
       [clean, corrupt, question('stars', 'star'), corruptPrompt, 'stars', 'star', 'answer-tokens'],
       [clean, corrupt, question('星', 'sad'), corruptPrompt, '星', 'sad', 'answer-tokens'],
-      [clean, corrupt, `${'red '.repeat(600)}${prompt}`, corruptPrompt, correct, incorrect, 'not-asked'],
+      [clean, corrupt, `${'red '.repeat(600)}${prompt}`, corruptPrompt, correct, incorrect, 'too-long'],
       good[0] as Row, // duplicate-row
     ];
     const rows = [...good.slice(0, 5), ...bad, ...good.slice(5)];
@@ -144,7 +144,7 @@ describe('pairs that cannot be used', () => {
     expect(task?.unusable.map(({ reason }) => reason).sort()).toEqual(
       [
         ...['answer-tokens', 'answer-tokens', 'bad-image', 'bad-image', 'cell-count', 'duplicate-row'],
-        ...['empty-field', 'image-missing', 'option-not-in-prompt', 'not-asked'],
+        ...['empty-field', 'image-missing', 'option-not-in-prompt', 'too-long'],
       ].sort(),
     );
     for (const { source, detail } of task?.unusable ?? [])
@@ -156,6 +156,7 @@ describe('pairs that cannot be used', () => {
       /\d+ samples \(40 were asked for; as many as stay balanced .*; 10 left out$/,
     );
     expect((await folder.parts('cells')).length).toBeGreaterThan(0);
+    expect(await readdir(folder.path)).not.toContain('claims');
   });
 
   test('if there are no others, the error counts the reasons', async () => {

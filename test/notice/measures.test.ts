@@ -2,10 +2,11 @@
 
 import { expect, test } from 'vitest';
 import type { CellRow } from '../../src/analysis/cell.ts';
-import { type Analysis, analyseCells, taskAccuracies } from '../../src/notice/experiment/analyse.ts';
+import { taskAccuracies } from '../../src/notice/experiment/accuracy.ts';
+import { type Analysis, analyseCells } from '../../src/notice/experiment/analyse.ts';
 import { drawFigures } from '../../src/notice/experiment/figures.ts';
 import type { RunRecord } from '../../src/notice/experiment/results.ts';
-import { headRows, moduleRows } from '../../src/notice/experiment/tables.ts';
+import { accuracyTable, headRows, moduleRows } from '../../src/notice/experiment/tables.ts';
 import { reportHtml } from '../../src/notice/report/report.ts';
 import { cell } from '../analysis/support.ts';
 
@@ -158,4 +159,13 @@ test('exact match in both definitions', () => {
   expect(all!.low).toBeLessThan(1 / 3);
   expect(all!.firstLetter.high).toBeGreaterThan(0.5);
   expect(taskAccuracies('fer', [])).toEqual([]);
+  // A table for each, of the same columns; text with lone line breaks is quoted.
+  const rows = [all!, { ...all!, category: 'top\nbottom' }];
+  const [exact, but] = (['exact', 'first-letter'] as const).map((definition) =>
+    accuracyTable(rows, definition),
+  );
+  expect(exact).toMatch(
+    /^task,category,n,correct,accuracy,ci95_low,ci95_high,flipped_by_counterpart\r\nfer,all,6,2,0\.333/,
+  );
+  expect(but).toMatch(/^task,.*\r\nfer,all,6,3,0\.5,.*\r\nfer,"top\nbottom",6,3,0\.5,/);
 });

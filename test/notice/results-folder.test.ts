@@ -5,18 +5,19 @@ import { cp, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { CellRow } from '../../src/analysis/cell.ts';
 import { NoticeError } from '../../src/errors.ts';
-import { readManifest } from '../../src/notice/datasets/index.ts';
+import { readManifest, writeManifest } from '../../src/notice/datasets/index.ts';
 import { type Analysis, analyse } from '../../src/notice/experiment/analyse.ts';
+import { rowKey } from '../../src/notice/experiment/keys.ts';
 import { mergeResults } from '../../src/notice/experiment/merge.ts';
 import { newRecord, ResultsFolder, type RunRecord } from '../../src/notice/experiment/results.ts';
 import type { ExperimentSettings } from '../../src/notice/experiment/settings.ts';
 import { reportHtml } from '../../src/notice/report/report.ts';
 import { writeSafetensors } from '../../src/weights/index.ts';
 import { useBuilt } from '../cli/support.ts';
-import { long } from '../support/long.ts';
+import { LONG, long } from '../support/long.ts';
 import { Random } from '../support/random.ts';
 import { filesOf } from '../support/results.ts';
 
@@ -52,11 +53,14 @@ async function makeUp(path: string): Promise<void> {
   const random = new Random(3);
   const { folder, record: begun } = await ResultsFolder.open(path, () => newRecord(settings, details));
   const pairs = (await readManifest(MANIFEST)).pairs.slice(0, 3);
-  const parts = pairs.map(({ id }, i) => ({
-    name: `000000${i}-0123456789abcdef`,
-    task: 'faces',
-    samples: [id],
-  }));
+  const parts = await Promise.all(
+    pairs.map(async (pair, i) => ({
+      name: `000000${i}-0123456789abcdef`,
+      task: 'faces',
+      samples: [pair.id],
+      rows: [await rowKey(pair)],
+    })),
+  );
   for (const [i, { id, category }] of pairs.entries()) {
     const { name } = parts[i] as (typeof parts)[number];
     const rows = [0, 1].flatMap((layer) =>
@@ -176,6 +180,7 @@ test(`of ${DAMAGES} damaged folders none is reported or merged as if it were sou
     .sort();
   expect(paths.length).toBeGreaterThan(15);
   let refused = 0;
+  let unharmed = 0;
   for (let trial = 0; trial < DAMAGES; trial++) {
     const path = await copy('damaged');
     const file = paths[random.integer(paths.length)] as string;
@@ -204,12 +209,16 @@ test(`of ${DAMAGES} damaged folders none is reported or merged as if it were sou
       if (error) {
         refused++;
         expect(error.message, what).toContain(basename(file).replace('.sha256', ''));
-      } else expect(shown === expected, what).toBe(true);
+      } else {
+        unharmed++;
+        expect(shown === expected, what).toBe(true);
+      }
     }
     if (file !== 'report.html') expect(await readdir(merged).catch(() => []), what).toEqual([]);
   }
   expect(refused).toBeGreaterThan(1.6 * DAMAGES);
-}, 300_000);
+  if (LONG) console.log('damaged', JSON.stringify({ draws: DAMAGES, refused, unharmed }));
+}, 1_200_000);
 
 describe('a report', () => {
   test('names every file that is damaged or missing, and in part says so in its first line', async () => {
@@ -261,6 +270,61 @@ describe('a report', () => {
   });
 });
 
+test('a report is of the rows of the run: rows that have changed since, or gone, are named', async () => {
+  const data = join(scratch, 'data/faces.csv');
+  const path = await copy('moved');
+  const { pairs } = await readManifest(MANIFEST);
+  const { folder, record: own } = await ResultsFolder.existing(path);
+  await folder.saveRecord({ ...own, settings: { ...own.settings, data: [data] } });
+  const write = async (rows: typeof pairs) => {
+    const inFolder = async (image: string) => {
+      const to = join(scratch, 'data', basename(image));
+      await cp(image, to);
+      return to;
+    };
+    const moved = rows.map(async (pair) => ({
+      ...pair,
+      cleanImage: await inFolder(pair.cleanImage),
+      corruptImage: await inFolder(pair.corruptImage),
+    }));
+    await writeManifest(data, await Promise.all(moved));
+  };
+  const few = pairs.slice(0, 5);
+  await write(few);
+  await reportOf(path);
+  // Other rows, another order and other boxes are no matter.
+  await write([few[4], few[2], few[1], few[0]].map((pair) => ({ ...pair!, metadata: undefined }) as never));
+  await reportOf(path);
+  await write(few.with(1, { ...few[1]!, category: 'other' }));
+  const edited = await errorOf(reportOf(path));
+  expect(edited?.message).toMatch(/faces\.csv has changed since the run: 1 of its 3 samples/);
+  expect(edited?.message).toContain(few[1]!.id);
+  await write(few.slice(2));
+  expect((await errorOf(reportOf(path)))?.message).toContain(
+    `2 of its 3 samples (${few[0]!.id}, ${few[1]!.id})`,
+  );
+});
+
+test('attention is read one sample at a time', async () => {
+  const asked = new Set<string>();
+  let open = 0;
+  const plain = ResultsFolder.prototype.attention;
+  const spy = vi.spyOn(ResultsFolder.prototype, 'attention').mockImplementation(async function (
+    this: ResultsFolder,
+    part,
+    sample,
+  ) {
+    expect(++open).toBe(1);
+    asked.add(sample);
+    const found = await plain.call(this, part, sample);
+    open--;
+    return found;
+  });
+  await reportOf(sound);
+  spy.mockRestore();
+  expect([...asked].sort()).toEqual(record.tasks[0]?.selected.toSorted());
+});
+
 test('a merged folder has the bytes of its source', async () => {
   const out = join(scratch, 'whole');
   await mergeResults([sound], out);
@@ -306,7 +370,7 @@ test('of two processes that begin one folder at once with other settings, one is
     } catch (error) {
       console.log(error.code + ': ' + error.message);
     }`;
-  for (let round = 0; round < long(1, 10); round++) {
+  for (let round = 0; round < long(1, 100); round++) {
     const path = join(scratch, `race${round}`);
     const race = (seeds: readonly number[]) => {
       const at = String(Date.now() + 1500);
@@ -324,4 +388,4 @@ test('of two processes that begin one folder at once with other settings, one is
     const { seed } = own.settings;
     expect(await race([seed, seed])).toEqual(['opened', 'opened']);
   }
-}, 60_000);
+}, 1_200_000);

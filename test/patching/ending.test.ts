@@ -23,7 +23,7 @@ import { nodeFolder } from '../../src/platform/node/files.ts';
 import { expectSameBits } from '../support/close.ts';
 import { fixture, Golden, loadFixtureModel } from '../support/golden.ts';
 import { testGpu } from '../support/gpu.ts';
-import { long } from '../support/long.ts';
+import { LONG, long } from '../support/long.ts';
 import { Random } from '../support/random.ts';
 import { caseJob, expectNoticeError, withoutLeak } from './support.ts';
 
@@ -112,6 +112,7 @@ describe('a signal', () => {
   test('ends calls at any moment, with its reason; nothing leaks, and the device goes on', async () => {
     const random = new Random(16);
     const times = new Map<string, number>();
+    const counts = { draws: 0, completed: 0, 'its reason': 0 };
     for (let draw = 0; draw < long(2, 25) * NAMES.length; draw++) {
       const name = NAMES[draw % NAMES.length] as string;
       // Undisturbed first, to see how long it takes.
@@ -124,10 +125,14 @@ describe('a signal', () => {
       await withoutLeak(gpu, async () => {
         const call = CALLS[name]!(model, { signal: controller.signal });
         setTimeout(() => controller.abort(reason), whole * random.next());
-        expect([undefined, reason]).toContain(await end(call));
+        const error = await end(call);
+        expect([undefined, reason]).toContain(error);
+        counts.draws++;
+        counts[error === undefined ? 'completed' : 'its reason']++;
       });
     }
     await expectUsable();
+    if (LONG) console.log('aborted', JSON.stringify(counts));
   });
 
   test.each(['runWithHooks', 'runWithCache', 'generateWithHooks'])(
@@ -290,6 +295,7 @@ describe('a destroyed device', () => {
 
   test('ends what waits for it at any moment', async () => {
     const random = new Random(61);
+    const counts = { draws: 0, calls: 0, completed: 0, 'device lost': 0 };
     for (let draw = 0; draw < long(3, 100); draw++) {
       const own = await ownModel();
       const drawn = Array.from({ length: 1 + random.integer(3) }, () => NAMES[random.integer(NAMES.length)]!);
@@ -299,7 +305,11 @@ describe('a destroyed device', () => {
       for (const [i, call] of calls.entries()) {
         const error = await call;
         expect(error === undefined || isDestroyed(error), `draw ${draw}: ${drawn[i]}: ${error}`).toBe(true);
+        counts.calls++;
+        counts[error === undefined ? 'completed' : 'device lost']++;
       }
+      counts.draws++;
     }
+    if (LONG) console.log('destroyed', JSON.stringify(counts));
   });
 });

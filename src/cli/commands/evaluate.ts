@@ -1,9 +1,8 @@
 import type { Command } from 'commander';
 import { type Drop, type Pair, readManifest, selectBalanced } from '../../notice/datasets/index.ts';
-import type { Accuracy } from '../../notice/experiment/analyse.ts';
+import type { Accuracy } from '../../notice/experiment/accuracy.ts';
 import { checkTasks, taskName } from '../../notice/experiment/settings.ts';
 import { formatNumber } from '../../notice/tables/format.ts';
-import { csvTable } from '../../notice/tables/table.ts';
 import { nodeImages } from '../../platform/node/images.ts';
 import { writeWhole } from '../../platform/node/whole-file.ts';
 import {
@@ -23,6 +22,7 @@ interface EvaluateOptions extends ModelOptions {
   readonly n?: number;
   readonly seed: number;
   readonly out?: string;
+  readonly outFirstLetter?: string;
 }
 
 export function evaluateCommand(program: Command): void {
@@ -37,7 +37,8 @@ export function evaluateCommand(program: Command): void {
     .option('--seed <n>', 'seed of the draw for --n', integer, 0)
     .option('--template <name>', 'prompt template: a name, or a text with {question}')
     .addOption(imageBackendOption())
-    .option('--out <file>', 'table to write (CSV), numbers in full precision')
+    .option('--out <file>', 'table of exact match to write (CSV), numbers in full precision')
+    .option('--out-first-letter <file>', 'the same table of answers that are right but for first letter')
     .addHelpText(
       'after',
       `
@@ -48,10 +49,10 @@ letter" is the share of answers that do but for the case of their first letter. 
 }
 
 async function evaluate(options: EvaluateOptions): Promise<void> {
-  const { taskAccuracies } = await import('../../notice/experiment/analyse.ts');
+  const { taskAccuracies } = await import('../../notice/experiment/accuracy.ts');
   const { evaluatePairs } = await import('../../notice/experiment/evaluate.ts');
-  const { ACCURACY_COLUMNS } = await import('../../notice/experiment/tables.ts');
-  const { data, n, seed, out } = options;
+  const { accuracyTable } = await import('../../notice/experiment/tables.ts');
+  const { data, n, seed, out, outFirstLetter } = options;
   checkTasks(data);
   const tasks: { task: string; pairs: readonly Pair[] }[] = [];
   const drops: Drop[] = [];
@@ -84,7 +85,13 @@ async function evaluate(options: EvaluateOptions): Promise<void> {
     ]),
   );
   for (const { source, reason, detail } of drops) console.log(`${source} is left out (${reason}): ${detail}`);
-  if (!out) return;
-  await writeWhole(out, csvTable(rows, ACCURACY_COLUMNS));
-  console.log(`\n→ ${out}`);
+  const tables = [
+    [out, 'exact'],
+    [outFirstLetter, 'first-letter'],
+  ] as const;
+  for (const [file, definition] of tables) {
+    if (!file) continue;
+    await writeWhole(file, accuracyTable(rows, definition));
+    console.log(`\n→ ${file}`);
+  }
 }

@@ -5,9 +5,10 @@ import type { Gpu, Tensor, Work } from '../../gpu/index.ts';
 import { embedTokens, matmul, normalize } from '../../kernels/index.ts';
 import type { ModelFiles } from '../family.ts';
 import { generateAnswers } from '../generation.ts';
-import type { ForwardOptions, Generated, GenerateOptions, Logits, ModelRun, Sample } from '../model.ts';
+import type { ForwardOptions, Generated, GenerateOptions, Logits, ModelRun } from '../model.ts';
 import type { BertWeights } from '../parts/bert.ts';
 import { walkVit } from '../parts/vit.ts';
+import type { SampleInput } from '../sample.ts';
 import { type LivePosition, sequenceIn, sequencesIn, tokenRuns } from '../sequences.ts';
 import { SquareImageModel } from '../square-image-model.ts';
 import {
@@ -91,7 +92,7 @@ export class Blip extends SquareImageModel {
     return { tensor, rowOf: (run) => sequenceIn(run, 'logits').row(0) };
   }
 
-  generate(samples: readonly Sample[], options: GenerateOptions = {}): Promise<Generated[]> {
+  generate(samples: readonly SampleInput[], options: GenerateOptions = {}): Promise<Generated[]> {
     const { endToken, startToken, decoder } = this.config;
     return generateAnswers(this.gpu, samples, options, {
       config: decoder.tower,

@@ -13,9 +13,9 @@ import type {
   ImageFeatures,
   Logits,
   ModelRun,
-  Sample,
 } from '../model.ts';
 import { Llama } from '../parts/llama.ts';
+import type { SampleInput } from '../sample.ts';
 import { sequenceIn } from '../sequences.ts';
 import { SquareImageModel } from '../square-image-model.ts';
 import { NO_PROBE, type Probe } from '../tower/index.ts';
@@ -99,7 +99,7 @@ export class Llava extends SquareImageModel {
     return { tensor, rowOf: (run) => sequenceIn(run, 'logits').row(0) };
   }
 
-  generate(samples: readonly Sample[], options: GenerateOptions = {}): Promise<Generated[]> {
+  generate(samples: readonly SampleInput[], options: GenerateOptions = {}): Promise<Generated[]> {
     const { stopTokens, language } = this.config;
     const llama = this.#language;
     return generateAnswers(this.gpu, samples, options, {

@@ -1,4 +1,7 @@
-/** `items.map(task)` with at most `limit` tasks at a time; results in the items' order. After an error none is begun. */
+/**
+ * `items.map(task)` with at most `limit` tasks at a time; results in the items' order. After an error none is begun, and it is
+ * thrown when those that were have ended.
+ */
 export async function mapConcurrent<T, R>(
   items: readonly T[],
   limit: number,
@@ -17,6 +20,8 @@ export async function mapConcurrent<T, R>(
       }
     }
   };
-  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
+  const workers = Array.from({ length: Math.min(limit, items.length) }, worker);
+  await Promise.allSettled(workers);
+  await Promise.all(workers);
   return results;
 }

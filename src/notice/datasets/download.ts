@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type HttpOptions, NetworkError } from '../../hub/index.ts';
 import { withClaim } from '../../platform/node/claim.ts';
 import { discardPartial, downloadTo } from '../../platform/node/hub/index.ts';
+import { named } from '../../platform/node/whole-file.ts';
 import { mapConcurrent } from './concurrent.ts';
 import { DataError } from './errors.ts';
 import { type DecodedImage, decodeImage, stem } from './images.ts';
@@ -68,7 +69,7 @@ const USER_AGENT = 'notice-webgpu (research images; one request per host at a ti
 /**
  * Downloads images into a folder. Each one is decoded before it gets its name. Called again, it loads what is missing:
  * half-loaded files go on where they stopped, and what failed for good is left alone unless `retryFailed`.
- * @throws DataError two downloads with one name, a name that is no plain file name, or a damaged log
+ * @throws DataError two downloads with one name, a name that is no plain file name, or a damaged log; NoticeError('file')
  */
 export async function downloadImages(
   downloads: readonly ImageDownload[],
@@ -83,9 +84,8 @@ async function loadMissing(
   options: ImageDownloadOptions,
 ): Promise<DownloadSummary> {
   const { folder, log = `${folder}.downloads.jsonl` } = options;
-  await mkdir(folder, { recursive: true });
-  await mkdir(`${folder}.partial`, { recursive: true });
-  await mkdir(dirname(log), { recursive: true });
+  for (const needed of [folder, `${folder}.partial`, dirname(log)])
+    await named(needed, () => mkdir(needed, { recursive: true }));
 
   const wantedNames = new Set(downloads.map(({ name }) => name));
   const present = await soundNames(folder, wantedNames);
@@ -97,17 +97,32 @@ async function loadMissing(
   let done = downloads.length - wanted.length;
   let stored = 0;
 
+  const stop = new AbortController();
   await mapConcurrent(byHost(wanted), options.concurrency ?? 8, async (sameHost) => {
     for (const [index, download] of sameHost.entries()) {
       if (index > 0) await sleep(options.hostPauseMs ?? 1000);
-      const record = await downloadImage(download, options);
-      await appendFile(log, `${JSON.stringify(record)}\n`);
+      stop.signal.throwIfAborted();
+      const record = await loadImage(download, { ...options, log }).catch((error: unknown) => {
+        // What one cannot write the others cannot.
+        stop.abort(error);
+        throw error;
+      });
       if (record.status === 'stored') stored++;
       else failed.push(record);
       options.onProgress?.(++done, downloads.length);
     }
   });
   return { stored, present: downloads.length - missing.length, failed };
+}
+
+/** Downloads one, and says so in the log. */
+async function loadImage(
+  download: ImageDownload,
+  options: ImageDownloadOptions & { readonly log: string },
+): Promise<DownloadRecord> {
+  const record = await downloadImage(download, options);
+  await named(options.log, () => appendFile(options.log, `${JSON.stringify(record)}\n`));
+  return record;
 }
 
 async function downloadImage(
@@ -131,7 +146,8 @@ async function downloadImage(
     return { name, url, status: 'failed', error: image.problem, temporary: false };
   }
   const file = `${name}.${image.format === 'jpeg' ? 'jpg' : image.format}`;
-  await rename(partial, join(folder, file));
+  const target = join(folder, file);
+  await named(target, () => rename(partial, target));
   return { name, url, status: 'stored', file, bytes, ...image };
 }
 
@@ -158,7 +174,7 @@ function byHost(downloads: readonly ImageDownload[]): ImageDownload[][] {
 async function readLog(file: string): Promise<DownloadRecord[]> {
   const text = await readFile(file, 'utf8').catch(() => '');
   const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-  if (whole !== text) await truncate(file, Buffer.byteLength(whole));
+  if (whole !== text) await named(file, () => truncate(file, Buffer.byteLength(whole)));
   const records = new Map<string, DownloadRecord>();
   for (const [index, line] of whole.split('\n').slice(0, -1).entries()) {
     try {

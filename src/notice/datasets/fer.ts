@@ -1,9 +1,9 @@
 // FER-2013 (Goodfellow et al., 2013): 48 × 48 grey faces with one of seven emotions, as a CSV of pixels
 // (emotion,pixels,Usage) or as folders of images named by emotion.
 
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
+import { writeWhole } from '../../platform/node/whole-file.ts';
 import { type BuildOptions, type BuildResult, type LabelledImage, pairImages } from './counterpart.ts';
 import { streamTable } from './csv.ts';
 import { EMOTIONS, type Emotion, emotionNamed, FEELINGS, opposing, similarFeelings } from './emotions.ts';
@@ -72,10 +72,9 @@ export async function extractFer(csv: string, folder: string): Promise<BuildRepo
       continue;
     }
     const folderOfFace = join(folder, face.usage, face.emotion);
-    await mkdir(folderOfFace, { recursive: true });
     const raw = { width: SIDE, height: SIDE, channels: 1 } as const;
     const file = join(folderOfFace, `${String(index).padStart(5, '0')}.png`);
-    await sharp(face.pixels, { raw }).toColourspace('b-w').png().toFile(file);
+    await writeWhole(file, await sharp(face.pixels, { raw }).toColourspace('b-w').png().toBuffer());
     kept++;
   }
   const broken = drops.filter(({ reason }) => reason === 'cell-count').length;

@@ -71,8 +71,8 @@ export async function writeManifest(file: string, pairs: readonly Pair[]): Promi
       corruptImage: pathInside(folder, pair.corruptImage),
     };
   });
-  await writeWhole(file, formatManifest(written));
   await writeWhole(metadataFile(file), formatMetadata(written));
+  await writeWhole(file, formatManifest(written)); // last: with it all is there
 }
 
 const metadataFile = (csv: string): string => `${csv.replace(/\.csv$/i, '')}.jsonl`;

@@ -2,7 +2,6 @@
 
 import type { CellMetric, CellRow } from '../../analysis/cell.ts';
 import {
-  ALL_CATEGORIES,
   CellEffects,
   type Cells,
   type HeadEffects,
@@ -15,39 +14,22 @@ import {
   type HeadFunctionReport,
   headFunctions,
 } from '../../analysis/head-functions.ts';
-import { type Interval, wilsonInterval } from '../../analysis/inference.ts';
 import { boxCoverage } from '../../analysis/patch-grid.ts';
 import { type HeadStatistic, type UniversalHeads, universalHeads } from '../../analysis/universal-heads.ts';
+import { NoticeError } from '../../errors.ts';
 import type { RgbImage } from '../../inputs/index.ts';
 import { nodeImages } from '../../platform/node/images.ts';
 import { type Pair, readManifest } from '../datasets/index.ts';
 import { readCells } from '../tables/parquet.ts';
-import type { Evaluation } from './answers.ts';
+import { type Accuracy, taskAccuracies } from './accuracy.ts';
 import type { SampleAttention } from './attention.ts';
 import { questionBox } from './boxes.ts';
-import { type ExactMatch, isExactMatch } from './exact-match.ts';
 import { openImage } from './images.ts';
 import { checkFinished, inspect, lacks } from './integrity.ts';
+import { rowKey } from './keys.ts';
 import type { MeasuredControls } from './measure.ts';
 import type { ResultsFolder, RunRecord } from './results.ts';
 import { type ExperimentSettings, taskName } from './settings.ts';
-
-/** A share of answers with its Wilson interval. */
-export interface Share extends Interval {
-  readonly correct: number;
-  readonly accuracy: number;
-}
-
-/** Exact match in the paper's definition (Table 2), of one category of a task; `all` is the whole task. */
-export interface Accuracy extends Share {
-  readonly task: string;
-  readonly category: string;
-  readonly n: number;
-  /** Exact but for the first letter's case. */
-  readonly firstLetter: Share;
-  /** Share of counterpart images that turned the answer into the other option. */
-  readonly flipped: number;
-}
 
 export interface CellAnalysis {
   readonly effects: CellEffects;
@@ -125,20 +107,19 @@ export async function analyse(
   const attention = new Map<string, Map<string, SampleAttention>>();
   const functions = new Map<string, HeadFunctionReport>();
   const pairs = new Map<string, Pair[]>();
-  for (const { task, selected } of tasks) {
-    const file = settings.data.find((path) => taskName(path) === task) ?? '';
-    const chosen = new Set(selected);
-    const own = (await readManifest(file)).pairs.filter(({ id }) => chosen.has(id));
+  for (const { task } of tasks) {
+    const own = await selectedPairs(record, task);
     pairs.set(task, own);
     const looked = parts.filter((part) => part.task === task && state.attention.includes(part.name));
-    const found = await folder.attention(looked.map(({ name }) => name));
-    if (found.size === 0) continue;
-    const shown = own.slice(0, SHOWN_SAMPLES).flatMap(({ id }): [string, SampleAttention][] => {
-      const of = found.get(id);
-      return of ? [[id, of]] : [];
-    });
-    attention.set(task, new Map(shown));
-    const report = await functionsOf(task, own, found, record);
+    if (looked.length === 0) continue;
+    const partOf = new Map(looked.flatMap(({ name, samples }) => samples.map((id) => [id, name])));
+    const attentionOf = (id: string) => folder.attention(partOf.get(id) as string, id);
+    const shown = new Map<string, SampleAttention>();
+    for (const { id } of own.slice(0, SHOWN_SAMPLES))
+      if (partOf.has(id)) shown.set(id, await attentionOf(id));
+    attention.set(task, shown);
+    const seen = own.filter(({ id }) => partOf.has(id));
+    const report = await functionsOf(task, seen, attentionOf, record);
     if (report) functions.set(task, report);
   }
   return {
@@ -213,50 +194,54 @@ async function accuracies(folder: ResultsFolder, { tasks }: RunRecord): Promise<
   return lists.flat();
 }
 
-/** Of the whole task, then of each category in alphabetical order. */
-export function taskAccuracies(task: string, evaluations: readonly Evaluation[]): Accuracy[] {
-  if (evaluations.length === 0) return [];
-  const categories = [...new Set(evaluations.map(({ category }) => category))].sort();
-  return [
-    accuracyOf(task, ALL_CATEGORIES, evaluations),
-    ...categories.map((category) =>
-      accuracyOf(
-        task,
-        category,
-        evaluations.filter((evaluation) => evaluation.category === category),
-      ),
-    ),
-  ];
-}
-
-function accuracyOf(task: string, category: string, evaluations: readonly Evaluation[]): Accuracy {
-  const n = evaluations.length;
-  const flipped = evaluations.filter(({ corruptIncorrect }) => corruptIncorrect).length / n;
-  const share = (definition: ExactMatch): Share => {
-    const right = evaluations.filter(({ answer, correct }) =>
-      isExactMatch(answer, correct, definition),
-    ).length;
-    return { correct: right, accuracy: right / n, ...wilsonInterval(right, n) };
-  };
-  return { task, category, n, flipped, ...share('exact'), firstLetter: share('first-letter') };
-}
-
+/** @param attentionOf one sample's at a time: all of them together may take gigabytes */
 async function functionsOf(
   task: string,
   pairs: readonly Pair[],
-  attention: ReadonlyMap<string, SampleAttention>,
+  attentionOf: (id: string) => Promise<SampleAttention>,
   record: RunRecord,
 ): Promise<HeadFunctionReport | undefined> {
-  const boxed: BoxedAttention[] = [];
-  for (const pair of pairs) {
-    const found = questionBox(pair);
-    const of = attention.get(pair.id);
-    if (!found || !of) continue;
-    const image = await cleanImage(record, task, pair);
-    const coverage = of.grids.map((grid) => boxCoverage(found.box, image, grid, grid.box));
-    boxed.push({ attention: of, coverage: Float32Array.from(coverage.flatMap((grid) => [...grid])) });
-  }
-  return boxed.length > 0 ? headFunctions(boxed, { seed: record.settings.seed }) : undefined;
+  const found = pairs.flatMap((pair) => {
+    const box = questionBox(pair)?.box;
+    return box ? [{ pair, box }] : [];
+  });
+  if (found.length === 0) return undefined;
+  const boxed = async function* (): AsyncGenerator<BoxedAttention> {
+    for (const { pair, box } of found) {
+      const attention = await attentionOf(pair.id);
+      const image = await cleanImage(record, task, pair);
+      const coverage = attention.grids.map((grid) => boxCoverage(box, image, grid, grid.box));
+      yield { attention, coverage: Float32Array.from(coverage.flatMap((grid) => [...grid])) };
+    }
+  };
+  return headFunctions(boxed(), { seed: record.settings.seed });
+}
+
+/**
+ * A task's samples in the order of its manifest.
+ *
+ * @throws NoticeError('data') naming those whose rows are not there any more, or have changed since the run
+ */
+async function selectedPairs({ settings, tasks, parts = [] }: RunRecord, task: string): Promise<Pair[]> {
+  const file = settings.data.find((path) => taskName(path) === task) ?? '';
+  const { pairs } = await readManifest(file);
+  const selected = new Set(tasks.find((known) => known.task === task)?.selected);
+  const own = pairs.filter(({ id }) => selected.has(id));
+  const rows = new Map(
+    parts
+      .filter((part) => part.task === task)
+      .flatMap((part) => (part.rows ?? []).map((key, i) => [part.samples[i] as string, key] as const)),
+  );
+  const changed = new Set(selected);
+  for (const pair of own)
+    if ((rows.get(pair.id) ?? (await rowKey(pair))) === (await rowKey(pair))) changed.delete(pair.id);
+  if (changed.size === 0) return own;
+  const names = [...changed].slice(0, 3).join(', ') + (changed.size > 3 ? ', …' : '');
+  throw new NoticeError(
+    'data',
+    `${file} has changed since the run: ${changed.size} of its ${selected.size} samples (${names}) are not what they were. ` +
+      'Run it again: what hangs on that is measured anew.',
+  );
 }
 
 /**

@@ -96,23 +96,25 @@ async function attentionOf(
   };
 }
 
-/** Reads what {@link saveAttention} wrote, by sample id. */
-export async function readAttention(source: ByteSource): Promise<Map<string, SampleAttention>> {
-  const tensors = await readTensors(source);
-  const ids = [...tensors.keys()].filter((name) => !name.endsWith(GRIDS));
-  return new Map(
-    ids.map((id) => {
-      const tensor = tensors.get(id) as HostTensor;
-      const [layers = 0, heads = 0, patches = 0] = tensor.shape;
-      const grids = readGrids(tensors.get(`${id}${GRIDS}`), source.name);
-      return [id, { layers, heads, patches, data: asFloat32(tensor, id), grids }];
-    }),
-  );
+/**
+ * Reads what {@link saveAttention} wrote of one sample.
+ *
+ * @throws NoticeError('data') if the file has nothing of it
+ */
+export async function readAttention(source: ByteSource, id: string): Promise<SampleAttention> {
+  const names = [id, `${id}${GRIDS}`];
+  const tensors = await readTensors(source, (name) => names.includes(name));
+  const [tensor, places] = names.map((name) => tensors.get(name));
+  if (!tensor || !places)
+    throw new NoticeError(
+      'data',
+      `${source.name} does not say where heads look in ${id}; remove it, and run again.`,
+    );
+  const [layers = 0, heads = 0, patches = 0] = tensor.shape;
+  return { layers, heads, patches, data: asFloat32(tensor, id), grids: gridsOf(places) };
 }
 
-function readGrids(tensor: HostTensor | undefined, path: string): SeenGrid[] {
-  if (!tensor)
-    throw new NoticeError('data', `${path} does not say where its patches lie; remove it, and run again.`);
+function gridsOf(tensor: HostTensor): SeenGrid[] {
   const numbers = asFloat32(tensor, GRIDS);
   return Array.from({ length: numbers.length / 6 }, (_, i) => {
     const [rows = 0, columns = 0, left = 0, top = 0, right = 0, bottom = 0] = numbers.subarray(6 * i);

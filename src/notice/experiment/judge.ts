@@ -7,7 +7,7 @@ import { drawOrder } from '../datasets/select.ts';
 import { dropOf, type JudgedPair, leaveOut, type RunContext, type TaskState } from './context.ts';
 import { openImage } from './images.ts';
 import { contentKey, keyedInputs } from './keys.ts';
-import { type PairText, prepareText, UnusablePair } from './prepare.ts';
+import { type PairText, prepareText, tooLong, UnusablePair } from './prepare.ts';
 
 /** Images that are decoded at once. */
 const AT_ONCE = 8;
@@ -63,6 +63,11 @@ async function judgePair(
   for (const found of [clean, corrupt]) {
     if (!(found instanceof NoticeError)) continue;
     leaveOut(run, task, dropOf(pair, 'bad-image', found));
+    return undefined;
+  }
+  const long = tooLong(run.model, run.processor, pair.cleanPrompt);
+  if (long) {
+    leaveOut(run, task, dropOf(pair, 'too-long', long));
     return undefined;
   }
   const path = task.input.generated.get(pair.id);

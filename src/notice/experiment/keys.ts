@@ -3,6 +3,7 @@
 
 import type { AdapterIdentity } from '../../gpu/index.ts';
 import type { ImageBackend } from '../../inputs/index.ts';
+import type { Pair } from '../datasets/pair.ts';
 
 /** Raised whenever the same inputs give other results; what older code computed is then computed anew. */
 export const RESULTS_VERSION = 1;
@@ -17,6 +18,15 @@ export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
 export async function contentKey(content: unknown): Promise<string> {
   return (await sha256(new TextEncoder().encode(JSON.stringify(content)))).slice(0, 16);
 }
+
+/** What of a manifest's row decides its measurements. */
+export function rowContent(pair: Pair): readonly string[] {
+  const { id, category, cleanPrompt, corruptPrompt, correct, incorrect } = pair;
+  return [id, category, cleanPrompt, corruptPrompt, correct, incorrect];
+}
+
+/** Key of a manifest's row. */
+export const rowKey = (pair: Pair): Promise<string> => contentKey(rowContent(pair));
 
 /** What decides results beside settings and data. */
 export interface RunInputs {

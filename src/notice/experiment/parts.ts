@@ -5,11 +5,11 @@ import type { Sample } from '../../models/index.ts';
 import { saveAttention } from './attention.ts';
 import { alone, type ChosenPair, type Part, type RunContext } from './context.ts';
 import { openImage } from './images.ts';
-import { contentKey, keyedInputs } from './keys.ts';
+import { contentKey, keyedInputs, rowContent, rowKey } from './keys.ts';
 import { measure, measurements } from './measure.ts';
 import { embeddingDeviation } from './noise.ts';
 import { type PreparedPair, preparePair } from './prepare.ts';
-import { KINDS, type PartKind, partsWith } from './record.ts';
+import { KINDS, type PartKind, type PartRecord, partsWith } from './record.ts';
 import { samplesPerPart } from './select.ts';
 
 /** The run's stage: sweeps of this shard's parts. */
@@ -18,11 +18,7 @@ export async function measureParts(run: RunContext): Promise<void> {
   await alone(run, async () => {
     await scaleNoise(run);
     run.parts = await plan(run);
-    record.parts = run.parts.map(({ name, task, samples, chosen, noise }) =>
-      noise
-        ? { name, task, samples, noise }
-        : { name, task, samples, images: chosen.map(({ digests }) => digests.clean) },
-    );
+    record.parts = await Promise.all(run.parts.map(recordOf));
     await store.saveRecord(record);
     await adopt(run, run.parts);
   });
@@ -132,8 +128,14 @@ async function plan(run: RunContext): Promise<Part[]> {
 
 /** All of a sample that decides its measurements. */
 function contentOf({ pair, digests, answer }: ChosenPair): unknown {
-  const { id, category, cleanPrompt, corruptPrompt, correct, incorrect } = pair;
-  return [id, category, cleanPrompt, corruptPrompt, correct, incorrect, answer, Object.values(digests)];
+  return [...rowContent(pair), answer, Object.values(digests)];
+}
+
+async function recordOf({ name, task, samples, chosen, noise }: Part): Promise<PartRecord> {
+  if (noise) return { name, task, samples, noise };
+  const images = chosen.map(({ digests }) => digests.clean);
+  const rows = await Promise.all(chosen.map(({ pair }) => rowKey(pair)));
+  return { name, task, samples, images, rows };
 }
 
 /** Gives results of the same content that stand at another place their new names. */

@@ -3,12 +3,13 @@
 
 import { NoticeError } from '../../errors.ts';
 import { answerTokenIds, inCaseOf, optionTokens, promptRoles, type TokenRole } from '../../inputs/index.ts';
-import type {
-  ImageInput,
-  PreparedPrompt,
-  Processor,
-  Sample,
-  VisionLanguageModel,
+import {
+  type ImageInput,
+  type PreparedPrompt,
+  type Processor,
+  type Sample,
+  TooLongError,
+  type VisionLanguageModel,
 } from '../../models/index.ts';
 import type { CompatSwitch } from '../compat.ts';
 import { paperConventions } from '../conventions.ts';
@@ -98,8 +99,25 @@ export function prepareText(
     correctFirst: options.correct.start < options.incorrect.start,
     correct,
     incorrect,
-    textProblem: padded ? undefined : textProblem(pair, (question) => processor.encode(question))?.detail,
+    textProblem: padded
+      ? tooLong(model, processor, pair.corruptPrompt)?.message
+      : textProblem(pair, (question) => processor.encode(question))?.detail,
   };
+}
+
+/** What a model says to a prompt with more tokens than it reads; what hangs on the images is told when it is asked. */
+export function tooLong(
+  model: VisionLanguageModel,
+  processor: Processor,
+  question: string,
+): TooLongError | undefined {
+  try {
+    model.expand(processor.encode(question).ids);
+  } catch (error) {
+    if (error instanceof TooLongError) return error;
+    if (!(error instanceof NoticeError)) throw error;
+  }
+  return undefined;
 }
 
 /**

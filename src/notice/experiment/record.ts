@@ -72,6 +72,8 @@ export interface PartRecord {
   readonly samples: readonly string[];
   /** SHA-256 of the samples' clean images, which attention is drawn on. */
   readonly images?: readonly string[];
+  /** Keys of the samples' rows: a report is of the rows of the run. */
+  readonly rows?: readonly string[];
   /** `noise`: of that corruption alone; else of all others, with attention. */
   readonly noise?: true;
 }

@@ -7,10 +7,10 @@
 //   controls/{part}.json             self-checks of the same samples
 //   attention/{part}.safetensors     attention of every head in the clean run, of the same samples
 //   checksums/{file}.sha256          of each of these files
-//   claims/*                         what processes are at
+//   claims/*                         what processes are at, while there are any
 //   tables/*.csv  figures/*.png      made of the above
 
-import { access, appendFile, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { access, appendFile, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { CellRow } from '../../analysis/cell.ts';
 import { NoticeError } from '../../errors.ts';
@@ -109,6 +109,9 @@ export class ResultsFolder implements ResultsStore {
     } catch (error) {
       if (!skip.signal.aborted) throw error;
       return false;
+    } finally {
+      // Every process claims the record last.
+      if (name === 'record') await rmdir(this.file('claims')).catch(() => {});
     }
   }
 
@@ -215,8 +218,9 @@ export class ResultsFolder implements ResultsStore {
       this.checksumFile(kind, to),
       checksumLine(sum.slice(0, 64), kind, this.partFile(kind, to)),
     );
-    await rename(this.partFile(kind, from), this.partFile(kind, to));
-    await rm(this.checksumFile(kind, from), { force: true });
+    const file = this.partFile(kind, to);
+    await named(file, () => rename(this.partFile(kind, from), file));
+    await this.#remove(this.checksumFile(kind, from));
   }
 
   async keepOnly(parts: ReadonlyMap<PartKind, ReadonlySet<string>>): Promise<void> {
@@ -225,13 +229,13 @@ export class ResultsFolder implements ResultsStore {
       const wanted = parts.get(kind) ?? new Set();
       for (const part of wanted) sums.add(basename(this.checksumFile(kind, part)));
       for (const part of await this.parts(kind))
-        if (!wanted.has(part)) await rm(this.partFile(kind, part), { force: true });
+        if (!wanted.has(part)) await this.#remove(this.partFile(kind, part));
     }
     for (const name of await this.#names('checksums'))
-      if (!sums.has(name)) await rm(this.file('checksums', name), { force: true });
+      if (!sums.has(name)) await this.#remove(this.file('checksums', name));
     // Nothing is left to do in a part, so a claim on one is that of a process that was killed.
     for (const name of await this.#names('claims'))
-      if (name !== 'record') await rm(this.file('claims', name), { force: true });
+      if (name !== 'record') await this.#remove(this.file('claims', name));
   }
 
   async controls(parts: readonly string[]): Promise<MeasuredControls[]> {
@@ -242,15 +246,10 @@ export class ResultsFolder implements ResultsStore {
     return lists.flat();
   }
 
-  /** Attention of the samples of some parts, by their ids. */
-  async attention(parts: readonly string[]): Promise<Map<string, SampleAttention>> {
-    const found = new Map<string, SampleAttention>();
-    for (const part of parts) {
-      const source = await fileSource(this.partFile('attention', part));
-      const read = await readAttention(source).finally(() => source.close());
-      for (const [id, attention] of read) found.set(id, attention);
-    }
-    return found;
+  /** Attention of a part's sample: megabytes. */
+  async attention(part: string, sample: string): Promise<SampleAttention> {
+    const source = await fileSource(this.partFile('attention', part));
+    return readAttention(source, sample).finally(() => source.close());
   }
 
   partFile(kind: PartKind, part: string): string {
@@ -265,6 +264,10 @@ export class ResultsFolder implements ResultsStore {
   async #addChecksum(kind: PartKind, part: string): Promise<void> {
     const file = this.partFile(kind, part);
     await writeWhole(this.checksumFile(kind, part), checksumLine(await hashFile(file), kind, file));
+  }
+
+  async #remove(file: string): Promise<void> {
+    await named(file, () => rm(file, { force: true }));
   }
 
   async #names(folder: string): Promise<string[]> {

@@ -78,16 +78,17 @@ export function differentSettings(a: ExperimentSettings, b: ExperimentSettings):
     .map((key) => `${key}: ${JSON.stringify(one[key])}, now ${JSON.stringify(other[key])}`);
 }
 
+/** Those of a folder that another version wrote may lack some. */
 function deciding({
   statistic: _,
   measure: __,
   evaluate: ___,
   ...settings
-}: ExperimentSettings): Record<string, unknown> {
+}: Partial<ExperimentSettings>): Record<string, unknown> {
   return {
     ...settings,
-    model: modelTitle(settings.model),
-    data: settings.data.map(taskName),
+    model: settings.model && modelTitle(settings.model),
+    data: settings.data?.map(taskName),
     generated: settings.generated !== undefined,
   };
 }

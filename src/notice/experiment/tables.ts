@@ -13,7 +13,9 @@ import {
 import { HEAD_FUNCTIONS } from '../../analysis/head-functions.ts';
 import { headLabel, passCounts, type UniversalHeads } from '../../analysis/universal-heads.ts';
 import { type Column, csvTable } from '../tables/table.ts';
-import { type Accuracy, type Analysis, headResults } from './analyse.ts';
+import type { Accuracy, Share } from './accuracy.ts';
+import { type Analysis, headResults } from './analyse.ts';
+import type { ExactMatch } from './exact-match.ts';
 import type { ResultsFolder } from './results.ts';
 
 export interface EffectRow extends EffectSummary {
@@ -106,25 +108,26 @@ const GROUP_COLUMNS: Column<EffectRow>[] = [
   { name: 'layer', value: ({ layer }) => layer },
 ];
 
-export const ACCURACY_COLUMNS: Column<Accuracy>[] = [
-  { name: 'task', value: ({ task }) => task },
-  { name: 'category', value: ({ category }) => category },
-  { name: 'n', value: ({ n }) => n },
-  { name: 'correct', value: ({ correct }) => correct },
-  { name: 'accuracy', value: ({ accuracy }) => accuracy },
-  { name: 'ci95_low', value: ({ low }) => low },
-  { name: 'ci95_high', value: ({ high }) => high },
-  { name: 'first_letter_correct', value: ({ firstLetter }) => firstLetter.correct },
-  { name: 'first_letter_accuracy', value: ({ firstLetter }) => firstLetter.accuracy },
-  { name: 'first_letter_ci95_low', value: ({ firstLetter }) => firstLetter.low },
-  { name: 'first_letter_ci95_high', value: ({ firstLetter }) => firstLetter.high },
-  { name: 'flipped_by_counterpart', value: ({ flipped }) => flipped },
-];
+/** Exact match by one of its definitions, as CSV. Each has a table, of the same columns. */
+export function accuracyTable(rows: readonly Accuracy[], definition: ExactMatch): string {
+  const shareOf = (row: Accuracy): Share => (definition === 'exact' ? row : row.firstLetter);
+  return csvTable(rows, [
+    { name: 'task', value: ({ task }) => task },
+    { name: 'category', value: ({ category }) => category },
+    { name: 'n', value: ({ n }) => n },
+    { name: 'correct', value: (row) => shareOf(row).correct },
+    { name: 'accuracy', value: (row) => shareOf(row).accuracy },
+    { name: 'ci95_low', value: (row) => shareOf(row).low },
+    { name: 'ci95_high', value: (row) => shareOf(row).high },
+    { name: 'flipped_by_counterpart', value: ({ flipped }) => flipped },
+  ]);
+}
 
 /** Writes tables/*.csv. */
 export async function writeTables(folder: ResultsFolder, analysis: Analysis): Promise<string[]> {
   const tables: Record<string, string> = {
-    accuracy: csvTable(analysis.accuracy, ACCURACY_COLUMNS),
+    accuracy: accuracyTable(analysis.accuracy, 'exact'),
+    accuracy_first_letter: accuracyTable(analysis.accuracy, 'first-letter'),
     modules: csvTable(moduleRows(analysis), [
       ...GROUP_COLUMNS,
       { name: 'role', value: ({ role }) => role },

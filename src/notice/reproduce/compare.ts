@@ -11,7 +11,8 @@ import {
   headLabel,
   type UniversalHeads,
 } from '../../analysis/universal-heads.ts';
-import { type Analysis, headResults, type Share } from '../experiment/analyse.ts';
+import type { Share } from '../experiment/accuracy.ts';
+import { type Analysis, headResults } from '../experiment/analyse.ts';
 import { formatNumber } from '../tables/format.ts';
 import type { Column } from '../tables/table.ts';
 import type { PaperTaskName, PublishedHead, PublishedResults } from './published.ts';

@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { named } from './whole-file.ts';
 
 /** The folder for what can be made again: unpacked drivers, tuning results. */
 export function cacheFolder(): string {
@@ -18,6 +19,7 @@ export function cacheFolder(): string {
  * @param proof a file in it without which the folder is not taken for complete
  * @param fill writes the contents into the folder it is given
  * @returns the folder's path
+ * @throws NoticeError('file') if it cannot be written; XDG_CACHE_HOME names another place
  */
 export async function cachedFolder(
   name: string,
@@ -26,14 +28,16 @@ export async function cachedFolder(
 ): Promise<string> {
   const target = join(cacheFolder(), name);
   if (existsSync(join(target, proof))) return target;
-  mkdirSync(dirname(target), { recursive: true });
-  const work = mkdtempSync(`${target}.`);
-  try {
-    await fill(work);
-    renameSync(work, target);
-  } catch (error) {
-    rmSync(work, { recursive: true, force: true });
-    if (!existsSync(join(target, proof))) throw error; // otherwise another process was first
-  }
+  await named(target, async () => {
+    mkdirSync(dirname(target), { recursive: true });
+    const work = mkdtempSync(`${target}.`);
+    try {
+      await fill(work);
+      renameSync(work, target);
+    } catch (error) {
+      rmSync(work, { recursive: true, force: true });
+      if (!existsSync(join(target, proof))) throw error; // otherwise another process was first
+    }
+  });
   return target;
 }

@@ -47,10 +47,7 @@ export async function withClaim<T>(
     process: process.pid,
     since: new Date().toISOString(),
   };
-  await named(file, async () => {
-    await mkdir(dirname(file), { recursive: true });
-    await take(file, own, options);
-  });
+  await named(file, () => take(file, own, options));
   const touching = setInterval(() => {
     const now = new Date();
     utimes(file, now, now).catch(() => {});
@@ -60,7 +57,9 @@ export async function withClaim<T>(
     return await work();
   } finally {
     clearInterval(touching);
-    if ((await look(file))?.owner?.id === own.id) await rm(file, { force: true });
+    await named(file, async () => {
+      if ((await look(file))?.owner?.id === own.id) await rm(file, { force: true });
+    });
   }
 }
 
@@ -98,15 +97,23 @@ async function create(file: string, own: Owner): Promise<boolean> {
     await handle.writeFile(JSON.stringify(own)).finally(() => handle.close());
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return false;
+    if (code !== 'ENOENT') throw error;
+    // The folder of claims went with the last of them.
+    await mkdir(dirname(file), { recursive: true });
+    return false;
   }
 }
 
+/** Undefined if there is none. */
 async function look(
   file: string,
 ): Promise<{ text: string; touched: number; owner: Owner | undefined } | undefined> {
-  const handle = await open(file).catch(() => undefined);
+  const handle = await open(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
   if (!handle) return undefined;
   try {
     const { mtimeMs: touched } = await handle.stat();

@@ -1,11 +1,12 @@
 // Tuning tables of this machine's adapters, in the user's cache. `notice bench --tune` writes them, openGpu reads them.
 
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { NoticeError } from '../../errors.ts';
 import type { AdapterIdentity, TuningTable } from '../../gpu/index.ts';
 import { parseTuning } from '../../kernels/index.ts';
 import { cacheFolder } from './cache.ts';
+import { writeWhole } from './whole-file.ts';
 
 /** The file of an adapter with its driver: another driver is to be measured anew. */
 export function tuningFile({ vendor, architecture, description }: AdapterIdentity): string {
@@ -30,10 +31,12 @@ export function readTuning(adapter: AdapterIdentity): TuningTable {
   return parseTuning(json, file);
 }
 
-/** @returns the file */
-export function writeTuning(adapter: AdapterIdentity, table: TuningTable): string {
+/**
+ * @returns the file
+ * @throws NoticeError('file')
+ */
+export async function writeTuning(adapter: AdapterIdentity, table: TuningTable): Promise<string> {
   const file = tuningFile(adapter);
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, `${JSON.stringify(table, null, 2)}\n`);
+  await writeWhole(file, `${JSON.stringify(table, null, 2)}\n`);
   return file;
 }

@@ -9,7 +9,7 @@ import { dirname, join, relative } from 'node:path';
 import { getRepoFolderName } from '@huggingface/hub';
 import { NoticeError } from '../../../errors.ts';
 import { COMMIT, checkRevision, isModelId } from '../../../hub/index.ts';
-import { writeWhole } from '../whole-file.ts';
+import { named, writeWhole } from '../whole-file.ts';
 import { hubCacheFolder } from './environment.ts';
 
 /** One model's folder of the cache. */
@@ -59,16 +59,18 @@ export class ModelCache {
     const file = join(this.snapshot(commit), path);
     // Made beside and renamed, so that the name always leads to a whole file, whoever else makes it.
     const made = `${file}.${randomUUID()}.tmp`;
-    await mkdir(dirname(file), { recursive: true });
-    try {
-      await symlink(relative(dirname(file), this.blob(hash)), made).catch(() =>
-        copyFile(this.blob(hash), made),
-      );
-      await rename(made, file);
-    } catch (error) {
-      await rm(made, { force: true });
-      throw error;
-    }
+    await named(file, async () => {
+      try {
+        await mkdir(dirname(file), { recursive: true });
+        await symlink(relative(dirname(file), this.blob(hash)), made).catch(() =>
+          copyFile(this.blob(hash), made),
+        );
+        await rename(made, file);
+      } catch (error) {
+        await rm(made, { force: true }).catch(() => {});
+        throw error;
+      }
+    });
   }
 
   #ref(revision: string): string {

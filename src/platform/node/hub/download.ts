@@ -25,7 +25,7 @@ export interface DownloadOptions extends HttpOptions {
  * (Range and If-Range, with the ETag or date kept in `partial` + ".validator"). Of two processes that write one file each
  * writes the same bytes to the same places. The caller checks and renames it.
  * @returns its size in bytes
- * @throws NetworkError
+ * @throws NetworkError, NoticeError('file')
  */
 export async function downloadTo(
   url: string,
@@ -33,15 +33,23 @@ export async function downloadTo(
   options: DownloadOptions = {},
 ): Promise<number> {
   const progress = () => sizeOf(partial);
-  const bytes = await retrying(url, options, (watch) => downloadOnce(url, partial, options, watch), progress);
-  await rm(validatorFile(partial), { force: true });
-  return bytes;
+  return named(partial, async () => {
+    const once = (watch: Watch) => downloadOnce(url, partial, options, watch);
+    const bytes = await retrying(url, options, once, progress);
+    await rm(validatorFile(partial), { force: true });
+    return bytes;
+  });
 }
 
-/** Removes what a download left. */
+/**
+ * Removes what a download left.
+ * @throws NoticeError('file')
+ */
 export async function discardPartial(partial: string): Promise<void> {
-  await rm(partial, { force: true });
-  await rm(validatorFile(partial), { force: true });
+  await named(partial, async () => {
+    await rm(partial, { force: true });
+    await rm(validatorFile(partial), { force: true });
+  });
 }
 
 const validatorFile = (partial: string): string => `${partial}.validator`;
@@ -89,22 +97,20 @@ async function downloadOnce(
 
   const most = total ?? options.size;
   let received = resumed ? have : 0;
-  await named(partial, async () => {
-    const file = await open(partial, resumed ? 'r+' : 'w');
-    try {
-      for await (const piece of bodyPieces(response, watch)) {
-        if (most !== undefined && received + piece.length > most)
-          throw await again(`sends more than the ${most} bytes of the file`);
-        checkLength(url, received + piece.length, options.maxBytes);
-        await writeAll(file, piece, received);
-        received += piece.length;
-        options.onProgress?.(received, total);
-      }
-      await file.sync(); // what is renamed next must not be lost in a power cut
-    } finally {
-      await file.close();
+  const file = await open(partial, resumed ? 'r+' : 'w');
+  try {
+    for await (const piece of bodyPieces(response, watch)) {
+      if (most !== undefined && received + piece.length > most)
+        throw await again(`sends more than the ${most} bytes of the file`);
+      checkLength(url, received + piece.length, options.maxBytes);
+      await writeAll(file, piece, received);
+      received += piece.length;
+      options.onProgress?.(received, total);
     }
-  });
+    await file.sync(); // what is renamed next must not be lost in a power cut
+  } finally {
+    await file.close();
+  }
   if (most !== undefined && received !== most)
     throw new NetworkError(url, `ended after ${received} of ${most} bytes`, { temporary: true });
   return received;

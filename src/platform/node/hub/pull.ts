@@ -20,6 +20,7 @@ import { withClaim } from '../claim.ts';
 import { hashFile } from '../digests.ts';
 import { nodeFetch } from '../fetch.ts';
 import { nodeFolder } from '../files.ts';
+import { named } from '../whole-file.ts';
 import { fileSize, ModelCache } from './cache.ts';
 import { discardPartial, downloadTo } from './download.ts';
 import { hubEndpoint, hubOffline, hubSilenceMs, hubToken } from './environment.ts';
@@ -73,7 +74,7 @@ interface PulledFile {
  * Pulls the safetensors, configs and tokenizer of a model, "owner/name" or "owner/name@revision" (default main), and
  * returns its snapshot folder. What the cache has is not loaded again; what was cut off is gone on with.
  * @throws NoticeError usage: no such model or revision, no access, no room, offline and not in the cache; weights: no
- *   safetensors, or a file that does not match its hash; NetworkError: the hub cannot be reached, or is none
+ *   safetensors, or a file that does not match its hash; file: the cache cannot be written; NetworkError: the hub cannot be reached, or is none
  */
 export async function pullModel(model: string, options: PullOptions = {}): Promise<PulledModel> {
   const { id, revision } = splitRevision(model);
@@ -154,8 +155,10 @@ async function checkRoom({ model, cache }: Job, files: readonly RepositoryFile[]
   for (const { hash, size } of files)
     if ((await fileSize(cache.blob(hash))) !== size)
       missing += Math.max(0, size - ((await fileSize(cache.partial(hash))) ?? 0));
-  await mkdir(dirname(cache.blob('x')), { recursive: true });
-  const { bavail, bsize } = await statfs(cache.folder);
+  const { bavail, bsize } = await named(cache.folder, async () => {
+    await mkdir(dirname(cache.blob('x')), { recursive: true });
+    return statfs(cache.folder);
+  });
   const free = bavail * bsize;
   // Some file systems do not know, and say 0.
   if (free > 0 && missing > free)
@@ -195,7 +198,7 @@ async function pullBlob(job: Job, { path, size, hash, inLfs }: RepositoryFile): 
       `${url} has the hash ${found}, not ${hash}. It was removed; pull again.`,
     );
   }
-  await rename(partial, blob);
+  await named(blob, () => rename(partial, blob));
   return true;
 }
 
