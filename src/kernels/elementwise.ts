@@ -147,8 +147,8 @@ export function meanRows(w: Work, x: Tensor, groups: readonly (readonly number[]
  * Rotary position embedding in place, as LlamaRotaryEmbedding and apply_rotary_pos_emb.
  *
  * @param x [R, heads · d_head]; may be a window of columns
- * @param positions [R] u32
- * @param table [positions, d_head / 2] of (cos, sin), see {@link rotaryTable}
+ * @param positions [R] u32: rows of the table
+ * @param table [*, d_head / 2] of (cos, sin), see {@link rotaryTable}
  */
 export function rotate(w: Work, x: Tensor, heads: number, positions: GPUBuffer, table: GPUBuffer): void {
   checkShape(x.columns % (2 * heads) === 0, () => `rotary: ${shapeOf(x)} is not ${heads} heads of even size`);
@@ -164,17 +164,29 @@ export function rotate(w: Work, x: Tensor, heads: number, positions: GPUBuffer, 
   );
 }
 
-/** (cos, sin) of every position's angle, [positions, d_head / 2, 2]. */
-export function rotaryTable(positions: number, headSize: number, theta: number): Float32Array<ArrayBuffer> {
-  const half = headSize / 2;
-  const table = new Float32Array(positions * headSize);
-  for (let p = 0; p < positions; p++) {
-    for (let d = 0; d < half; d++) {
-      // Hugging Face holds the inverse frequencies and the angles in f32; so do we.
-      const inverse = Math.fround(1 / Math.fround(theta ** Math.fround((2 * d) / headSize)));
-      const angle = Math.fround(p * inverse);
-      table[2 * (p * half + d)] = Math.cos(angle);
-      table[2 * (p * half + d) + 1] = Math.sin(angle);
+/** What turns one pair of a head's features: a coordinate of the position, and the angle per unit of it. */
+export interface Turn {
+  readonly axis: number;
+  readonly frequency: number;
+}
+
+/**
+ * (cos, sin) of every position's angles, [positions, turns, 2].
+ *
+ * @param positions the coordinates of each, as many as axes are turned by
+ */
+export function rotaryTable(
+  positions: readonly (readonly number[])[],
+  turns: readonly Turn[],
+): Float32Array<ArrayBuffer> {
+  const table = new Float32Array(2 * positions.length * turns.length);
+  let at = 0;
+  for (const coordinates of positions) {
+    for (const { axis, frequency } of turns) {
+      // Hugging Face holds frequencies and angles in f32; so do we.
+      const angle = Math.fround((coordinates[axis] as number) * Math.fround(frequency));
+      table[at++] = Math.cos(angle);
+      table[at++] = Math.sin(angle);
     }
   }
   return table;

@@ -26,6 +26,7 @@ export {
   normalizeHeads,
   rotaryTable,
   rotate,
+  type Turn,
 } from './elementwise.ts';
 export { embedImage, embedTokens, imagePatches } from './embedding.ts';
 export { type Edit, type InterveneOp, intervene } from './intervene.ts';

@@ -19,6 +19,13 @@ export interface Sample {
   readonly places?: readonly number[];
 }
 
+/** Position ids that a model gives the tokens of a prompt. */
+export interface Places {
+  readonly ids: readonly number[];
+  /** That of the first token behind them. */
+  readonly next: number;
+}
+
 /**
  * A run of the whole model: one run in each of its towers. A derived run is computed only where it differs from
  * its base: in tokens that differ, and from the hook points at which it departs.
@@ -30,6 +37,8 @@ export class ModelRun {
   readonly departsIn: ReadonlySet<string>;
   /** The run in each tower, set while the model is walked. */
   readonly towers = new Map<string, Sequence>();
+  /** Position ids of the sample where the model makes them, set while it is walked; default the sample's. */
+  places: Places | undefined;
 
   constructor(sample: Sample, base?: ModelRun, departsIn: ReadonlySet<string> = new Set()) {
     this.sample = sample;

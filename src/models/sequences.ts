@@ -61,10 +61,11 @@ export function tokenRuns(
 }
 
 /** Position id of a run's position; those of an answer go on from the prompt's last. */
-export function placeOf({ sample: { places } }: ModelRun, position: number): number {
-  if (!places) return position;
-  const last = places.length - 1;
-  return position <= last ? (places[position] as number) : (places[last] as number) + position - last;
+export function placeOf({ places, sample }: ModelRun, position: number): number {
+  const ids = places?.ids ?? sample.places;
+  if (!ids) return position;
+  const behind = position - ids.length;
+  return behind < 0 ? (ids[position] as number) : (places?.next ?? (ids.at(-1) as number) + 1) + behind;
 }
 
 /** What a run is in a tower. */
@@ -80,18 +81,9 @@ export function sequencesIn(runs: readonly ModelRun[], tower: string): Sequence[
 }
 
 /** The position ids of a tower's runs, for rotary embedding. */
-export function placesOf(
-  runs: readonly ModelRun[],
-  tower: string,
-  maxPositions: number,
-): (run: Sequence, position: number) => number {
+export function placesOf(runs: readonly ModelRun[], tower: string): (run: Sequence, position: number) => number {
   const owners = new Map(runs.map((run) => [sequenceIn(run, tower), run]));
-  return (run, position) => {
-    const place = placeOf(owners.get(run) as ModelRun, position);
-    if (!(place >= 0 && place < maxPositions))
-      throw new NoticeError('text', `position id ${place} is not among this model's ${maxPositions}`);
-    return place;
-  };
+  return (run, position) => placeOf(owners.get(run) as ModelRun, position);
 }
 
 /** A prompt, or with it what is to be generated, has more positions than the model reads. */

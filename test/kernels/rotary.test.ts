@@ -1,5 +1,6 @@
 import { describe, it } from 'vitest';
 import { rotaryTable, rotate } from '../../src/kernels/index.ts';
+import { turnsOf } from '../../src/models/tower/rotary.ts';
 import { flatten, rotary, toRows } from '../reference/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
 import { testWork } from '../support/gpu.ts';
@@ -21,7 +22,8 @@ describe.each(DEVICES)('rotary embedding on %s', (_, device) => {
     const positions = [0, 1, 2, 599, 300, 7, 7];
     const x = random.matrix(positions.length, heads * headSize);
     const window = uploadWindow(w, x, MARGINS);
-    const table = w.uploadWords(rotaryTable(600, headSize, THETA), 'table');
+    const numbers = Array.from({ length: 600 }, (_, position) => [position]);
+    const table = w.uploadWords(rotaryTable(numbers, turnsOf(headSize, { theta: THETA })), 'table');
     rotate(w, window, heads, w.uploadWords(Uint32Array.from(positions), 'positions'), table);
     const expected = rotary(x, heads, positions, THETA);
     // cos, sin, two products and their sum are each rounded, at sizes up to 1, 1 and √2.

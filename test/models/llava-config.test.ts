@@ -37,7 +37,7 @@ describe('defaults of transformers', () => {
           rotary: { theta: 10000 },
         },
         eps: 1e-6,
-        biases: { attention: false, mlp: false },
+        biases: { queryKeyValue: false, output: false, mlp: false },
         vocabulary: 32000,
         maxPositions: 2048,
         tiedHead: false,

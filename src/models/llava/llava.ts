@@ -41,11 +41,7 @@ export async function loadLlava({ gpu, source, config, checkpoint, loader }: Mod
   const generation = (await hasFile(source, GENERATION_FILE)) ? await readJson(source, GENERATION_FILE) : {};
   const parsed = parseLlavaConfig(config, generation);
   const weights = await loadLlavaWeights(loader, checkpoint, parsed);
-  const language = await Llama.create(gpu, parsed.language, weights.language);
-  return new Llava(gpu, parsed, weights, language, loader.bytes + language.bytes, () => {
-    loader.destroy(); // submits what still reads either
-    language.destroy();
-  });
+  return new Llava(gpu, parsed, weights, loader.bytes, () => loader.destroy());
 }
 
 export class Llava extends SquareImageModel {
@@ -65,11 +61,11 @@ export class Llava extends SquareImageModel {
     gpu: Gpu,
     config: LlavaConfig,
     weights: LlavaWeights,
-    language: Llama,
     weightBytes: number,
     release: () => void,
   ) {
     const hooks = llavaHooks(config);
+    const language = new Llama(config.language, weights.language);
     super({
       gpu,
       hooks,

@@ -108,12 +108,20 @@ function hooksOf(
   return hooks;
 }
 
+/** Which linear layers have biases. */
+export interface Biases {
+  readonly queryKeyValue: boolean;
+  /** The output projections of attention. */
+  readonly output: boolean;
+  readonly mlp: boolean;
+}
+
 export interface BlockOptions {
   readonly eps: number;
   /** RMSNorm in place of LayerNorm; `unit`: with weights that are what the scale is more than 1. */
   readonly rms?: boolean | 'unit';
-  /** Which linear layers have biases; default all. */
-  readonly biases?: { readonly attention: boolean; readonly mlp: boolean };
+  /** Default all. */
+  readonly biases?: Biases;
   /** Width of what cross-attention reads; default the tower's. */
   readonly memoryWidth?: number;
 }
@@ -122,7 +130,7 @@ export interface BlockOptions {
 export async function loadBlocks(
   loader: WeightLoader,
   { config, path, names }: BlockPlace,
-  { eps, rms, biases = { attention: true, mlp: true }, memoryWidth = config.width }: BlockOptions,
+  { eps, rms, biases = { queryKeyValue: true, output: true, mlp: true }, memoryWidth = config.width }: BlockOptions,
 ): Promise<BlockWeights[]> {
   const { layers, width, heads, keyHeads, headSize, mlpWidth } = config;
   const { attention, cross, mlp } = names;
@@ -133,14 +141,15 @@ export async function loadBlocks(
       rms
         ? rmsNorm(loader, at(name), size, eps, { unit: rms === 'unit' })
         : layerNorm(loader, at(name), size, eps);
-    const attending = (modules: string | readonly string[], rows: number, columns: number) =>
-      linear(loader, [modules].flat().map(at), rows, columns, { bias: biases.attention });
-    const inMlp = (name: string, rows: number, columns: number) =>
-      linear(loader, at(name), rows, columns, { bias: biases.mlp });
+    const make = (bias: boolean) => (modules: string | readonly string[], rows: number, columns: number) =>
+      linear(loader, [modules].flat().map(at), rows, columns, { bias });
+    const attending = make(biases.queryKeyValue);
+    const out = make(biases.output);
+    const inMlp = make(biases.mlp);
     loaded.push({
       attention: {
         queryKeyValue: await attending(attention.queryKeyValue, (heads + 2 * keyHeads) * headSize, width),
-        output: await attending(attention.output, width, heads * headSize),
+        output: await out(attention.output, width, heads * headSize),
         norm: await norm(attention.norm),
         ...(attention.queryNorm && { queryNorm: await norm(attention.queryNorm, headSize) }),
         ...(attention.keyNorm && { keyNorm: await norm(attention.keyNorm, headSize) }),
@@ -150,7 +159,7 @@ export async function loadBlocks(
         cross: {
           query: await attending(cross.queryKeyValue[0], heads * headSize, width),
           keyValue: await attending(cross.queryKeyValue.slice(1), 2 * keyHeads * headSize, memoryWidth),
-          output: await attending(cross.output, width, heads * headSize),
+          output: await out(cross.output, width, heads * headSize),
           norm: await norm(cross.norm),
         },
       }),

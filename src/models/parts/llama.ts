@@ -1,6 +1,6 @@
-// LLaMA: RMSNorm, rotary positions, grouped key heads, gated MLP.
+// LLaMA and what follows it (Mistral, Qwen2, Qwen3): RMSNorm, rotary positions, grouped key heads, gated MLP.
 
-import type { Gpu, Tensor, Work } from '../../gpu/index.ts';
+import type { Tensor, Work } from '../../gpu/index.ts';
 import {
   type Activation,
   embedTokens,
@@ -24,12 +24,12 @@ import {
   type Walk,
 } from '../tower/index.ts';
 import { prefixOf, rmsNorm } from '../weight-maps.ts';
-import { type BlockNames, blockHooks, loadBlocks } from './block.ts';
+import { type Biases, type BlockNames, blockHooks, loadBlocks } from './block.ts';
 
 export interface LlamaSettings {
   readonly tower: TowerConfig;
   readonly eps: number;
-  readonly biases: { readonly attention: boolean; readonly mlp: boolean };
+  readonly biases: Biases;
   readonly vocabulary: number;
   readonly maxPositions: number;
   /** Whether the head is the transposed token embedding. */
@@ -55,47 +55,81 @@ const BLOCK: BlockNames = {
   },
 };
 
+/** What the class of a decoder in transformers has where its files are silent. */
+export interface LlamaDefaults {
+  readonly modelType: string;
+  readonly width: number;
+  readonly mlp: number;
+  readonly layers: number;
+  readonly heads: number;
+  /** Default as many as heads. */
+  readonly keyHeads?: number;
+  /** Default the width's share. */
+  readonly headSize?: number;
+  readonly vocabulary: number;
+  readonly maxPositions: number;
+  readonly theta: number;
+  /** Kinds of `rope_scaling` that are none. */
+  readonly rotaryTypes: readonly string[];
+  /** Biases that no file mentions. */
+  readonly biases?: Biases;
+  readonly stopTokens: readonly number[];
+}
+
+const LLAMA: LlamaDefaults = {
+  modelType: 'llama',
+  ...{ width: 4096, mlp: 11008, layers: 32, heads: 32, vocabulary: 32000, maxPositions: 2048 },
+  theta: 10000,
+  rotaryTypes: ['default'],
+  stopTokens: [2],
+};
+
 /** @throws NoticeError('config') naming the field */
-export function readLlama(text: JsonConfig): LlamaSettings {
-  text.choice('model_type', ['llama'], 'llama');
-  const width = text.size('hidden_size', 4096);
-  const heads = text.size('num_attention_heads', 32);
-  const keyHeads = text.size('num_key_value_heads', heads);
-  if (!text.has('head_dim') && width % heads !== 0)
+export function readLlama(text: JsonConfig, defaults: LlamaDefaults = LLAMA): LlamaSettings {
+  text.choice('model_type', [defaults.modelType], defaults.modelType);
+  const width = text.size('hidden_size', defaults.width);
+  const heads = text.size('num_attention_heads', defaults.heads);
+  const keyHeads = text.size('num_key_value_heads', defaults.keyHeads ?? heads);
+  if (!text.has('head_dim') && defaults.headSize === undefined && width % heads !== 0)
     text.fail(`hidden_size ${width} is not a multiple of ${heads} attention heads`);
-  const headSize = text.size('head_dim', width / heads);
+  const headSize = text.size('head_dim', defaults.headSize ?? width / heads);
   if (heads % keyHeads !== 0)
     text.fail(`${heads} attention heads cannot share ${keyHeads} key and value heads evenly`);
   if (headSize % 2 !== 0) text.fail(`rotary embedding needs heads of even size, not ${headSize}`);
   return {
     tower: {
       name: 'language',
-      layers: text.layers('num_hidden_layers', 32),
+      layers: text.layers('num_hidden_layers', defaults.layers),
       width,
       heads,
       keyHeads,
       headSize,
-      mlpWidth: text.size('intermediate_size', 11008),
+      mlpWidth: text.size('intermediate_size', defaults.mlp),
       activation: text.choice('hidden_act', ACTIVATIONS, 'silu'),
       norm: 'before',
       causal: true,
-      rotary: { theta: rotaryTheta(text) },
+      rotary: { theta: rotaryTheta(text, defaults) },
     },
     eps: text.eps('rms_norm_eps', 1e-6),
-    biases: { attention: text.boolean('attention_bias', false), mlp: text.boolean('mlp_bias', false) },
-    vocabulary: text.size('vocab_size', 32000),
-    maxPositions: text.size('max_position_embeddings', 2048),
+    biases: defaults.biases ?? readBiases(text),
+    vocabulary: text.size('vocab_size', defaults.vocabulary),
+    maxPositions: text.size('max_position_embeddings', defaults.maxPositions),
     tiedHead: text.boolean('tie_word_embeddings', false),
-    stopTokens: text.tokens('eos_token_id', [2]),
+    stopTokens: text.tokens('eos_token_id', defaults.stopTokens),
   };
 }
 
+function readBiases(text: JsonConfig): Biases {
+  const attention = text.boolean('attention_bias', false);
+  return { queryKeyValue: attention, output: attention, mlp: text.boolean('mlp_bias', false) };
+}
+
 /** Older files have `rope_theta` and `rope_scaling`, newer ones both in `rope_parameters`. */
-function rotaryTheta(text: JsonConfig): number {
+function rotaryTheta(text: JsonConfig, { theta, rotaryTypes }: LlamaDefaults): number {
   const parameters = text.section('rope_parameters');
   for (const section of [parameters, text.section('rope_scaling')])
-    for (const field of ['rope_type', 'type']) section.choice(field, ['default'], 'default');
-  return text.positive('rope_theta', parameters.positive('rope_theta', 10000));
+    for (const field of ['rope_type', 'type']) section.choice(field, rotaryTypes, 'default');
+  return text.positive('rope_theta', parameters.positive('rope_theta', theta));
 }
 
 export interface LlamaWeights {
@@ -138,26 +172,11 @@ export class Llama {
   readonly tower: Tower;
   readonly #settings: LlamaSettings;
   readonly #weights: LlamaWeights;
-  readonly #angles: GPUBuffer;
 
-  private constructor(settings: LlamaSettings, weights: LlamaWeights, angles: GPUBuffer) {
+  constructor(settings: LlamaSettings, weights: LlamaWeights) {
     this.tower = new Tower(settings.tower, weights.blocks);
     this.#settings = settings;
     this.#weights = weights;
-    this.#angles = angles;
-  }
-
-  static async create(gpu: Gpu, settings: LlamaSettings, weights: LlamaWeights): Promise<Llama> {
-    return new Llama(settings, weights, await rotaryAngles(gpu, settings.tower, settings.maxPositions));
-  }
-
-  /** Bytes beside the weights. */
-  get bytes(): number {
-    return this.#angles.size;
-  }
-
-  destroy(): void {
-    this.#angles.destroy();
   }
 
   embed(w: Work, ids: readonly number[]): Tensor {
@@ -172,13 +191,15 @@ export class Llama {
     { probe, ...beside }: Pick<Walk, 'probe' | 'memory' | 'cache'>,
   ): Promise<Tensor> {
     const { norm, head } = this.#weights;
-    const { name } = this.#settings.tower;
-    const places = placesOf(runs, name, this.#settings.maxPositions);
-    const rotary = { table: this.#angles, places };
-    const walk: Walk = { w, probe, runs: sequencesIn(runs, name), rotary, ...beside };
+    const { tower, maxPositions } = this.#settings;
+    const { name } = tower;
+    const sequences = sequencesIn(runs, name);
+    const rotary = rotaryAngles(w, tower, sequences, placesOf(runs, name), maxPositions);
+    const walk: Walk = { w, probe, runs: sequences, rotary, ...beside };
     const stream = { x: embedded };
     await passPoint(walk, `${name}.hook_embed`, stream, 'x');
     stream.x = await this.tower.walk(walk, stream.x);
+    w.release(rotary.table);
     // Norm and head work on the rows of the last positions, unless somebody looks at others.
     const wantsAll = probe.wants('logits_all');
     const normalizesAll = wantsAll || probe.wants(`${name}.hook_out`);

@@ -1,6 +1,7 @@
 // What distinguishes one transformer from another, as data.
 
 import type { Activation, LinearWeight, NormWeights, Vector } from '../../kernels/index.ts';
+import type { Rotary } from './rotary.ts';
 
 export interface TowerConfig {
   /** Prefix of the tower's hook names. */
@@ -21,7 +22,7 @@ export interface TowerConfig {
   /** Of a causal tower by layer: how many positions a query sees, itself the last; where there is none, all. */
   readonly windows?: readonly (number | undefined)[];
   /** Rotary position embedding of queries and keys, or none. */
-  readonly rotary: { readonly theta: number } | undefined;
+  readonly rotary: Rotary | undefined;
   /** What products of query and key are multiplied by; default d_head^−½. */
   readonly scoreScale?: number;
   /** Scores are kept within ± this before they are masked: cap · tanh(score / cap). */

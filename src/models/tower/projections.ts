@@ -125,10 +125,10 @@ export function rotateRows(walk: Walk, { tensor, queries, keys }: Projected, par
   if (!rotary) throw new Error('rotary embedding without its table');
   const positions = new Uint32Array(tensor.rows);
   for (const run of runs) {
-    for (const p of run.ownPositions) positions[run.rows[p] as number] = rotary.places(run, p);
+    for (const p of run.ownPositions) positions[run.rows[p] as number] = rotary.rowOf(run, p);
     for (const overrides of [queries, keys])
       for (const p of overrides.positions(run))
-        positions[overrides.get(run, p) as number] = rotary.places(run, p);
+        positions[overrides.get(run, p) as number] = rotary.rowOf(run, p);
   }
   const buffer = w.uploadWords(positions, 'positions');
   for (const { first, heads, headSize } of parts)

@@ -33,10 +33,10 @@ export interface Walk {
   readonly cache?: KeyValueCache | undefined;
   /** Which keys queries see in self-attention; default what the tower's settings say. */
   readonly mask?: Mask | undefined;
-  /** Where the tower is rotary: (cos, sin) of every position id, and the position ids of a run's positions. */
+  /** Where the tower is rotary: (cos, sin) of the walk's position ids, and which row of them turns a run's position. */
   readonly rotary?: {
     readonly table: GPUBuffer;
-    readonly places: (run: Sequence, position: number) => number;
+    readonly rowOf: (run: Sequence, position: number) => number;
   };
 }
 

@@ -29,7 +29,7 @@ export function parseFrescoConfig(json: unknown): FrescoConfig {
         rotary: { theta: text.positive('rope_theta', 10000) },
       },
       eps,
-      biases: { attention: false, mlp: false },
+      biases: { queryKeyValue: false, output: false, mlp: false },
       vocabulary: text.size('vocab_size'),
       maxPositions: text.size('max_position_embeddings', 64),
       tiedHead: true,

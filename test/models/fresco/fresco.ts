@@ -24,11 +24,7 @@ import { type FrescoWeights, loadFrescoWeights } from './weights.ts';
 export async function loadFresco({ gpu, config: json, loader }: ModelFiles): Promise<Fresco> {
   const config = parseFrescoConfig(json);
   const weights = await loadFrescoWeights(loader, config);
-  const language = await Llama.create(gpu, config.language, weights.language);
-  return new Fresco(gpu, config, weights, language, loader.bytes + language.bytes, () => {
-    language.destroy();
-    loader.destroy();
-  });
+  return new Fresco(gpu, config, weights, loader.bytes, () => loader.destroy());
 }
 
 export class Fresco extends SquareImageModel {
@@ -47,10 +43,10 @@ export class Fresco extends SquareImageModel {
     gpu: Gpu,
     config: FrescoConfig,
     weights: FrescoWeights,
-    language: Llama,
     weightBytes: number,
     release: () => void,
   ) {
+    const language = new Llama(config.language, weights.language);
     super({
       gpu,
       hooks: frescoHooks(config),
