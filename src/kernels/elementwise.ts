@@ -115,6 +115,36 @@ export function gatherRows(w: Work, x: Tensor, index: Uint32Array, out: Tensor):
   return out;
 }
 
+/**
+ * x[to] += source[from] for pairs of rows, in place.
+ *
+ * @param x contiguous [*, C]
+ * @param source contiguous [*, C] in another buffer
+ * @param pairs [to, from, to, from, …]; no row of x twice
+ */
+export function addRows(w: Work, x: Tensor, source: Tensor, pairs: Uint32Array): void {
+  checkShape(
+    isContiguous(x) && isContiguous(source) && x.columns === source.columns,
+    () => `adding rows of ${shapeOf(source)} to ${shapeOf(x)}`,
+  );
+  const beyond = pairs.findIndex((row, i) => row >= (i % 2 === 0 ? x : source).rows);
+  checkShape(
+    beyond < 0,
+    () => `adding rows: row ${pairs[beyond]} of ${shapeOf(beyond % 2 === 0 ? x : source)}`,
+  );
+  if (pairs.length === 0) return;
+  const kernelSource = kernel('add_rows', [], () => ({ constants: { WG } }));
+  const table = w.uploadWords(pairs, 'pairs of rows');
+  const { groups, gridX } = gridOf(w, pairs.length / 2);
+  w.dispatch(
+    kernelSource,
+    { X: x.buffer, S: source.buffer, pairs: table },
+    { R: pairs.length / 2, C: x.columns, gridX },
+    groups,
+  );
+  w.release(table);
+}
+
 /** The mean of each group of rows of x: [groups, C]. */
 export function meanRows(w: Work, x: Tensor, groups: readonly (readonly number[])[]): Tensor {
   const beyond = groups.flat().find((row) => !(row >= 0 && row < x.rows));

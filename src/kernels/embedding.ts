@@ -125,3 +125,45 @@ export function embedImage(w: Work, patches: Tensor, classToken: Vector, positio
   );
   return out;
 }
+
+/** Rows of a position table that surround a patch, and what share each has. */
+export type Corners = readonly (readonly [row: number, share: number])[];
+
+/**
+ * Embedded patches plus what a position table has between its rows.
+ *
+ * @param x contiguous [R, C]
+ * @param corners four for each row of x
+ * @returns [R, C]
+ */
+export function addPositions(w: Work, x: Tensor, positions: Weight, corners: readonly Corners[]): Tensor {
+  checkShape(
+    isContiguous(x) && x.columns === positions.columns && positions.parts.length === 1,
+    () => `patches ${shapeOf(x)} do not match ${positions.name}`,
+  );
+  checkShape(
+    corners.length === x.rows && corners.every((four) => four.length === 4),
+    () => `four corners for each of ${x.rows} patches, found ${corners.length} times ${corners[0]?.length}`,
+  );
+  const beyond = corners.flat().find(([row]) => !(row >= 0 && row < positions.rows));
+  checkShape(beyond === undefined, () => `position ${beyond?.[0]} is beyond the ${positions.rows} of ${positions.name}`);
+  const words = new Uint32Array(8 * x.rows);
+  const shares = new Float32Array(words.buffer);
+  corners.flat().forEach(([row, share], i) => {
+    words[2 * i] = row;
+    shares[2 * i + 1] = share;
+  });
+  const weights = positions.type;
+  const source = kernel('add_positions', [weights], () => ({ constants: { WG }, weights }));
+  const out = w.empty(x.rows, x.columns, 'image embeddings');
+  const table = w.uploadWords(words, 'corners');
+  const { groups, gridX } = gridOf(w, x.rows);
+  w.dispatch(
+    source,
+    { X: x.buffer, P: positions.parts[0]!.buffer, corners: table, Y: out.buffer },
+    { R: x.rows, C: x.columns, stride: positions.stride, gridX },
+    groups,
+  );
+  w.release(table);
+  return out;
+}

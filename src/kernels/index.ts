@@ -19,6 +19,7 @@ export { customHook, DEFAULT_LOOP_LIMIT, type HookRow } from './custom-hook.ts';
 export {
   activate,
   add,
+  addRows,
   gatherRows,
   meanRows,
   type NormWeights,
@@ -28,7 +29,7 @@ export {
   rotate,
   type Turn,
 } from './elementwise.ts';
-export { embedImage, embedTokens, imagePatches } from './embedding.ts';
+export { addPositions, type Corners, embedImage, embedTokens, imagePatches } from './embedding.ts';
 export { type Edit, type InterveneOp, intervene } from './intervene.ts';
 export { type MatmulOptions, matmul } from './matmul.ts';
 export {

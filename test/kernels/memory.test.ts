@@ -2,6 +2,8 @@ import { expect, it } from 'vitest';
 import type { Gpu, Tensor, Work } from '../../src/gpu/index.ts';
 import {
   activate,
+  addPositions,
+  addRows,
   customHook,
   embedImage,
   embedTokens,
@@ -50,6 +52,11 @@ it('kernels keep nothing but their results: the tables they upload go back to th
     meanRows: () => [meanRows(w, x, [[0, 1]])],
     embedTokens: () => [embedTokens(w, [1, 2], weight, [0, 1], weight)],
     embedImage: () => [embedImage(w, patches, vector, weight)],
+    addPositions: () => [addPositions(w, x, weight, new Array(x.rows).fill(new Array(4).fill([0, 0.25])))],
+    addRows: () => {
+      addRows(w, x, patches, Uint32Array.of(0, 1));
+      return [];
+    },
     imagePatches: () => [imagePatches(w, pixels, 2, 2, 1)],
     logSumExp: () => [logSumExp(w, x, [[0]])],
     restoration: () => [restoration(w, scores, [{ patched: 0, corrupt: 1, clean: 0 }])],

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { gatherRows, meanRows } from '../../src/kernels/index.ts';
+import { addRows, gatherRows, meanRows } from '../../src/kernels/index.ts';
 import * as reference from '../reference/index.ts';
 import { flatten } from '../reference/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
 import { testWork } from '../support/gpu.ts';
 import { Random } from '../support/random.ts';
-import { around, DEVICES, EPSILON, expectShapeErrors, framed, read, uploadWindow } from './support.ts';
+import { around, DEVICES, EPSILON, expectShapeErrors, framed, read, upload, uploadWindow } from './support.ts';
 
 const MARGINS = { left: 5, right: 2, above: 1 };
 
@@ -22,6 +22,22 @@ describe.each(DEVICES)('on %s', (_, device) => {
     const out = uploadWindow(w, random.matrix(index.length, columns), MARGINS);
     expect(gatherRows(w, uploadWindow(w, x, MARGINS), Uint32Array.from(index), out)).toBe(out);
     expectSameBits(await read(w, around(out, MARGINS)), framed(reference.gatherRows(x, index), MARGINS));
+  });
+
+  it.each([
+    [577, 768],
+    [13, 65],
+    [3, 1],
+  ])('rows are added to some of [%i, %i]', async (rows, columns) => {
+    const w = await testWork(device);
+    const random = new Random(rows);
+    const x = random.matrix(rows, columns);
+    const source = random.matrix(5, columns);
+    const pairs = random.permutation(rows).slice(0, 11).map((to, i): [number, number] => [to, i % 5]);
+    const tensor = upload(w, x);
+    addRows(w, tensor, upload(w, source), Uint32Array.from(pairs.flat()));
+    // A sum of two f32 is rounded once, as f64 rounded to f32 is.
+    expectSameBits(await read(w, tensor), Float32Array.from(flatten(reference.addRows(x, source, pairs))));
   });
 
   it('the mean of groups of rows', async () => {
@@ -43,6 +59,9 @@ describe('rows that do not exist', () => {
       [() => gatherRows(w, x, Uint32Array.of(0, 5), w.empty(2, 3, 'out')), /gathering row 5 of \[5, 3\]/],
       [() => gatherRows(w, x, Uint32Array.of(0), w.empty(2, 3, 'out')), /1 rows of \[5, 3\] into \[2, 3\]/],
       [() => gatherRows(w, x, Uint32Array.of(0), w.empty(1, 4, 'out')), /1 rows of \[5, 3\] into \[1, 4\]/],
+      [() => addRows(w, x, w.empty(2, 3, 'source'), Uint32Array.of(5, 0)), /row 5 of \[5, 3\]/],
+      [() => addRows(w, x, w.empty(2, 3, 'source'), Uint32Array.of(4, 2)), /row 2 of \[2, 3\]/],
+      [() => addRows(w, x, w.empty(2, 4, 'source'), Uint32Array.of(0, 0)), /\[2, 4\] to \[5, 3\]/],
       [() => meanRows(w, x, [[0], [4, -1]]), /mean over row -1 of \[5, 3\]/],
       [() => meanRows(w, x, [[0], []]), /group 1 of 2 has no rows/],
     ]);

@@ -8,6 +8,8 @@ import type { Buffers, KernelSource, Tensor, Work } from '../../src/gpu/index.ts
 import {
   activate,
   add,
+  addPositions,
+  addRows,
   attentionScores,
   attentionSoftmax,
   attentionValues,
@@ -110,12 +112,14 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
   for (const shift of [undefined, vector]) normalize(w, x, { scale: vector, shift, eps: 1e-5 });
   normalizeHeads(w, x, 1, { scale: vector, eps: 1e-5 });
   gatherRows(w, x, Uint32Array.of(0), tensor(1, 8));
+  addRows(w, x, x, Uint32Array.of(0, 1));
   meanRows(w, x, [[0]]);
   rotate(w, x, 2, buffer, buffer);
   for (const type of TYPES) {
     embedTokens(w, [0], weight(type));
     embedTokens(w, [0], weight(type), [0], weight(type));
     embedImage(w, tensor(7, 8), vector, weight(type));
+    addPositions(w, tensor(1, 8), weight(type), [new Array(4).fill([0, 0.25])]);
   }
   imagePatches(w, tensor(1, 12), 2, 2, 1);
   const edit = { row: 0, firstColumn: 0, columns: 1, source: 1, alpha: 1, counter: 0 };

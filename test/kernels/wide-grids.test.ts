@@ -6,6 +6,8 @@ import { elementGrid, gridOf } from '../../src/kernels/grid.ts';
 import {
   activate,
   add,
+  addPositions,
+  addRows,
   customHook,
   type Edit,
   embedImage,
@@ -78,6 +80,11 @@ describe('with more rows than the widest grid', () => {
       await read(w, embedTokens(w, ids, table)),
       Float32Array.from(ids, (id) => 10 * (id + 1)),
     );
+    const corners = range(rows).map((row) => range(4).map((): [number, number] => [row % 3, 0.25]));
+    expectSameBits(
+      await read(w, addPositions(w, x, table, corners)),
+      Float32Array.from(ids, (id, row) => row + 10 * (id + 1)),
+    );
     // One patch per image, so rows alternate between class token and patch.
     const images = embedImage(w, x, uploadVector(w, [7]), uploadWeight(w, [[0], [0.5]]));
     const expected = range(rows).flatMap((row) => [7, row + 0.5]);
@@ -116,6 +123,13 @@ describe('with more rows than the widest grid', () => {
       await read(w, weighted),
       numbers(rows).map((value) => 3 * value),
     );
+  });
+
+  it('rows are added', async () => {
+    const { w, rows, x } = await setup();
+    const pairs = Uint32Array.from(range(rows).flatMap((row) => [row, rows - 1 - row]));
+    addRows(w, x, w.upload(numbers(rows), rows, 1, 'source'), pairs);
+    expectSameBits(await read(w, x), new Float32Array(rows).fill(rows - 1));
   });
 
   it('rows are edited', async () => {

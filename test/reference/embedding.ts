@@ -33,6 +33,19 @@ export function imagePatches(images: Matrix, height: number, width: number, size
   return patches;
 }
 
+/** Patches plus what lies between the rows of a position table, each row with its share. */
+export function addPositions(
+  patches: Matrix,
+  positions: Matrix,
+  corners: readonly (readonly (readonly [row: number, share: number])[])[],
+): Matrix {
+  return patches.map((patch, r) =>
+    Array.from(patch, (value, c) =>
+      corners[r]!.reduce((sum, [row, share]) => sum + Math.fround(share) * positions[row]![c]!, value),
+    ),
+  );
+}
+
 /** Class token in front of each image's patches, positions added: CLIPVisionEmbeddings and BlipVisionEmbeddings. */
 export function embedImage(patches: Matrix, classToken: ArrayLike<number>, positions: Matrix): Matrix {
   const perImage = positions.length - 1;

@@ -2,7 +2,7 @@
 
 export { activate, activation, erf } from './activation.ts';
 export { attention, type HeadResult, type Query, softmax } from './attention.ts';
-export { embedImage, embedTokens, imagePatches } from './embedding.ts';
+export { addPositions, embedImage, embedTokens, imagePatches } from './embedding.ts';
 export { bf16Value, f16Value, roundToBf16, roundToF16 } from './half.ts';
 export { add, type LinearOptions, linear } from './linear.ts';
 export { dot, flatten, type Matrix, mean, norm, sum, toRows } from './matrix.ts';
@@ -10,4 +10,4 @@ export { logSumExp, metricValue, restoration } from './metrics.ts';
 export { layerNorm, rmsNorm } from './norm.ts';
 export { int8, NF4_CODE, nf4, type Quantized } from './quantize.ts';
 export { rotary } from './rotary.ts';
-export { gatherRows, intervene, meanRows } from './rows.ts';
+export { addRows, gatherRows, intervene, meanRows } from './rows.ts';

@@ -5,6 +5,15 @@ export function gatherRows(x: Matrix, index: readonly number[]): Matrix {
   return index.map((r) => x[r]!);
 }
 
+/** x[to] + source[from] for pairs (to, from); the other rows of x as they are. */
+export function addRows(x: Matrix, source: Matrix, pairs: readonly (readonly [number, number])[]): Matrix {
+  const from = new Map(pairs);
+  return x.map((row, r) => {
+    const added = source[from.get(r) ?? -1];
+    return added ? Array.from(row, (value, c) => value + added[c]!) : row;
+  });
+}
+
 /** The mean of each group of rows. */
 export function meanRows(x: Matrix, groups: readonly (readonly number[])[]): Matrix {
   return groups.map((rows) => Array.from(x[rows[0]!]!, (_, c) => mean(rows.map((r) => x[r]![c]!))));
