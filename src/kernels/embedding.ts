@@ -146,7 +146,10 @@ export function addPositions(w: Work, x: Tensor, positions: Weight, corners: rea
     () => `four corners for each of ${x.rows} patches, found ${corners.length} times ${corners[0]?.length}`,
   );
   const beyond = corners.flat().find(([row]) => !(row >= 0 && row < positions.rows));
-  checkShape(beyond === undefined, () => `position ${beyond?.[0]} is beyond the ${positions.rows} of ${positions.name}`);
+  checkShape(
+    beyond === undefined,
+    () => `position ${beyond?.[0]} is beyond the ${positions.rows} of ${positions.name}`,
+  );
   const words = new Uint32Array(8 * x.rows);
   const shares = new Float32Array(words.buffer);
   corners.flat().forEach(([row, share], i) => {

@@ -39,6 +39,11 @@ export class JsonConfig {
     return new JsonConfig(this.#values[name] ?? {}, `${this.#path}: ${name}`);
   }
 
+  /** The same without a field. */
+  without(name: string): JsonConfig {
+    return new JsonConfig({ ...this.#values, [name]: undefined }, this.#path);
+  }
+
   has(name: string): boolean {
     return this.#values[name] !== undefined && this.#values[name] !== null;
   }
@@ -69,6 +74,16 @@ export class JsonConfig {
     const list: readonly unknown[] = Array.isArray(value) ? value : [value];
     if (!list.every(isToken)) throw this.#wrong(name, 'a token id or a list of them', value);
     return list;
+  }
+
+  /** Positive integers. */
+  sizes(name: string, fallback?: readonly number[]): readonly number[] {
+    return this.#list(name, 'a list of positive integers', 1, fallback);
+  }
+
+  /** Numbers of blocks, counted from 0. */
+  indices(name: string, fallback?: readonly number[]): readonly number[] {
+    return this.#list(name, 'a list of integers from 0', 0, fallback);
   }
 
   /** An integer of any sign. */
@@ -127,6 +142,13 @@ export class JsonConfig {
   /** Fails with a message about this section. */
   fail(message: string): never {
     throw new NoticeError('config', `${this.#path}: ${message}`);
+  }
+
+  #list(name: string, expected: string, least: number, fallback?: readonly number[]): readonly number[] {
+    const value = this.#get(name, fallback);
+    if (!Array.isArray(value) || !value.every((item) => isToken(item) && item >= least && item <= MAX_SIZE))
+      throw this.#wrong(name, expected, value);
+    return value;
   }
 
   #get(name: string, fallback: unknown): unknown {

@@ -81,7 +81,10 @@ export function sequencesIn(runs: readonly ModelRun[], tower: string): Sequence[
 }
 
 /** The position ids of a tower's runs, for rotary embedding. */
-export function placesOf(runs: readonly ModelRun[], tower: string): (run: Sequence, position: number) => number {
+export function placesOf(
+  runs: readonly ModelRun[],
+  tower: string,
+): (run: Sequence, position: number) => number {
   const owners = new Map(runs.map((run) => [sequenceIn(run, tower), run]));
   return (run, position) => placeOf(owners.get(run) as ModelRun, position);
 }

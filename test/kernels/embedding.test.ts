@@ -6,7 +6,16 @@ import { flatten } from '../reference/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
 import { testWork } from '../support/gpu.ts';
 import { Random } from '../support/random.ts';
-import { DEVICES, EPSILON, expectShapeErrors, read, stored, upload, uploadVector, uploadWeight } from './support.ts';
+import {
+  DEVICES,
+  EPSILON,
+  expectShapeErrors,
+  read,
+  stored,
+  upload,
+  uploadVector,
+  uploadWeight,
+} from './support.ts';
 
 const TYPES = ['f32', 'f16', 'bf16'] as const;
 /** Tables of these types: widening is exact and a sum of two f32 is rounded once, as f64 rounded to f32 is. */
@@ -113,9 +122,15 @@ describe('what does not fit', () => {
       [() => embedImage(w, columnsOf(w.empty(4, 5, 'p'), 0, 4), four, places), /do not fill/],
       [() => embedImage(w, patches, three, places), /vector has 3 values, position_embeddings 4 columns/],
       [() => addPositions(w, w.empty(1, 3, 'p'), places, [corners]), /\[1, 3\] do not match position_emb/],
-      [() => addPositions(w, w.empty(2, 4, 'p'), places, [corners]), /for each of 2 patches, found 1 times 4/],
+      [
+        () => addPositions(w, w.empty(2, 4, 'p'), places, [corners]),
+        /for each of 2 patches, found 1 times 4/,
+      ],
       [() => addPositions(w, w.empty(1, 4, 'p'), places, [[[0, 1]]]), /found 1 times 1/],
-      [() => addPositions(w, w.empty(1, 4, 'p'), places, [beyond]), /position 3 is beyond the 3 of position_emb/],
+      [
+        () => addPositions(w, w.empty(1, 4, 'p'), places, [beyond]),
+        /position 3 is beyond the 3 of position_emb/,
+      ],
       [() => imagePatches(w, w.empty(1, 48, 'x'), 4, 4, 3), /\[1, 48\] is not .* 4 × 4\] in patches of 3/],
       [() => imagePatches(w, w.empty(1, 47, 'x'), 4, 4, 2), /\[1, 47\] is not/],
     ]);

@@ -5,7 +5,16 @@ import { flatten } from '../reference/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
 import { testWork } from '../support/gpu.ts';
 import { Random } from '../support/random.ts';
-import { around, DEVICES, EPSILON, expectShapeErrors, framed, read, upload, uploadWindow } from './support.ts';
+import {
+  around,
+  DEVICES,
+  EPSILON,
+  expectShapeErrors,
+  framed,
+  read,
+  upload,
+  uploadWindow,
+} from './support.ts';
 
 const MARGINS = { left: 5, right: 2, above: 1 };
 
@@ -33,7 +42,10 @@ describe.each(DEVICES)('on %s', (_, device) => {
     const random = new Random(rows);
     const x = random.matrix(rows, columns);
     const source = random.matrix(5, columns);
-    const pairs = random.permutation(rows).slice(0, 11).map((to, i): [number, number] => [to, i % 5]);
+    const pairs = random
+      .permutation(rows)
+      .slice(0, 11)
+      .map((to, i): [number, number] => [to, i % 5]);
     const tensor = upload(w, x);
     addRows(w, tensor, upload(w, source), Uint32Array.from(pairs.flat()));
     // A sum of two f32 is rounded once, as f64 rounded to f32 is.

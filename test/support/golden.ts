@@ -100,8 +100,21 @@ export class Golden {
   /** The sample of a case's run. In text cases the corrupt run has the clean run's image. */
   sample(id: string, run: 'clean' | 'corrupt'): Sample {
     const own = `${id}/${run}/pixel_values`;
-    const { shape, data } = this.get(this.has(own) ? own : `${id}/clean/pixel_values`);
-    const image = { data, height: shape[1] as number, width: shape[2] as number };
+    const side = this.has(own) ? run : 'clean';
+    const { shape, data } = this.get(`${id}/${side}/pixel_values`);
+    const grid = `${id}/${side}/image_grid_thw`;
+    const image = this.has(grid)
+      ? packed(data, this.get(grid).data)
+      : { data, height: shape[1] as number, width: shape[2] as number };
     return { images: [image], ids: [...this.get(`${id}/${run}/input_ids`).data] };
   }
+}
+
+/** Patches of a picture, [rows · columns, 3 · 2 · side²]. */
+function packed(
+  data: Float32Array,
+  [, rows = 0, columns = 0]: ArrayLike<number> & Iterable<number>,
+): ImageInput {
+  const side = Math.sqrt(data.length / (rows * columns * 6));
+  return { data, height: rows * side, width: columns * side, patches: { rows, columns } };
 }

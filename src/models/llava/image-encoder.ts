@@ -1,9 +1,10 @@
 // Images to features in the language model's width: CLIP up to one of its hidden states, then the projector.
 
 import type { Tensor, Work } from '../../gpu/index.ts';
-import { activate, gatherRows, matmul, normalize } from '../../kernels/index.ts';
+import { gatherRows, normalize } from '../../kernels/index.ts';
 import type { HookInfo } from '../hook-table.ts';
 import type { ModelRun } from '../model.ts';
+import { project } from '../parts/projector.ts';
 import { sequenceIn, sequencesIn } from '../sequences.ts';
 import { type Probe, passPoint, type Sequence, Tower } from '../tower/index.ts';
 import { embedImages, visionRuns } from '../vision.ts';
@@ -40,7 +41,9 @@ export class ImageEncoder {
   async encode(w: Work, runs: readonly ModelRun[], probe: Probe): Promise<Tensor> {
     const selected = await this.#see(w, runs, probe);
     followingRuns(runs, 'vision', 'projector');
-    return this.#project(w, sequencesIn(runs, 'projector'), selected, probe);
+    const { projector } = this.#weights;
+    const walk = { w, probe, runs: sequencesIn(runs, 'projector') };
+    return project(walk, 'projector', selected, projector, this.#config.projector.activation);
   }
 
   /** The vision tower: [rows, vision width] of the features' positions, which are those of `vision` from here on. */
@@ -65,26 +68,5 @@ export class ImageEncoder {
     for (const run of runs) run.towers.set('vision', selected.get(sequenceIn(run, 'vision')) as Sequence);
     await passPoint({ ...walk, runs: [...selected.values()] }, 'vision.hook_selected', features, 'x');
     return features.x;
-  }
-
-  async #project(w: Work, runs: readonly Sequence[], features: Tensor, probe: Probe): Promise<Tensor> {
-    const { input, output } = this.#weights.projector;
-    const activation = this.#config.projector.activation;
-    const walk = { w, probe, runs };
-    const hidden = { x: features };
-    if (probe.wants('projector.hook_pre')) {
-      const pre = { x: matmul(w, features, input.weight, { bias: input.bias }) };
-      await passPoint(walk, 'projector.hook_pre', pre, 'x');
-      hidden.x = activate(w, pre.x, activation);
-      w.release(pre.x);
-    } else {
-      hidden.x = matmul(w, features, input.weight, { bias: input.bias, activation });
-    }
-    w.release(features);
-    await passPoint(walk, 'projector.hook_post', hidden, 'x');
-    const out = { x: matmul(w, hidden.x, output.weight, { bias: output.bias }) };
-    w.release(hidden.x);
-    await passPoint(walk, 'projector.hook_out', out, 'x');
-    return out.x;
   }
 }

@@ -2,14 +2,14 @@
 
 import type { Checkpoint, WeightLoader } from '../../weights/index.ts';
 import { type LlamaWeights, loadLlama } from '../parts/llama.ts';
+import type { ProjectorWeights } from '../parts/projector.ts';
 import { CLIP, loadVit, type VitWeights } from '../parts/vit.ts';
-import type { Linear } from '../tower/index.ts';
 import { linear, prefixOf } from '../weight-maps.ts';
 import type { LlavaConfig } from './config.ts';
 
 export interface LlavaWeights {
   readonly vision: VitWeights;
-  readonly projector: { readonly input: Linear; readonly output: Linear };
+  readonly projector: ProjectorWeights;
   readonly language: LlamaWeights;
 }
 

@@ -130,7 +130,12 @@ export interface BlockOptions {
 export async function loadBlocks(
   loader: WeightLoader,
   { config, path, names }: BlockPlace,
-  { eps, rms, biases = { queryKeyValue: true, output: true, mlp: true }, memoryWidth = config.width }: BlockOptions,
+  {
+    eps,
+    rms,
+    biases = { queryKeyValue: true, output: true, mlp: true },
+    memoryWidth = config.width,
+  }: BlockOptions,
 ): Promise<BlockWeights[]> {
   const { layers, width, heads, keyHeads, headSize, mlpWidth } = config;
   const { attention, cross, mlp } = names;

@@ -69,6 +69,7 @@ export interface LlamaDefaults {
   readonly vocabulary: number;
   readonly maxPositions: number;
   readonly theta: number;
+  readonly eps: number;
   /** Kinds of `rope_scaling` that are none. */
   readonly rotaryTypes: readonly string[];
   /** Biases that no file mentions. */
@@ -79,7 +80,7 @@ export interface LlamaDefaults {
 const LLAMA: LlamaDefaults = {
   modelType: 'llama',
   ...{ width: 4096, mlp: 11008, layers: 32, heads: 32, vocabulary: 32000, maxPositions: 2048 },
-  theta: 10000,
+  ...{ theta: 10000, eps: 1e-6 },
   rotaryTypes: ['default'],
   stopTokens: [2],
 };
@@ -110,7 +111,7 @@ export function readLlama(text: JsonConfig, defaults: LlamaDefaults = LLAMA): Ll
       causal: true,
       rotary: { theta: rotaryTheta(text, defaults) },
     },
-    eps: text.eps('rms_norm_eps', 1e-6),
+    eps: text.eps('rms_norm_eps', defaults.eps),
     biases: defaults.biases ?? readBiases(text),
     vocabulary: text.size('vocab_size', defaults.vocabulary),
     maxPositions: text.size('max_position_embeddings', defaults.maxPositions),
@@ -188,7 +189,7 @@ export class Llama {
     w: Work,
     runs: readonly ModelRun[],
     embedded: Tensor,
-    { probe, ...beside }: Pick<Walk, 'probe' | 'memory' | 'cache'>,
+    { probe, ...beside }: Pick<Walk, 'probe' | 'memory' | 'cache' | 'behind'>,
   ): Promise<Tensor> {
     const { norm, head } = this.#weights;
     const { tower, maxPositions } = this.#settings;

@@ -1,11 +1,12 @@
 export type { BlockWeights, Linear, TowerConfig } from './config.ts';
 export { blockMask, type KeyRange, type Mask, maskOf, type Seen, withBlocks } from './mask.ts';
 export { type Activation, type Fork, NO_PROBE, type Probe } from './probe.ts';
-export { coordinatesOf, gridPlace, type Rotary, rotaryAngles } from './rotary.ts';
+export { coordinatesOf, gridPlace, type Rotary, rotaryAngles, type Sections } from './rotary.ts';
 export { appendRows } from './rows.ts';
 export { Sequence } from './sequence.ts';
 export { Tower } from './tower.ts';
 export {
+  appendToFrame,
   type Frame,
   type KeyValueCache,
   type Memory,

@@ -30,7 +30,10 @@ const CELLS = 2 ** 14;
 /** Position id of a cell of an image that begins at `time`. */
 export function gridPlace(time: number, row: number, column: number): number {
   if (time >= TIMES || row >= CELLS || column >= CELLS)
-    throw new NoticeError('text', `position ${time}, row ${row}, column ${column} are more than can be told apart`);
+    throw new NoticeError(
+      'text',
+      `position ${time}, row ${row}, column ${column} are more than can be told apart`,
+    );
   return time + TIMES * (row + CELLS * column);
 }
 

@@ -30,7 +30,10 @@ export class Tower {
    */
   async walk(walk: Walk, x: Tensor, from = 0, to = this.config.layers): Promise<Tensor> {
     const stream: Frame<'x'> = { x };
-    for (let layer = from; layer < to; layer++) await this.#block(walk, layer, stream);
+    for (let layer = from; layer < to; layer++) {
+      await this.#block(walk, layer, stream);
+      walk.behind?.(layer, stream);
+    }
     return stream.x;
   }
 

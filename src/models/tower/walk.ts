@@ -33,6 +33,8 @@ export interface Walk {
   readonly cache?: KeyValueCache | undefined;
   /** Which keys queries see in self-attention; default what the tower's settings say. */
   readonly mask?: Mask | undefined;
+  /** What is added to the residual stream behind a block, after `hook_resid_post`. */
+  readonly behind?: ((layer: number, stream: Frame<'x'>) => void) | undefined;
   /** Where the tower is rotary: (cos, sin) of the walk's position ids, and which row of them turns a run's position. */
   readonly rotary?: {
     readonly table: GPUBuffer;
