@@ -17,11 +17,16 @@ import {
 } from '../weights/index.ts';
 import { loadBlip } from './blip/blip.ts';
 import type { ModelFamily } from './family.ts';
+import { loadInstructBlip } from './instructblip/instructblip.ts';
 import { loadLlava } from './llava/llava.ts';
 import type { VisionLanguageModel } from './model.ts';
 
 /** By config.json's model_type. */
-const FAMILIES: Readonly<Record<string, ModelFamily>> = { blip: loadBlip, llava: loadLlava };
+const FAMILIES: Readonly<Record<string, ModelFamily>> = {
+  blip: loadBlip,
+  instructblip: loadInstructBlip,
+  llava: loadLlava,
+};
 
 /**
  * How weights are stored in GPU memory. `nf4` and `int8`: so are the linear layers, all but the output head, which is what

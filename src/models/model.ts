@@ -13,6 +13,11 @@ export interface Sample {
   readonly images: readonly ImageInput[];
   readonly ids: readonly number[];
   /**
+   * The text once more, for a model whose image features depend on it: token ids of another tokenizer
+   * (`Conventions.instructionTokenizer`), read together with the image.
+   */
+  readonly instruction?: readonly number[] | undefined;
+  /**
    * Position ids of `ids`. Default 0, 1, 2, …. Padding is left out of `ids`, not masked, so a sequence with padding at
    * its left has places that do not begin at 0.
    */
@@ -117,6 +122,8 @@ export interface Conventions {
   readonly imageAttention: string;
   /** The token that stands for one feature of an image in a prompt, if there is one. */
   readonly imageToken?: number;
+  /** Folder of the tokenizer that gives a sample's `instruction`, inside the model's, if it needs one. */
+  readonly instructionTokenizer?: string;
   /** Prompt templates by name, the default first. `<image>` in them is where an image goes. */
   readonly templates: PromptTemplates;
 }

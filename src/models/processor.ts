@@ -21,6 +21,8 @@ export interface PreparedPrompt {
   readonly encoded: EncodedText;
   /** As the prompt's tower sees them. */
   readonly ids: readonly number[];
+  /** As {@link Sample.instruction} has it. */
+  readonly instruction?: readonly number[] | undefined;
   /** Position in `ids` of each token of `encoded`; for the image token that of its first feature. */
   readonly positions: readonly number[];
 }
@@ -32,14 +34,17 @@ export class Processor {
   readonly template: string;
   readonly #model: VisionLanguageModel;
   readonly #templates: PromptTemplates;
+  readonly #instructions: Tokenizer | undefined;
 
   private constructor(
     model: VisionLanguageModel,
     images: ImageProcessor,
     tokenizer: Tokenizer,
     template: string,
+    instructions: Tokenizer | undefined,
   ) {
     this.#model = model;
+    this.#instructions = instructions;
     this.#templates = { question: '{question}', ...model.templates };
     this.images = images;
     this.tokenizer = tokenizer;
@@ -63,12 +68,20 @@ export class Processor {
   ): Promise<Processor> {
     const images = await imageProcessor(source, backend);
     const text = async (file: string) => ((await hasFile(source, file)) ? readText(source, file) : undefined);
-    const tokenizer = Tokenizer.load({
-      tokenizer: await text('tokenizer.json'),
-      config: await text('tokenizer_config.json'),
-    });
+    const tokenizer = async (folder = '') =>
+      Tokenizer.load({
+        tokenizer: await text(`${folder}tokenizer.json`),
+        config: await text(`${folder}tokenizer_config.json`),
+      });
+    const { instructionTokenizer: folder } = model;
     const [usual = 'question'] = Object.keys(model.templates);
-    return new Processor(model, images, tokenizer, template ?? (await ownTemplate(source)) ?? usual);
+    return new Processor(
+      model,
+      images,
+      await tokenizer(),
+      template ?? (await ownTemplate(source)) ?? usual,
+      folder === undefined ? undefined : await tokenizer(`${folder}/`),
+    );
   }
 
   /**
@@ -85,7 +98,11 @@ export class Processor {
 
   /** The tokens of a question in the model's template; a text that holds the image token is a whole prompt. */
   encode(question: string): EncodedText {
-    return this.tokenizer.encodeWithRanges(formatPrompt(question, this.template, this.#templates));
+    return this.tokenizer.encodeWithRanges(this.#format(question));
+  }
+
+  #format(question: string): string {
+    return formatPrompt(question, this.template, this.#templates);
   }
 
   /**
@@ -97,7 +114,8 @@ export class Processor {
    */
   prompt(question: string, images?: readonly ImageInput[]): PreparedPrompt {
     const encoded = this.encode(question);
-    return { encoded, ...this.#model.expand(encoded.ids, images) };
+    const instruction = this.#instructions?.encode(this.#format(question));
+    return { encoded, instruction, ...this.#model.expand(encoded.ids, images) };
   }
 
   /**
@@ -116,7 +134,8 @@ export class Processor {
     const inputs = given.map((image, i) =>
       isPicture(image) ? this.image(image, [names].flat()[i], given.length) : image,
     );
-    return new ProcessedSample(inputs, this.prompt(question, inputs).ids);
+    const { ids, instruction } = this.prompt(question, inputs);
+    return new ProcessedSample(inputs, ids, instruction);
   }
 
   /** The text of generated tokens, without special tokens and surrounding space. */

@@ -12,10 +12,16 @@ export type SampleInput = Sample | (Omit<Sample, 'images'> & { readonly image: I
 export class ProcessedSample implements Sample {
   readonly images: readonly ImageInput[];
   readonly ids: readonly number[];
+  readonly instruction?: readonly number[];
 
-  constructor(images: readonly ImageInput[], ids: readonly number[]) {
+  constructor(
+    images: readonly ImageInput[],
+    ids: readonly number[],
+    instruction?: readonly number[] | undefined,
+  ) {
     this.images = images;
     this.ids = ids;
+    if (instruction) this.instruction = instruction;
   }
 
   /**

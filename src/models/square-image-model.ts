@@ -46,6 +46,8 @@ export interface ModelParts {
   /** The first of the vision tower's positions that is a feature: 1 without the class token. */
   readonly firstFeature: 0 | 1;
   readonly prompt: Tower;
+  /** The tower that attends to the features of the image towers; default that of the prompt. */
+  readonly reader?: Tower;
   readonly vocabulary: number;
   readonly maxPositions: number;
   readonly weightBytes: number;
@@ -137,11 +139,11 @@ export abstract class SquareImageModel implements VisionLanguageModel {
   }
 
   async encodeImages(w: Work, images: readonly ImageInput[]): Promise<SharedFeatures> {
-    const { prompt, imageTowers } = this.#parts;
+    const { prompt, reader = prompt, imageTowers } = this.#parts;
     const runs = images.map((image) => new ModelRun({ images: [image], ids: [] }));
     const tensor = await this.see(w, runs, NO_PROBE);
     const keyValues = new Map<number, Tensor>();
-    prompt.blocks.forEach(({ cross }, layer) => {
+    reader.blocks.forEach(({ cross }, layer) => {
       if (cross)
         keyValues.set(layer, matmul(w, tensor, cross.keyValue.weight, { bias: cross.keyValue.bias }));
     });

@@ -37,13 +37,15 @@ export function paperConventions(
 ): PaperConventions {
   const { answers, promptTower, imageAttention } = model;
   const attends = model.hooks.some(({ name }) => name === `${promptTower}.blocks.0.cross_attn.hook_z`);
+  const [imageTower] = imageAttention.split('.');
   const sites = {
     moduleSites: [
       `${promptTower}.attn.hook_z`,
       ...(attends ? [`${promptTower}.cross_attn.hook_z`] : []),
       `${promptTower}.hook_mlp_out`,
     ],
-    headSite: `${imageAttention}.hook_z`,
+    // Heads are patched at words, so it is an attention of words: a Q-Former's queries are none.
+    headSite: `${imageTower === promptTower ? imageAttention : `${promptTower}.attn`}.hook_z`,
   };
   if (answers === 'decoder')
     return {

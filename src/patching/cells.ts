@@ -11,7 +11,7 @@ import {
 } from '../models/index.ts';
 import { checkIndices } from './columns.ts';
 import type { Metric } from './metric.ts';
-import { blockCount, findHook, isByHead, isOfMemory, parseSite, towerOf } from './names.ts';
+import { blockCount, findHook, isByHead, isOfCross, isOfMemory, parseSite, towerOf } from './names.ts';
 
 /** A clean and a corrupt prompt that differ in what the patches are to restore. */
 export interface PatchPair {
@@ -121,8 +121,17 @@ export function siteCells(
   const { source } = site;
   checkFunctions({ [`${site.site}: source`]: source });
   const count = blockCount(model, tower);
-  const layers = site.layers ?? Array.from({ length: count }, (_, l) => l);
+  const hookOf = (layer: number) => `${tower}.blocks.${layer}.${hook}`;
+  const known = new Set(model.hooks.map(({ name }) => name));
+  const blocks = Array.from({ length: count }, (_, l) => l).filter((layer) => known.has(hookOf(layer)));
+  const layers = site.layers ?? blocks;
   if (layers.length > 0) checkIndices(`${site.site}: block`, layers, count);
+  const without = layers.find((layer) => !blocks.includes(layer));
+  if (without !== undefined)
+    throw new NoticeError(
+      'hook',
+      `${site.site}: block ${without} has no such hook point, only ${blocks.join(', ')} have`,
+    );
   const heads = site.heads ? headCount(model, tower, hook, site.site) : undefined;
   const length = positionCount(model, pair, tower, hook);
   const positions = (site.positions ?? Array.from({ length }, (_, p) => p)).map((group) => [group].flat());
@@ -135,7 +144,7 @@ export function siteCells(
           pair: pairIndex,
           site: siteIndex,
           tower,
-          hook: `${tower}.blocks.${layer}.${hook}`,
+          hook: hookOf(layer),
           layer,
           head,
           positions: group,
@@ -160,6 +169,12 @@ function headCount(model: VisionLanguageModel, tower: string, hook: string, site
 /** Positions that a tower (for keys and values of cross-attention: its memory) has for a pair. */
 function positionCount(model: VisionLanguageModel, pair: PatchPair, tower: string, hook: string): number {
   const { images, ids } = pair.clean;
+  const queries = model.configs.find(({ name }) => name === tower)?.queries;
+  if (queries !== undefined) {
+    if (isOfMemory(hook)) return model.imagePositions(images);
+    const words = [pair.clean, pair.corrupt].map(({ instruction = [] }) => instruction.length);
+    return isOfCross(hook) ? queries : queries + Math.min(...words);
+  }
   if (tower === towerOf(model.imageEmbedding)) return model.imagePositions(images);
   if (tower === model.promptTower) return isOfMemory(hook) ? model.imagePositions(images) : ids.length;
   return isOfMemory(hook) ? ids.length : 1;

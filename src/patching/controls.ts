@@ -80,7 +80,7 @@ export function controlRuns(
  * clean run, and a control that changed them would be the longest run of the walk.
  */
 function firstChange({ clean, corrupt, noise }: SweepJob): number {
-  if (!sameImages(clean, corrupt) || noise) return 0;
+  if (!sameImages(clean, corrupt) || noise || `${clean.instruction}` !== `${corrupt.instruction}`) return 0;
   return Math.max(
     0,
     clean.ids.findIndex((id, position) => id !== corrupt.ids[position]),

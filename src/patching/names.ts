@@ -88,9 +88,14 @@ export function isOfMemory(hook: string): boolean {
   return /cross_attn\.hook_[kv]$/.test(hook);
 }
 
+/** Whether the hook point lies in or behind cross-attention, which may be for some positions only. */
+export function isOfCross(hook: string): boolean {
+  return /\.cross_attn\.|\.hook_(cross_attn_out|(normalized_)?resid_cross)$/.test(`.${hook}`);
+}
+
 /** Positions that a run has at a hook point. */
 export function lengthAt(hook: string, run: Sequence): number {
-  if (!isOfMemory(hook)) return run.length;
+  if (!isOfMemory(hook)) return isOfCross(hook) ? run.queries : run.length;
   for (let at: Sequence | undefined = run; at; at = at.base) if (at.memory) return at.memory.length;
   throw new Error(`${hook}: the run reads no other tower`);
 }

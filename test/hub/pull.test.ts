@@ -220,8 +220,19 @@ describe('needed files', () => {
       'merges.txt',
       'vocab.json',
     ];
-    const not = ['pytorch_model.bin.index.json', 'trainer_state.json', 'README.md', 'sub/config.json'];
-    expect(neededFiles([...wanted, ...more, ...not]).settings).toEqual([...wanted, ...more]);
+    const ofQueries = ['qformer_tokenizer/tokenizer.json', 'qformer_tokenizer/vocab.txt'];
+    const not = [
+      'pytorch_model.bin.index.json',
+      'trainer_state.json',
+      'README.md',
+      'sub/config.json',
+      'sub/tokenizer.json',
+    ];
+    expect(neededFiles([...wanted, ...more, ...ofQueries, ...not]).settings).toEqual([
+      ...wanted,
+      ...more,
+      ...ofQueries,
+    ]);
   });
 });
 

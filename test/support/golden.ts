@@ -106,7 +106,12 @@ export class Golden {
     const image = this.has(grid)
       ? packed(data, this.get(grid).data)
       : { data, height: shape[1] as number, width: shape[2] as number };
-    return { images: [image], ids: [...this.get(`${id}/${run}/input_ids`).data] };
+    const instruction = `${id}/${run}/qformer_input_ids`;
+    return {
+      images: [image],
+      ids: [...this.get(`${id}/${run}/input_ids`).data],
+      ...(this.has(instruction) && { instruction: [...this.get(instruction).data] }),
+    };
   }
 }
 

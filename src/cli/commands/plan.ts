@@ -114,7 +114,7 @@ function samplePair(model: VisionLanguageModel, promptTokens: number) {
   const { imageToken } = model;
   const expanded = model.expand(imageToken === undefined ? words : [2, imageToken, ...words], images);
   const first = expanded.ids.length - promptTokens;
-  const clean = { images, ids: expanded.ids };
+  const clean = { images, ids: expanded.ids, instruction: words };
   // The options stand in the middle of a question.
   const at = first + (promptTokens >> 1);
   return {

@@ -2,6 +2,7 @@
 
 import type { Tensor, Work } from '../../gpu/index.ts';
 import { gatherRows, normalize } from '../../kernels/index.ts';
+import { followingRuns, runsFrom } from '../feature-runs.ts';
 import type { HookInfo } from '../hook-table.ts';
 import type { ModelRun } from '../model.ts';
 import { project } from '../parts/projector.ts';
@@ -9,7 +10,6 @@ import { sequenceIn, sequencesIn } from '../sequences.ts';
 import { type Probe, passPoint, type Sequence, Tower } from '../tower/index.ts';
 import { embedImages, visionRuns } from '../vision.ts';
 import type { LlavaConfig } from './config.ts';
-import { followingRuns, runsFrom } from './feature-runs.ts';
 import type { LlavaWeights } from './weights.ts';
 
 export class ImageEncoder {

@@ -2,9 +2,9 @@
 // that of transformers' LlavaForConditionalGeneration.
 
 import type { Gpu, Tensor, Work } from '../../gpu/index.ts';
-import { gatherRows } from '../../kernels/index.ts';
 import { hasFile, readJson } from '../../weights/index.ts';
 import type { ModelFiles } from '../family.ts';
+import { embedPrompts } from '../feature-runs.ts';
 import { generateAnswers } from '../generation.ts';
 import type {
   ForwardOptions,
@@ -20,7 +20,6 @@ import { sequenceIn } from '../sequences.ts';
 import { SquareImageModel } from '../square-image-model.ts';
 import { NO_PROBE, type Probe } from '../tower/index.ts';
 import { type LlavaConfig, parseLlavaConfig } from './config.ts';
-import { promptRows } from './feature-runs.ts';
 import { llavaHooks } from './hooks.ts';
 import { ImageEncoder } from './image-encoder.ts';
 import { type LlavaWeights, loadLlavaWeights } from './weights.ts';
@@ -117,12 +116,7 @@ export class Llava extends SquareImageModel {
   /** Images and prompts to the language model's first residual stream. */
   async #read(w: Work, runs: readonly ModelRun[], probe: Probe, known?: ImageFeatures): Promise<Tensor> {
     const { memory, shared } = await this.features(w, runs, probe, known);
-    const { tokens, features } = promptRows(runs, this.imageToken);
-    // Rows of image features are looked up as token 0 and then overwritten.
-    const ids = [...tokens.map(({ id }) => id), ...new Array<number>(features.length).fill(0)];
-    const x = this.#language.embed(w, ids);
-    const room = { ...x, rows: features.length, offset: tokens.length * x.columns };
-    gatherRows(w, memory.tensor, features, room);
+    const x = embedPrompts(w, this.#language, runs, this.imageToken, memory.tensor);
     if (!shared) w.release(memory.tensor);
     return x;
   }

@@ -4,7 +4,7 @@
 import type { NormWeights } from '../../kernels/index.ts';
 import type { WeightLoader } from '../../weights/index.ts';
 import type { HookInfo } from '../hook-table.ts';
-import type { BlockWeights, TowerConfig } from '../tower/index.ts';
+import { type BlockWeights, hasCross, type MlpWeights, type TowerConfig } from '../tower/index.ts';
 import { layerNorm, linear, rmsNorm } from '../weight-maps.ts';
 
 /** Modules of an attention, by their paths inside the block. */
@@ -24,16 +24,20 @@ export interface AttentionNames {
 export interface BlockNames {
   readonly attention: AttentionNames;
   readonly cross?: AttentionNames & { readonly queryKeyValue: readonly [string, string, string] };
-  readonly mlp: {
-    readonly input: string;
-    /** The factor of a gated MLP. */
-    readonly linear?: string;
-    readonly output: string;
-    readonly norm: string;
-    readonly outputNorm?: string;
-    /** The module of all of it, where there is one. */
-    readonly whole?: string;
-  };
+  readonly mlp: MlpNames;
+  /** The MLP that the queries have to themselves. */
+  readonly queryMlp?: MlpNames;
+}
+
+export interface MlpNames {
+  readonly input: string;
+  /** The factor of a gated MLP. */
+  readonly linear?: string;
+  readonly output: string;
+  readonly norm: string;
+  readonly outputNorm?: string;
+  /** The module of all of it, where there is one. */
+  readonly whole?: string;
 }
 
 /** Where a block's modules are. */
@@ -47,64 +51,87 @@ export interface BlockPlace {
 /** Hook points of all blocks of a tower. */
 export function blockHooks({ config, path, names }: BlockPlace): HookInfo[] {
   return Array.from({ length: config.layers }, (_, layer) =>
-    hooksOf(config, `${config.name}.blocks.${layer}`, path(layer), names),
+    hooksOf(config, `${config.name}.blocks.${layer}`, path(layer), namesOf(config, layer, names)),
   ).flat();
 }
 
+/** The modules that a block has: not every one need attend to the other tower. */
+function namesOf(config: TowerConfig, layer: number, { cross, ...names }: BlockNames): BlockNames {
+  return cross && hasCross(config, layer) ? { ...names, cross } : names;
+}
+
 function hooksOf(
-  { width, heads, keyHeads, headSize, mlpWidth, norm, rotary }: TowerConfig,
+  { width, heads, keyHeads, headSize, mlpWidth, norm, rotary, queries }: TowerConfig,
   block: string,
   path: string,
-  { attention, cross, mlp }: BlockNames,
+  { attention, cross, mlp, queryMlp }: BlockNames,
 ): HookInfo[] {
   const hooks: HookInfo[] = [];
   const add = (hook: string, shape: HookInfo['shape'], module: string) =>
     hooks.push({ name: `${block}.${hook}`, shape, module });
   const at = (name: string) => `${path}.${name}`;
   const stream = ['position', width];
+  /** Of queries and words, where each have their own. */
+  const inMlp = (module: (names: MlpNames) => string) =>
+    queryMlp ? `${module(queryMlp)}, then ${module(mlp)}` : module(mlp);
   /** A sum on the residual stream: input of the norm behind it (`norm`: after) or of the one before the next sublayer. */
-  const sum = (hook: string, own: string, next: string | undefined) => {
-    const seen = norm === 'after' ? own : next;
-    add(`hook_resid_${hook}`, stream, seen ? `input of ${at(seen)}` : path);
-    if (norm === 'after') add(`hook_normalized_resid_${hook}`, stream, at(own));
+  const sum = (hook: string, own: string, next: string | undefined, shape: HookInfo['shape'] = stream) => {
+    const seen = norm === 'after' ? own : next && at(next);
+    add(`hook_resid_${hook}`, shape, seen ? `input of ${seen}` : path);
+    if (norm === 'after') add(`hook_normalized_resid_${hook}`, shape, own);
   };
   /** A sublayer's output: in a sandwich what is added to the stream is its norm. */
-  const ends = (prefix: string, hook: string, output: string, outputNorm: string | undefined) => {
-    if (outputNorm) add(`${prefix}.hook_out`, stream, at(output));
-    add(hook, stream, at(outputNorm ?? output));
+  const ends = (
+    prefix: string,
+    hook: string,
+    output: string,
+    outputNorm: string | undefined,
+    shape: HookInfo['shape'] = stream,
+  ) => {
+    if (outputNorm) add(`${prefix}.hook_out`, shape, output);
+    add(hook, shape, outputNorm ? at(outputNorm) : output);
   };
-  const attend = (prefix: string, key: string, names: AttentionNames) => {
-    const { queryKeyValue, output, queryNorm, keyNorm, outputNorm } = names;
+  const attend = (
+    prefix: string,
+    { queryKeyValue, output, queryNorm, keyNorm, outputNorm }: AttentionNames,
+    key: string,
+    position: string | number = 'position',
+  ) => {
     const [query, keys, values] =
       typeof queryKeyValue === 'string'
         ? ['first', 'second', 'last'].map((which) => `${at(queryKeyValue)}, ${which} third`)
         : queryKeyValue.map(at);
-    add(`${prefix}.hook_q`, ['position', heads, headSize], query as string);
+    add(`${prefix}.hook_q`, [position, heads, headSize], query as string);
     add(`${prefix}.hook_k`, [key, keyHeads, headSize], keys as string);
     add(`${prefix}.hook_v`, [key, keyHeads, headSize], values as string);
-    if (queryNorm) add(`${prefix}.hook_normalized_q`, ['position', heads, headSize], at(queryNorm));
+    if (queryNorm) add(`${prefix}.hook_normalized_q`, [position, heads, headSize], at(queryNorm));
     if (keyNorm) add(`${prefix}.hook_normalized_k`, [key, keyHeads, headSize], at(keyNorm));
     if (rotary && prefix === 'attn') {
-      add('attn.hook_rot_q', ['position', heads, headSize], 'query after apply_rotary_pos_emb');
-      add('attn.hook_rot_k', ['position', keyHeads, headSize], 'key after apply_rotary_pos_emb');
+      add('attn.hook_rot_q', [position, heads, headSize], 'query after apply_rotary_pos_emb');
+      add('attn.hook_rot_k', [position, keyHeads, headSize], 'key after apply_rotary_pos_emb');
     }
-    add(`${prefix}.hook_attn_scores`, [heads, 'position', key], 'scaled scores before softmax, masked −inf');
-    add(`${prefix}.hook_pattern`, [heads, 'position', key], 'softmax of the scores');
-    add(`${prefix}.hook_z`, ['position', heads, headSize], `input of ${at(output)}`);
-    ends(prefix, `hook_${prefix}_out`, output, outputNorm);
+    add(`${prefix}.hook_attn_scores`, [heads, position, key], 'scaled scores before softmax, masked −inf');
+    add(`${prefix}.hook_pattern`, [heads, position, key], 'softmax of the scores');
+    add(`${prefix}.hook_z`, [position, heads, headSize], `input of ${at(output)}`);
+    ends(prefix, `hook_${prefix}_out`, at(output), outputNorm, [position, width]);
   };
   add('hook_resid_pre', stream, `input of ${path}`);
-  attend('attn', 'key', attention);
-  sum('mid', attention.norm, (cross ?? mlp).norm);
+  attend('attn', attention, 'key');
+  sum('mid', at(attention.norm), (cross ?? mlp).norm);
   if (cross) {
-    attend('cross_attn', 'memory position', cross);
-    sum('cross', cross.norm, mlp.norm);
+    attend('cross_attn', cross, 'memory position', queries);
+    sum('cross', at(cross.norm), mlp.norm, [queries ?? 'position', width]);
   }
-  add('mlp.hook_pre', ['position', mlpWidth], at(mlp.input));
-  if (mlp.linear) add('mlp.hook_pre_linear', ['position', mlpWidth], at(mlp.linear));
-  add('mlp.hook_post', ['position', mlpWidth], `input of ${at(mlp.output)}`);
-  ends('mlp', 'hook_mlp_out', mlp.whole ?? mlp.output, mlp.outputNorm);
-  sum('post', mlp.norm, undefined);
+  const inner = ['position', mlpWidth];
+  const pre = inMlp(({ input }) => at(input));
+  const post = inMlp(({ output }) => `input of ${at(output)}`);
+  const whole = inMlp((names) => at(names.whole ?? names.output));
+  const norms = inMlp((names) => at(names.norm));
+  add('mlp.hook_pre', inner, pre);
+  if (mlp.linear) add('mlp.hook_pre_linear', inner, at(mlp.linear));
+  add('mlp.hook_post', inner, post);
+  ends('mlp', 'hook_mlp_out', whole, mlp.outputNorm);
+  sum('post', norms, undefined);
   return hooks;
 }
 
@@ -138,9 +165,9 @@ export async function loadBlocks(
   }: BlockOptions,
 ): Promise<BlockWeights[]> {
   const { layers, width, heads, keyHeads, headSize, mlpWidth } = config;
-  const { attention, cross, mlp } = names;
   const loaded: BlockWeights[] = [];
   for (let layer = 0; layer < layers; layer++) {
+    const { attention, cross, mlp, queryMlp } = namesOf(config, layer, names);
     const at = (name: string) => `${path(layer)}.${name}`;
     const norm = (name: string, size = width): Promise<NormWeights> =>
       rms
@@ -151,6 +178,13 @@ export async function loadBlocks(
     const attending = make(biases.queryKeyValue);
     const out = make(biases.output);
     const inMlp = make(biases.mlp);
+    const mlpOf = async (mlp: MlpNames): Promise<MlpWeights> => ({
+      input: await inMlp(mlp.input, mlpWidth, width),
+      ...(mlp.linear && { linear: await inMlp(mlp.linear, mlpWidth, width) }),
+      output: await inMlp(mlp.output, width, mlpWidth),
+      norm: await norm(mlp.norm),
+      ...(mlp.outputNorm && { outputNorm: await norm(mlp.outputNorm) }),
+    });
     loaded.push({
       attention: {
         queryKeyValue: await attending(attention.queryKeyValue, (heads + 2 * keyHeads) * headSize, width),
@@ -168,13 +202,8 @@ export async function loadBlocks(
           norm: await norm(cross.norm),
         },
       }),
-      mlp: {
-        input: await inMlp(mlp.input, mlpWidth, width),
-        ...(mlp.linear && { linear: await inMlp(mlp.linear, mlpWidth, width) }),
-        output: await inMlp(mlp.output, width, mlpWidth),
-        norm: await norm(mlp.norm),
-        ...(mlp.outputNorm && { outputNorm: await norm(mlp.outputNorm) }),
-      },
+      mlp: await mlpOf(mlp),
+      ...(queryMlp && { queryMlp: await mlpOf(queryMlp) }),
     });
   }
   return loaded;

@@ -43,6 +43,8 @@ export interface VitDefaults {
   readonly image: number;
   readonly patch: number;
   readonly activation: Activation;
+  /** Default 1e-5. */
+  readonly eps?: number;
 }
 
 /** Where a kind of vision transformer keeps its modules, by their paths inside it. */
@@ -103,7 +105,7 @@ export function readVit(section: JsonConfig, defaults: VitDefaults): VitSettings
     },
     imageSize,
     patchSize,
-    eps: section.eps('layer_norm_eps', 1e-5),
+    eps: section.eps('layer_norm_eps', defaults.eps ?? 1e-5),
   };
 }
 

@@ -150,7 +150,7 @@ export async function crossAttention(
   const attending = runs.map((run): AttentionRun => {
     const table = keysOf(run);
     const wanted = [...run.ownPositions, ...queries.positions(run), ...(departing.get(run) ?? [])];
-    if (run.base && table !== keysOf(run.base)) for (let p = 0; p < run.length; p++) wanted.push(p);
+    if (run.base && table !== keysOf(run.base)) for (let p = 0; p < run.queries; p++) wanted.push(p);
     return {
       run,
       keys: table,

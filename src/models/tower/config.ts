@@ -27,6 +27,18 @@ export interface TowerConfig {
   readonly scoreScale?: number;
   /** Scores are kept within ± this before they are masked: cap · tanh(score / cap). */
   readonly scoreSoftcap?: number;
+  /**
+   * How many learned queries stand before the words in every sequence (Q-Former). Only they attend to the other tower, and
+   * they have an MLP of their own (`queryMlp`).
+   */
+  readonly queries?: number;
+  /** Cross-attention is in every n-th block, from the first on; default in all, where there is any. */
+  readonly crossEvery?: number;
+}
+
+/** Whether a block of a tower that attends to another one does so. */
+export function hasCross({ crossEvery = 1 }: TowerConfig, layer: number): boolean {
+  return layer % crossEvery === 0;
 }
 
 export interface Linear {
@@ -53,13 +65,17 @@ export interface BlockWeights {
     readonly output: Linear;
     readonly norm: NormWeights;
   };
-  readonly mlp: {
-    /** Into the activation (gate_proj of a gated MLP). */
-    readonly input: Linear;
-    /** The factor of a gated MLP (up_proj). */
-    readonly linear?: Linear;
-    readonly output: Linear;
-    readonly norm: NormWeights;
-    readonly outputNorm?: NormWeights;
-  };
+  readonly mlp: MlpWeights;
+  /** That of the queries; `mlp` is that of the words then. */
+  readonly queryMlp?: MlpWeights;
+}
+
+export interface MlpWeights {
+  /** Into the activation (gate_proj of a gated MLP). */
+  readonly input: Linear;
+  /** The factor of a gated MLP (up_proj). */
+  readonly linear?: Linear;
+  readonly output: Linear;
+  readonly norm: NormWeights;
+  readonly outputNorm?: NormWeights;
 }

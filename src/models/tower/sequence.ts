@@ -9,16 +9,23 @@ export class Sequence {
   readonly base: Sequence | undefined;
   /** The sequence of another tower that cross-attention reads. */
   readonly memory: Sequence | undefined;
+  /** How many positions, the first ones, cross-attention is for: in a tower that has queries only these, else all. */
+  readonly queries: number;
   /** Row of each position in the tower's current activations; −1 where the base's row is read. */
   readonly rows: Int32Array;
 
   constructor(
     length: number,
-    { base, memory }: { base?: Sequence | undefined; memory?: Sequence | undefined } = {},
+    {
+      base,
+      memory,
+      queries = length,
+    }: { base?: Sequence | undefined; memory?: Sequence | undefined; queries?: number } = {},
   ) {
     this.length = length;
     this.base = base;
     this.memory = memory;
+    this.queries = queries;
     this.rows = new Int32Array(length).fill(-1);
   }
 

@@ -4,6 +4,7 @@ import type { Tensor } from '../../gpu/index.ts';
 import { activate, add, matmul, type NormWeights, normalize } from '../../kernels/index.ts';
 import { crossAttention, selfAttention } from './attention-layer.ts';
 import type { BlockWeights, Linear, TowerConfig } from './config.ts';
+import { mlpOfEach, setWordsAside, takeWordsBack } from './queries.ts';
 import { type Frame, passPoint, type Walk } from './walk.ts';
 
 /** How a sublayer ends. */
@@ -38,7 +39,7 @@ export class Tower {
   }
 
   async #block(walk: Walk, layer: number, stream: Frame<'x'>): Promise<void> {
-    const { attention, cross, mlp } = this.blocks[layer] as BlockWeights;
+    const { attention, cross, mlp, queryMlp } = this.blocks[layer] as BlockWeights;
     const { heads } = this.config;
     await passPoint(walk, this.#hook(layer, 'hook_resid_pre'), stream, 'x');
 
@@ -48,6 +49,7 @@ export class Tower {
     await this.#sum(walk, layer, stream, z, 'attn.hook_z', heads, attention, 'attn_out', 'resid_mid');
 
     if (cross) {
+      const words = setWordsAside(walk, stream);
       const crossZ = await this.#withInput(walk, stream, cross.norm, (input) =>
         crossAttention(walk, this.config, cross, layer, input, stream),
       );
@@ -62,6 +64,12 @@ export class Tower {
         'cross_attn_out',
         'resid_cross',
       );
+      if (words) takeWordsBack(walk, stream, words);
+    }
+
+    if (queryMlp) {
+      const hook = (point: string) => this.#hook(layer, point);
+      return mlpOfEach(walk, hook, stream, this.config.activation, { queries: queryMlp, words: mlp });
     }
 
     const hidden = await this.#withInput(walk, stream, mlp.norm, (input) =>

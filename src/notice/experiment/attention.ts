@@ -85,9 +85,11 @@ async function attentionOf(
   const [, heads = 0, rows = 0, keys = 0] = cache.get(last).shape;
   cache.release();
   const grids = patchGrids(model, sample);
+  // A tower of its own looks at the image for all that reads the prompt: its queries together.
+  const own = tower !== model.promptTower;
   const found = imageAttention(
     { layers: patterns, heads, queries: rows, keys },
-    queries,
+    own ? Array.from({ length: rows }, (_, query) => query) : queries,
     grids.flatMap((grid) => grid.keys),
   );
   return {

@@ -144,15 +144,15 @@ export async function preparePair(
   };
   const images = await read(pair.cleanImage, digests?.clean);
   const prompt = processor.prompt(pair.cleanPrompt, images);
-  const { encoded, ids, positions } = prompt;
-  const clean = { images, ids };
+  const { encoded, ids, instruction, positions } = prompt;
+  const clean: Sample = { images, ids, instruction };
   const span = optionTokens(encoded, pair).correct;
   const answerPositions = positions.slice(span.start, span.end);
   return {
     ...known,
     clean,
-    corruptImage: { images: await read(pair.corruptImage, digests?.corrupt), ids },
-    generated: generated ? { images: await read(generated, digests?.generated), ids } : undefined,
+    corruptImage: { ...clean, images: await read(pair.corruptImage, digests?.corrupt) },
+    generated: generated ? { ...clean, images: await read(generated, digests?.generated) } : undefined,
     text: known.textProblem === undefined ? textPair(model, processor, pair, clean, compat) : undefined,
     prompt,
     tokens: encoded.tokens.flatMap((text, i) => {
@@ -208,7 +208,8 @@ function textPair(
   clean: Sample,
   compat: readonly CompatSwitch[],
 ): NonNullable<PreparedPair['text']> {
-  const corrupt = { ...clean, ids: processor.prompt(pair.corruptPrompt, clean.images).ids };
+  const { ids, instruction } = processor.prompt(pair.corruptPrompt, clean.images);
+  const corrupt: Sample = { ...clean, ids, instruction };
   const padding = paddingToken(model, processor, compat) ?? 0;
   const length = Math.max(clean.ids.length, corrupt.ids.length);
   const padded = (sample: Sample): Sample => {

@@ -1,13 +1,15 @@
 // From the vision tower's positions to the prompt's: the same runs, but other positions and rows. A derived run has
 // rows of its own in the next stage where it has them in the stage before.
 
-import { NoticeError } from '../../errors.ts';
-import type { ModelRun } from '../model.ts';
-import { type LivePosition, placeOf, sequenceIn, tokenRuns } from '../sequences.ts';
-import { Sequence } from '../tower/index.ts';
+import { NoticeError } from '../errors.ts';
+import { rowsOf, type Tensor, type Work } from '../gpu/index.ts';
+import { gatherRows } from '../kernels/index.ts';
+import type { ModelRun } from './model.ts';
+import { type LivePosition, placeOf, sequenceIn, tokenRuns } from './sequences.ts';
+import { Sequence } from './tower/index.ts';
 
 /**
- * Runs of a tower's positions from `first` on.
+ * Runs of a tower's positions from `first` to `end` (exclusive; default all).
  *
  * @param runs bases before what is derived from them
  * @returns for each run its counterpart, and which rows of the tower the counterparts' rows are
@@ -15,13 +17,14 @@ import { Sequence } from '../tower/index.ts';
 export function runsFrom(
   runs: readonly Sequence[],
   first: number,
+  end = Number.POSITIVE_INFINITY,
 ): { selected: ReadonlyMap<Sequence, Sequence>; rows: Uint32Array } {
   const selected = new Map<Sequence, Sequence>();
   const rows: number[] = [];
   for (const run of runs) {
-    const own = new Sequence(run.length - first, { base: run.base && selected.get(run.base) });
+    const own = new Sequence(Math.min(end, run.length) - first, { base: run.base && selected.get(run.base) });
     for (const position of run.ownPositions) {
-      if (position < first) continue;
+      if (position < first || position >= end) continue;
       own.rows[position - first] = rows.length;
       rows.push(run.rows[position] as number);
     }
@@ -52,6 +55,26 @@ export function followingRuns(runs: readonly ModelRun[], before: string, stage: 
     if (!derived) roots.set(source, own);
     run.towers.set(stage, own);
   }
+}
+
+/**
+ * The first residual stream of a language model that reads the features among the prompt's tokens, as {@link promptRows}
+ * says; makes its runs.
+ *
+ * @param features the projector's output
+ */
+export function embedPrompts(
+  w: Work,
+  language: { embed(w: Work, ids: readonly number[]): Tensor },
+  runs: readonly ModelRun[],
+  imageToken: number,
+  features: Tensor,
+): Tensor {
+  const { tokens, features: rows } = promptRows(runs, imageToken);
+  // Rows of image features are looked up as token 0 and then overwritten.
+  const x = language.embed(w, [...tokens.map(({ id }) => id), ...new Array<number>(rows.length).fill(0)]);
+  gatherRows(w, features, rows, rowsOf(x, tokens.length, rows.length));
+  return x;
 }
 
 /** What stands at each row of the language model's first residual stream: tokens, then image features. */
