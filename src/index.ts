@@ -15,6 +15,8 @@ export type {
 export * from './inputs/index.ts';
 export {
   type FeatureGrid,
+  type FeaturePlace,
+  featurePlaces,
   type Generated,
   type GenerateOptions,
   type HookInfo,
@@ -27,6 +29,7 @@ export {
   type ProcessedSample,
   Processor,
   patchGrids,
+  placeName,
   planModel,
   type Sample,
   type SampleInput,

@@ -3,10 +3,11 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Gpu } from '../gpu/index.ts';
-import { IMAGE_BACKENDS, type ImageBackend } from '../inputs/index.ts';
+import { IMAGE_BACKENDS, type ImageBackend, type RgbImage } from '../inputs/index.ts';
 import {
   loadModel,
   Processor,
+  type Sample,
   type VisionLanguageModel,
   WEIGHT_DTYPES,
   type WeightDtype,
@@ -15,6 +16,7 @@ import { paperConventions } from '../notice/conventions.ts';
 import { openGpu } from '../platform/node/adapter.ts';
 import { folderDigest, observed } from '../platform/node/digests.ts';
 import { nodeFolder } from '../platform/node/files.ts';
+import { readImage } from '../platform/node/images.ts';
 import type { ModelSource } from '../weights/index.ts';
 
 /** `--template` for the prompt of the paper's text, which each kind of model has its own of. */
@@ -110,6 +112,22 @@ export async function withModel<T>(options: ModelOptions, work: (open: OpenModel
   });
 }
 
+/** For an option that may be repeated. */
+export function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
+}
+
+/** A prompt with its pictures, the n-th for the n-th image token. */
+export async function readSample(
+  processor: Processor,
+  pictures: readonly string[],
+  prompt: string,
+): Promise<Sample> {
+  const images: RgbImage[] = [];
+  for (const picture of pictures) images.push(await readImage(picture));
+  return processor.sample(images, prompt, pictures);
+}
+
 /** A comma-separated list. */
 export function list(text: string): string[] {
   const items = text
@@ -120,14 +138,23 @@ export function list(text: string): string[] {
   return items;
 }
 
-/** `all`, or a comma-separated list of positions. */
-export function positions(text: string): number[] | 'all' {
+/** A position, in a tile if there is one. */
+export interface Place {
+  readonly tile?: number;
+  readonly position: number;
+}
+
+/** `all`, or a comma-separated list of positions, `2:8` for the position 8 of tile 2. */
+export function positions(text: string): Place[] | 'all' {
   if (text === 'all') return 'all';
   return list(text).map((item) => {
-    const position = Number(item);
-    if (!Number.isSafeInteger(position) || position < 0)
-      throw new InvalidArgumentError(`"${item}" is not a position; expected "all" or numbers from 0.`);
-    return position;
+    const found = /^(?:(\d+):)?(\d+)$/.exec(item);
+    const [tile, position] = [found?.[1], found?.[2]].map((digits) => digits && Number(digits));
+    if (!Number.isSafeInteger(position) || (tile !== undefined && !Number.isSafeInteger(tile)))
+      throw new InvalidArgumentError(
+        `"${item}" is not a position; expected "all" or numbers from 0, with a tile 2:8.`,
+      );
+    return { position: position as number, ...(tile !== undefined && { tile: tile as number }) };
   });
 }
 

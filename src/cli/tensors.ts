@@ -3,7 +3,7 @@
 import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { NoticeError } from '../errors.ts';
-import type { Sample, VisionLanguageModel } from '../models/index.ts';
+import type { InputTensors, Sample, VisionLanguageModel } from '../models/index.ts';
 import { fileSource } from '../platform/node/files.ts';
 import { writeWhole } from '../platform/node/whole-file.ts';
 import {
@@ -31,17 +31,45 @@ export async function readInputs(path: string): Promise<Map<string, HostTensor>>
 }
 
 /**
- * `pixel_values` [batch, 3, height, width], `input_ids` [batch, position], optional `attention_mask`, under a prefix.
+ * `input_ids` [batch, position], optional `attention_mask`, and what the model reads beside them, under a prefix.
  *
- * @param expand from token ids of the file to those of the model
  * @throws NoticeError('shape') naming the tensor, what was expected and what was found
  */
 export function samplesFrom(
   tensors: ReadonlyMap<string, HostTensor>,
   path: string,
   prefix: string,
-  expand: VisionLanguageModel['expand'],
+  model: Pick<VisionLanguageModel, 'expand' | 'tensors'>,
 ): PaddedSamples {
+  const file = inputTensors(tensors, path, prefix);
+  const { shape, data: integers } = file.integers('input_ids', 2);
+  const [batch, length] = shape as [number, number];
+  const mask = file.has('attention_mask') ? file.integers('attention_mask', 2) : undefined;
+  if (mask && mask.shape.join() !== shape.join())
+    file.fail(`attention_mask is [${mask.shape.join(', ')}], input_ids [${shape.join(', ')}]`);
+  let longest = length;
+  const prompts = Array.from({ length: batch }, (_, row) => {
+    const own = integers.slice(row * length, (row + 1) * length);
+    const places = own.map((_, p) => p).filter((p) => mask?.data[row * length + p] !== 0);
+    return { ids: places.map((p) => own[p] as number), places };
+  });
+  const beside = model.tensors.read(
+    file,
+    prompts.map(({ ids }) => ids),
+  );
+  const samples = prompts.map(({ ids, places }, row): Sample => {
+    const sample = beside[row] as (typeof beside)[number];
+    const expanded = model.expand(ids, sample.images);
+    longest = Math.max(longest, length + expanded.ids.length - places.length);
+    return { ...sample, ids: expanded.ids, ...(mask && { places: expandedPlaces(places, expanded) }) };
+  });
+  return { samples, length: longest };
+}
+
+function inputTensors(tensors: ReadonlyMap<string, HostTensor>, path: string, prefix: string): InputTensors {
+  const fail = (message: string): never => {
+    throw new NoticeError('shape', `${path}${prefix && `, under "${prefix}"`}: ${message}`);
+  };
   const get = (name: string, rank: number) => {
     const tensor = tensors.get(prefix + name);
     if (!tensor)
@@ -56,39 +84,21 @@ export function samplesFrom(
       );
     return tensor;
   };
-  const pixels = get('pixel_values', 4);
-  const [batch, channels, height, width] = pixels.shape as [number, number, number, number];
-  const values = asFloat32(pixels, `${prefix}pixel_values`);
-  const ids = get('input_ids', 2);
-  const [rows, length] = ids.shape as [number, number];
-  const mask = tensors.has(`${prefix}attention_mask`) ? get('attention_mask', 2) : undefined;
-  const fits = rows === batch && (!mask || mask.shape.join() === ids.shape.join());
-  if (channels !== 3 || !fits)
-    throw new NoticeError(
-      'shape',
-      `${path}: expected "${prefix}pixel_values" [batch, 3, height, width] and "${prefix}input_ids" [batch, position] ` +
-        `(and a mask of its shape), found [${pixels.shape.join(', ')}], [${ids.shape.join(', ')}]` +
-        (mask ? ` and [${mask.shape.join(', ')}]` : ''),
-    );
-  const integers = integersOf(ids, `${path}: "${prefix}input_ids"`);
-  const kept = mask && integersOf(mask, `${path}: "${prefix}attention_mask"`);
-  const size = channels * height * width;
-  let longest = length;
-  const samples = Array.from({ length: batch }, (_, row): Sample => {
-    const image = { data: values.subarray(row * size, (row + 1) * size), height, width };
-    const own = integers.slice(row * length, (row + 1) * length);
-    const places = own.map((_, p) => p).filter((p) => kept?.[row * length + p] !== 0);
-    const expanded = expand(
-      places.map((p) => own[p] as number),
-      [image],
-    );
-    longest = Math.max(longest, length + expanded.ids.length - places.length);
-    return { images: [image], ids: expanded.ids, ...(kept && { places: expandedPlaces(places, expanded) }) };
-  });
-  return { samples, length: longest };
+  return {
+    fail,
+    has: (name) => tensors.has(prefix + name),
+    floats: (name, rank) => {
+      const tensor = get(name, rank);
+      return { shape: tensor.shape, data: asFloat32(tensor, prefix + name) };
+    },
+    integers: (name, rank) => {
+      const tensor = get(name, rank);
+      return { shape: tensor.shape, data: integersOf(tensor, `${path}: "${prefix + name}"`) };
+    },
+  };
 }
 
-/** Places of a prompt in which one token has become those of an image: what follows it moves on. */
+/** Places of a prompt in which tokens have become those of images: what follows them moves on. */
 function expandedPlaces(
   places: readonly number[],
   { ids, positions }: { readonly ids: readonly number[]; readonly positions: readonly number[] },

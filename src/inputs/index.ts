@@ -19,6 +19,8 @@ export type {
 export {
   type ExpandedPrompt,
   expandImageTokens,
+  type FilledPrompt,
+  fillImageTexts,
   formatPrompt,
   type PromptTemplates,
 } from './prompt.ts';

@@ -27,42 +27,82 @@ export function formatPrompt(
   return pattern.replaceAll('{question}', () => question);
 }
 
-/** A prompt whose image token stands once for every image feature. */
+/** A prompt with the texts of its images put in. */
+export interface FilledPrompt {
+  readonly text: string;
+  /** Where a character of the prompt stands now; for those of a placeholder, where its image's text begins. */
+  at(character: number): number;
+}
+
+/**
+ * Puts the text of each image in place of its placeholder.
+ *
+ * @throws NoticeError('text') unless there are as many placeholders as images
+ */
+export function fillImageTexts(prompt: string, placeholder: string, images: readonly string[]): FilledPrompt {
+  const parts = prompt.split(placeholder);
+  if (parts.length - 1 !== images.length)
+    throw new NoticeError(
+      'text',
+      `The prompt holds ${placeholder} ${parts.length - 1} times; expected once for each of its images, of which there are ${images.length}.`,
+    );
+  let text = '';
+  let from = 0;
+  const pieces = parts.map((part, i) => {
+    const piece = { from, to: text.length };
+    text += part + (images[i] ?? '');
+    from += part.length + placeholder.length;
+    return { ...piece, length: part.length };
+  });
+  return {
+    text,
+    at: (character) => {
+      const piece = pieces.findLast(({ from }) => from <= character) as (typeof pieces)[number];
+      return piece.to + Math.min(character - piece.from, piece.length);
+    },
+  };
+}
+
+/** A prompt whose image token stands once for every feature of its images. */
 export interface ExpandedPrompt {
   readonly ids: number[];
-  /** Position of the first image feature. */
-  readonly imageStart: number;
   /** For each id before expansion its position now; for the image token that of its first feature. */
   readonly positions: number[];
 }
 
 /**
- * Makes room for the image features. Processors differ in whether they have done so already: as many image tokens
- * as features are left alone, a single one is repeated.
+ * Makes room for the features of images. Processors differ in whether they have done so already: as many image tokens as
+ * there are features are left alone, one for each image is repeated.
  *
  * @param ids [position]
- * @param imageFeatures number of features the projector makes of one image
+ * @param counts features of each image, in the order of the prompt
+ * @param repeat whether one token for an image may be repeated; otherwise the text has to hold all of them
  * @throws NoticeError('text') for any other number of image tokens
  */
 export function expandImageTokens(
   ids: readonly number[],
   imageTokenId: number,
-  imageFeatures: number,
+  counts: readonly number[],
+  { repeat = true }: { readonly repeat?: boolean } = {},
 ): ExpandedPrompt {
-  const imageStart = ids.indexOf(imageTokenId);
-  const count = ids.filter((id) => id === imageTokenId).length;
-  if (count === imageFeatures) return { ids: [...ids], imageStart, positions: [...ids.keys()] };
-  if (count !== 1) {
+  const found = ids.filter((id) => id === imageTokenId).length;
+  const features = counts.reduce((sum, count) => sum + count, 0);
+  if (found === features) return { ids: [...ids], positions: [...ids.keys()] };
+  if (found !== counts.length || !repeat) {
+    const once = counts.length === 1 ? 'once' : `once for each of ${counts.length} images`;
     throw new NoticeError(
       'text',
-      `The prompt holds the image token (id ${imageTokenId}) ${count} times; expected once, or ${imageFeatures} times, ` +
-        'once for each image feature. Write <image> where the image belongs.',
+      `The prompt holds the image token (id ${imageTokenId}) ${found} times; expected ${repeat ? `${once}, or ` : ''}` +
+        `${features} times, once for each image feature.${repeat ? ' Write <image> where an image belongs.' : ''}`,
     );
   }
-  const added = imageFeatures - 1;
-  return {
-    ids: ids.flatMap((id) => (id === imageTokenId ? new Array<number>(imageFeatures).fill(id) : id)),
-    imageStart,
-    positions: ids.map((_, index) => (index > imageStart ? index + added : index)),
-  };
+  const expanded: number[] = [];
+  let image = 0;
+  const positions = ids.map((id) => {
+    const position = expanded.length;
+    if (id === imageTokenId) expanded.push(...new Array<number>(counts[image++] as number).fill(id));
+    else expanded.push(id);
+    return position;
+  });
+  return { ids: expanded, positions };
 }

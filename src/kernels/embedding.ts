@@ -66,21 +66,20 @@ export function embedTokens(
 }
 
 /**
- * The rows a patch embedding multiplies with its convolution [C, 3 · S · S].
+ * The rows a patch embedding multiplies with its convolution [C, 3 · S · S]. Pixels beyond whole patches are left out, as a
+ * convolution without padding does.
  *
  * @param pixels [B, 3 · height · width] normalised pixel values, channels first
- * @returns [B · (height / S) · (width / S), 3 · S · S]
+ * @returns [B · ⌊height / S⌋ · ⌊width / S⌋, 3 · S · S]
  */
 export function imagePatches(w: Work, pixels: Tensor, height: number, width: number, patch: number): Tensor {
   checkShape(
-    isContiguous(pixels) &&
-      pixels.columns === 3 * height * width &&
-      height % patch === 0 &&
-      width % patch === 0,
+    isContiguous(pixels) && pixels.columns === 3 * height * width && Math.min(height, width) >= patch,
     () => `image ${shapeOf(pixels)} is not [*, 3 × ${height} × ${width}] in patches of ${patch}`,
   );
   const source = kernel('image_patches', [], () => ({ constants: { WG } }));
-  const out = w.empty(pixels.rows * (height / patch) * (width / patch), 3 * patch * patch, 'image patches');
+  const perImage = Math.floor(height / patch) * Math.floor(width / patch);
+  const out = w.empty(pixels.rows * perImage, 3 * patch * patch, 'image patches');
   const count = out.rows * out.columns;
   const { groups, threads } = elementGrid(w, count);
   w.dispatch(

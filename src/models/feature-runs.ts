@@ -5,32 +5,59 @@ import { NoticeError } from '../errors.ts';
 import { rowsOf, type Tensor, type Work } from '../gpu/index.ts';
 import { gatherRows } from '../kernels/index.ts';
 import type { ModelRun } from './model.ts';
-import { type LivePosition, placeOf, sequenceIn, tokenRuns } from './sequences.ts';
+import { type LivePosition, placeOf, sequenceIn, sequencesIn, tokenRuns } from './sequences.ts';
 import { Sequence } from './tower/index.ts';
 
+/** Features made of positions of a tower. */
+export interface SelectedFeatures {
+  /** Of each of the tower's runs the run of its features. */
+  readonly runs: ReadonlyMap<Sequence, Sequence>;
+  /** Rows of the tower that the features' rows are made of: those of a feature one behind the other. */
+  readonly rows: Uint32Array;
+}
+
 /**
- * Runs of a tower's positions from `first` to `end` (exclusive; default all).
+ * Runs of features that are made of a tower's positions.
  *
- * @param runs bases before what is derived from them
- * @returns for each run its counterpart, and which rows of the tower the counterparts' rows are
+ * @param sources for each feature of a tile (without tiles: of all positions) the tile's positions that it is made of, as
+ *   many for each; no position belongs to two
  */
-export function runsFrom(
+export function selectFeatures(
   runs: readonly Sequence[],
-  first: number,
-  end = Number.POSITIVE_INFINITY,
-): { selected: ReadonlyMap<Sequence, Sequence>; rows: Uint32Array } {
+  sources: readonly (readonly number[])[],
+): SelectedFeatures {
+  const featureOf = new Map(sources.flatMap((positions, f) => positions.map((p) => [p, f] as const)));
   const selected = new Map<Sequence, Sequence>();
   const rows: number[] = [];
+  let count = 0;
   for (const run of runs) {
-    const own = new Sequence(Math.min(end, run.length) - first, { base: run.base && selected.get(run.base) });
+    const { length, tile = length } = run;
+    const own = new Sequence((length / tile) * sources.length, {
+      base: run.base && selected.get(run.base),
+      tile: run.tile && sources.length,
+    });
     for (const position of run.ownPositions) {
-      if (position < first || position >= end) continue;
-      own.rows[position - first] = rows.length;
-      rows.push(run.rows[position] as number);
+      const start = position - (position % tile);
+      const feature = featureOf.get(position - start);
+      if (feature === undefined) continue;
+      const at = (start / tile) * sources.length + feature;
+      if (own.owns(at)) continue;
+      own.rows[at] = count++;
+      for (const p of sources[feature] as readonly number[]) rows.push(run.row(start + p));
     }
     selected.set(run, own);
   }
-  return { selected, rows: Uint32Array.from(rows) };
+  return { runs: selected, rows: Uint32Array.from(rows) };
+}
+
+/** From here on the positions of a tower's runs are those of the features made of them. */
+export function adoptFeatures(
+  runs: readonly ModelRun[],
+  tower: string,
+  { runs: selected }: SelectedFeatures,
+): Sequence[] {
+  for (const run of runs) run.towers.set(tower, selected.get(sequenceIn(run, tower)) as Sequence);
+  return sequencesIn(runs, tower);
 }
 
 /** Makes the runs of a stage that works on the rows of the one before it; a run that departs in it gets its own. */
@@ -38,88 +65,94 @@ export function followingRuns(runs: readonly ModelRun[], before: string, stage: 
   const roots = new Map<Sequence, Sequence>();
   for (const run of runs) {
     const source = sequenceIn(run, before);
-    const base = run.base && {
-      source: sequenceIn(run.base, before),
-      run: sequenceIn(run.base, stage),
-    };
-    if (base?.source === source) {
+    const base = run.base && { source: sequenceIn(run.base, before), run: sequenceIn(run.base, stage) };
+    const known = base?.source === source ? base.run : roots.get(source);
+    if (known) {
       const departs = run.departsIn.has(stage);
-      run.towers.set(stage, departs ? new Sequence(source.length, { base: base.run }) : base.run);
+      run.towers.set(stage, departs ? new Sequence(source.length, { base: known }) : known);
       continue;
     }
-    // A derived run may have another image than its base; then its features have nothing to do with the base's.
+    // A run that shares some tiles with another sample's is derived from that one's; with other images from none.
     const derived = base !== undefined && source.base === base.source;
-    const known = derived ? undefined : roots.get(source);
-    const own = known ?? new Sequence(source.length, { base: derived ? base.run : undefined });
+    const above = derived ? base.run : source.base && roots.get(source.base);
+    const own = new Sequence(source.length, { base: above, tile: source.tile });
     own.rows.set(source.rows);
     if (!derived) roots.set(source, own);
     run.towers.set(stage, own);
   }
 }
 
+/** What stands at each row of the language model's first residual stream: tokens, then image features. */
+export interface PromptRows {
+  readonly tokens: readonly LivePosition[];
+  /** Rows of the features. */
+  readonly features: Uint32Array;
+}
+
+/**
+ * Makes the runs of the language model. The prompt's image tokens, wherever they stand, are the features of its images in
+ * order; a derived run gets rows for those of its features that differ from its base's.
+ *
+ * @param tower the last of the towers that make features
+ * @throws NoticeError('text') if a prompt has not as many image tokens as there are features
+ */
+export function promptRows(runs: readonly ModelRun[], tower: string, imageToken: number): PromptRows {
+  const tokens = tokenRuns(runs, 'language', undefined, (id) => id !== imageToken);
+  const features: number[] = [];
+  const indexOf = featureIndex(imageToken);
+  for (const run of runs) {
+    const { base } = run;
+    const own = sequenceIn(run, tower);
+    const index = indexOf(run.sample.ids);
+    const count = index.filter((feature) => feature >= 0).length;
+    if (count !== own.length)
+      throw new NoticeError(
+        'text',
+        `the prompt has ${count} image tokens (id ${imageToken}), ` +
+          `${run.sample.images.length > 1 ? 'its images' : 'the image'} ${own.length} features; ` +
+          "the model's expand() puts in as many as are needed",
+      );
+    const theirs = base && { index: indexOf(base.sample.ids), run: sequenceIn(base, tower) };
+    const language = sequenceIn(run, 'language');
+    index.forEach((feature, p) => {
+      if (feature < 0) return;
+      const row = own.row(feature);
+      if (
+        base &&
+        theirs?.index[p] === feature &&
+        placeOf(base, p) === placeOf(run, p) &&
+        theirs.run.row(feature) === row
+      )
+        return;
+      language.rows[p] = tokens.length + features.length;
+      features.push(row);
+    });
+  }
+  return { tokens, features: Uint32Array.from(features) };
+}
+
 /**
  * The first residual stream of a language model that reads the features among the prompt's tokens, as {@link promptRows}
  * says; makes its runs.
  *
- * @param features the projector's output
+ * @param features what the last of the image towers made
  */
 export function embedPrompts(
   w: Work,
   language: { embed(w: Work, ids: readonly number[]): Tensor },
   runs: readonly ModelRun[],
+  tower: string,
   imageToken: number,
   features: Tensor,
 ): Tensor {
-  const { tokens, features: rows } = promptRows(runs, imageToken);
+  const { tokens, features: rows } = promptRows(runs, tower, imageToken);
   // Rows of image features are looked up as token 0 and then overwritten.
   const x = language.embed(w, [...tokens.map(({ id }) => id), ...new Array<number>(rows.length).fill(0)]);
   gatherRows(w, features, rows, rowsOf(x, tokens.length, rows.length));
   return x;
 }
 
-/** What stands at each row of the language model's first residual stream: tokens, then image features. */
-export interface PromptRows {
-  readonly tokens: readonly LivePosition[];
-  /** Rows of the projector's output. */
-  readonly features: Uint32Array;
-}
-
-/**
- * Makes the runs of the language model. The prompt's image tokens, wherever they stand, are the image's features in
- * order; a derived run gets rows for those of its features that differ from its base's.
- *
- * @throws NoticeError('text') if a prompt has not as many image tokens as there are features
- */
-export function promptRows(runs: readonly ModelRun[], imageToken: number): PromptRows {
-  const tokens = tokenRuns(runs, 'language', undefined, (id) => id !== imageToken);
-  const features: number[] = [];
-  const indexOf = featureIndex(imageToken);
-  for (const run of runs) {
-    const { base } = run;
-    const own = sequenceIn(run, 'projector');
-    const index = indexOf(run.sample.ids);
-    const count = index.filter((feature) => feature >= 0).length;
-    if (count !== own.length)
-      throw new NoticeError(
-        'text',
-        `the prompt has ${count} image tokens (id ${imageToken}), the image ${own.length} features; ` +
-          "the model's expand() puts in as many as are needed",
-      );
-    const baseIndex = base && indexOf(base.sample.ids);
-    const sameFeatures = base && sequenceIn(base, 'projector') === own;
-    const language = sequenceIn(run, 'language');
-    index.forEach((feature, p) => {
-      if (feature < 0) return;
-      const samePlace = base && baseIndex?.[p] === feature && placeOf(base, p) === placeOf(run, p);
-      if (samePlace && (sameFeatures || !own.owns(feature))) return;
-      language.rows[p] = tokens.length + features.length;
-      features.push(own.row(feature));
-    });
-  }
-  return { tokens, features: Uint32Array.from(features) };
-}
-
-/** For every position of a prompt which of the image's features stands there; −1 for text. */
+/** For every position of a prompt which of the images' features stands there; −1 for text. */
 function featureIndex(imageToken: number): (ids: readonly number[]) => Int32Array {
   const known = new Map<readonly number[], Int32Array>();
   return (ids) => {

@@ -10,9 +10,14 @@ export interface ImageInput extends PixelValues {
   readonly view?: Box;
 }
 
+/** Tiles of an image; one that is not cut is a tile itself. */
+export function tileCount({ tiles }: Pick<ImageInput, 'tiles'>): number {
+  return tiles ? tiles.rows * tiles.columns + Number(tiles.overview !== undefined) : 1;
+}
+
 /**
- * Features that lie on the picture row by row. An image has one such grid, or one for each tile; features that are in none
- * (a class token, marks between rows) lie nowhere.
+ * Features that lie on the picture row by row. An image has one such grid, or where it is cut one of all tiles and one of the
+ * whole picture; features that are in none (a class token, marks between rows) lie nowhere.
  */
 export interface FeatureGrid {
   readonly rows: number;
@@ -21,6 +26,8 @@ export interface FeatureGrid {
   readonly first: number;
   /** Features from one row's first to the next row's; default `columns`. */
   readonly stride?: number;
+  /** The grid is made of tiles of so many rows and columns, whose features follow each other tile by tile. */
+  readonly tile?: { readonly rows: number; readonly columns: number };
   /** What of the view the grid covers, in shares of its width and height; default all. */
   readonly area?: Box;
 }
@@ -37,6 +44,17 @@ export interface PatchGrid {
   readonly box: Box | undefined;
 }
 
+/** Which of the image's features stands at each place of a grid, row by row. */
+function featuresOf({ rows, columns, first, stride = columns, tile }: FeatureGrid): number[] {
+  return Array.from({ length: rows * columns }, (_, i) => {
+    const [row, column] = [Math.floor(i / columns), i % columns];
+    if (!tile) return first + row * stride + column;
+    const across = columns / tile.columns;
+    const index = Math.floor(row / tile.rows) * across + Math.floor(column / tile.columns);
+    return first + (index * tile.rows + (row % tile.rows)) * tile.columns + (column % tile.columns);
+  });
+}
+
 /** Where attention to the images of a sample lies on them. */
 export function patchGrids(
   model: Pick<VisionLanguageModel, 'imageAttention' | 'imageToken' | 'featureCount' | 'featureGrids'>,
@@ -50,14 +68,58 @@ export function patchGrids(
   return images.flatMap((input, image) => {
     const start = before;
     before += model.featureCount(input);
-    return model.featureGrids(input).map(({ rows, columns, first, stride = columns, area }): PatchGrid => {
-      const keys = Array.from({ length: rows * columns }, (_, i) => {
-        const feature = start + first + Math.floor(i / columns) * stride + (i % columns);
-        return inPrompt ? (tokens[feature] as number) : feature;
-      });
+    return model.featureGrids(input).map((grid): PatchGrid => {
+      const { rows, columns, area } = grid;
+      const keys = featuresOf(grid).map((feature) =>
+        inPrompt ? (tokens[start + feature] as number) : start + feature,
+      );
       return { image, rows, columns, keys, box: input.view && within(input.view, area) };
     });
   });
+}
+
+/** Where a feature stands in its image. */
+export interface FeaturePlace {
+  readonly image: number;
+  /** Of an image that is cut: which tile, in the order in which the model reads them. */
+  readonly tile?: number;
+  readonly row: number;
+  readonly column: number;
+}
+
+/** For each position of a prompt at which a feature of an image stands that lies on it, where that is. */
+export function featurePlaces(
+  model: Pick<VisionLanguageModel, 'imageToken' | 'featureCount' | 'featureGrids'>,
+  { images, ids }: Sample,
+): Map<number, FeaturePlace> {
+  const tokens = ids.flatMap((id, position) => (id === model.imageToken ? [position] : []));
+  const places = new Map<number, FeaturePlace>();
+  let start = 0;
+  images.forEach((input, image) => {
+    const grids = model.featureGrids(input);
+    grids.forEach((grid, g) => {
+      const size = grid.tile ?? grid;
+      featuresOf(grid).forEach((feature, i) => {
+        const [row, column] = [Math.floor(i / grid.columns), i % grid.columns];
+        // Tiles are as large as the grid of the whole picture beside them.
+        const tile = grids.some((other) => other.tile) ? Math.floor(feature / (size.rows * size.columns)) : g;
+        const place = { image, row: row % size.rows, column: column % size.columns };
+        places.set(tokens[start + feature] as number, grids.length > 1 ? { ...place, tile } : place);
+      });
+    });
+    start += model.featureCount(input);
+  });
+  return places;
+}
+
+/** `image 0, tile 2, row 3, column 5` */
+export function placeName({ image, tile, row, column }: FeaturePlace): string {
+  return [
+    `image ${image}`,
+    ...(tile === undefined ? [] : [`tile ${tile}`]),
+    `row ${row}`,
+    `column ${column}`,
+  ].join(', ');
 }
 
 function within([left, top, right, bottom]: Box, area: Box = [0, 0, 1, 1]): Box {

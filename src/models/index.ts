@@ -2,10 +2,14 @@ export type { ModelFamily, ModelFiles } from './family.ts';
 export type { HookInfo } from './hook-table.ts';
 export {
   type FeatureGrid,
+  type FeaturePlace,
+  featurePlaces,
   type ImageInput,
   type PatchGrid,
   patchGrids,
+  placeName,
   sameImages,
+  tileCount,
   withOwnImages,
 } from './image-input.ts';
 export {
@@ -30,6 +34,7 @@ export {
 } from './model.ts';
 export { type PreparedPrompt, Processor } from './processor.ts';
 export { ProcessedSample, type SampleInput, samplesOf } from './sample.ts';
+export type { InputTensors, OutputTensor, SampleTensors } from './sample-tensors.ts';
 export { sequenceIn, TooLongError } from './sequences.ts';
 export {
   type Activation,

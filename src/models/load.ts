@@ -20,12 +20,15 @@ import type { ModelFamily } from './family.ts';
 import { loadInstructBlip } from './instructblip/instructblip.ts';
 import { loadLlava } from './llava/llava.ts';
 import type { VisionLanguageModel } from './model.ts';
+import { loadSmolVlm } from './smolvlm/smolvlm.ts';
 
 /** By config.json's model_type. */
 const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   blip: loadBlip,
+  idefics3: loadSmolVlm,
   instructblip: loadInstructBlip,
   llava: loadLlava,
+  smolvlm: loadSmolVlm,
 };
 
 /**

@@ -5,6 +5,7 @@ import type { PromptTemplates } from '../inputs/index.ts';
 import type { HookInfo } from './hook-table.ts';
 import type { FeatureGrid, ImageInput } from './image-input.ts';
 import type { SampleInput } from './sample.ts';
+import type { SampleTensors } from './sample-tensors.ts';
 import type { Probe, Sequence, TowerConfig } from './tower/index.ts';
 
 /** One prompt, ready for the model. */
@@ -124,7 +125,14 @@ export interface Conventions {
   readonly imageToken?: number;
   /** Folder of the tokenizer that gives a sample's `instruction`, inside the model's, if it needs one. */
   readonly instructionTokenizer?: string;
-  /** Prompt templates by name, the default first. `<image>` in them is where an image goes. */
+  /**
+   * The text that stands for an image in a prompt, put in before it is tokenised, of a family whose tokens around an image's
+   * features depend on the image. It holds the image token once for every feature.
+   */
+  imageText?(image: ImageInput): string;
+  /** The text of a prompt that stands where an image goes; default `<image>`. */
+  readonly imagePlaceholder?: string;
+  /** Prompt templates by name, the default first. The placeholder in them is where an image goes. */
   readonly templates: PromptTemplates;
 }
 
@@ -155,6 +163,8 @@ export interface VisionLanguageModel extends Conventions {
   featureCount(image: ImageInput): number;
   /** Where these lie. */
   featureGrids(image: ImageInput): readonly FeatureGrid[];
+  /** How samples stand in files. */
+  readonly tensors: SampleTensors;
   /** An image of the size that the model was made for, all zeros: for plans. */
   blankImage(): ImageInput;
   /**

@@ -3,6 +3,8 @@
 import { NoticeError } from '../errors.ts';
 import {
   type EncodedText,
+  type FilledPrompt,
+  fillImageTexts,
   formatPrompt,
   type ImageBackend,
   ImageProcessor,
@@ -115,7 +117,16 @@ export class Processor {
   prompt(question: string, images?: readonly ImageInput[]): PreparedPrompt {
     const encoded = this.encode(question);
     const instruction = this.#instructions?.encode(this.#format(question));
-    return { encoded, instruction, ...this.#model.expand(encoded.ids, images) };
+    const model = this.#model;
+    if (!model.imageText) return { encoded, instruction, ...model.expand(encoded.ids, images) };
+    const shown = images ?? [model.blankImage()];
+    const placeholder = model.imagePlaceholder ?? '<image>';
+    const texts = shown.map((image) => model.imageText?.(image) ?? '');
+    const filled = fillImageTexts(encoded.text, placeholder, texts);
+    const whole = this.tokenizer.encodeWithRanges(filled.text);
+    const { ids } = model.expand(whole.ids, shown);
+    const positions = positionsIn(encoded, whole, filled, placeholder, model.imageToken);
+    return { encoded, instruction, ids, positions };
   }
 
   /**
@@ -152,6 +163,25 @@ export class Processor {
     const pattern = formatPrompt('\u0000', this.template, this.#templates);
     return (pattern.split('\u0000').at(-1) ?? '').trim();
   }
+}
+
+/** Where the tokens of a prompt stand in the prompt with its images' texts; a placeholder's at its image's first feature. */
+function positionsIn(
+  { text, ids, ranges }: EncodedText,
+  whole: EncodedText,
+  { at }: FilledPrompt,
+  placeholder: string,
+  imageToken: number | undefined,
+): number[] {
+  const first = ranges.findIndex((range) => range !== undefined);
+  return ranges.map((range, i) => {
+    // What the tokenizer puts around the text.
+    if (!range) return i < first ? i : whole.ids.length - (ids.length - i);
+    const start = at(range.start);
+    const position = whole.ranges.findIndex((other) => other !== undefined && other.end > start);
+    const isImage = text.slice(range.start, range.end) === placeholder;
+    return isImage ? whole.ids.indexOf(imageToken as number, position) : position;
+  });
 }
 
 function isPicture(image: RgbImage | ImageInput): image is RgbImage {

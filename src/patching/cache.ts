@@ -15,6 +15,8 @@ export class CachedActivation {
   readonly lengths: readonly number[];
   /** Keys of each run where columns are keys; undefined where they are features. */
   readonly keys: readonly number[] | undefined;
+  /** Positions of a tile, in a tower that sees tiles. */
+  readonly tile: number | undefined;
   readonly #tensor: Tensor;
   #gpu: Gpu | undefined;
   #released = false;
@@ -24,6 +26,7 @@ export class CachedActivation {
     tensor: Tensor,
     lengths: readonly number[],
     keys: readonly number[] | undefined,
+    tile: number | undefined,
   ) {
     this.name = name;
     this.heads = heads;
@@ -31,6 +34,7 @@ export class CachedActivation {
     this.#tensor = tensor;
     this.lengths = lengths;
     this.keys = keys;
+    this.tile = tile;
   }
 
   /**
@@ -57,14 +61,27 @@ export class CachedActivation {
 
   /**
    * [batch, position, size], [batch, position, head, size], for scores and patterns [batch, head, query, key], for
-   * logits [batch, vocabulary]. Shorter runs are filled up with zeros.
+   * logits [batch, vocabulary]. In a tower that sees tiles the tile comes behind the batch: [batch, tile, position, …].
+   * Shorter runs, and those with fewer tiles, are filled up with zeros.
    */
   get shape(): number[] {
-    const batch = this.lengths.length;
-    const positions = Math.max(0, ...this.lengths);
-    if (this.keys) return [batch, this.heads, positions, Math.max(0, ...this.keys)];
-    if (this.name === 'logits') return [batch, this.size];
-    return isByHead(this.name) ? [batch, positions, this.heads, this.size] : [batch, positions, this.size];
+    const { lengths, keys, tile, heads, size, name } = this;
+    const positions = Math.max(0, ...lengths);
+    const batch = [lengths.length, ...(tile ? [positions / tile] : [])];
+    if (keys) return [...batch, heads, tile ?? positions, Math.max(0, ...keys)];
+    if (name === 'logits') return [...batch, size];
+    return [...batch, tile ?? positions, ...(isByHead(name) ? [heads] : []), size];
+  }
+
+  /** Where the values of a head at a position stand among those of {@link shape}. */
+  #index(batch: number, position: number, head: number): number {
+    const { heads, size, lengths, keys } = this;
+    const positions = Math.max(0, ...lengths);
+    if (!keys) return ((batch * positions + position) * heads + head) * size;
+    const { tile = positions } = this;
+    const query = position % tile;
+    const row = (batch * positions + position - query) * heads + head * tile + query;
+    return row * Math.max(0, ...keys);
   }
 
   /** Reads it from the GPU, in the order of {@link shape}. */
@@ -78,23 +95,18 @@ export class CachedActivation {
   /** Rows as they lie on the GPU to the order of {@link shape}. */
   arrange(rows: Float32Array): Float32Array {
     const { heads, size, lengths, keys } = this;
-    const positions = Math.max(0, ...lengths);
     const width = heads * size;
-    const longest = keys ? Math.max(0, ...keys) : size;
-    const out = new Float32Array(lengths.length * positions * heads * longest);
+    const out = new Float32Array(this.shape.reduce((product, count) => product * count, 1));
     let row = 0;
     lengths.forEach((length, batch) => {
       for (let p = 0; p < length; p++, row++) {
         if (!keys) {
-          out.set(rows.subarray(row * width, (row + 1) * width), (batch * positions + p) * width);
+          out.set(rows.subarray(row * width, (row + 1) * width), this.#index(batch, p, 0));
           continue;
         }
         for (let h = 0; h < heads; h++) {
           const first = row * width + h * size;
-          out.set(
-            rows.subarray(first, first + (keys[batch] as number)),
-            ((batch * heads + h) * positions + p) * longest,
-          );
+          out.set(rows.subarray(first, first + (keys[batch] as number)), this.#index(batch, p, h));
         }
       }
     });
@@ -103,14 +115,10 @@ export class CachedActivation {
 
   /** The inverse of {@link arrange} for one row: [heads · size], zeros beyond a row's keys. */
   valuesOf(arranged: Float32Array, batch: number, position: number): Float32Array<ArrayBuffer> {
-    const { heads, size, lengths, keys } = this;
-    const positions = Math.max(0, ...lengths);
+    const { heads, size, keys } = this;
     const row = new Float32Array(heads * size);
-    const longest = keys ? Math.max(0, ...keys) : size;
     for (let h = 0; h < heads; h++) {
-      const first = keys
-        ? ((batch * heads + h) * positions + position) * longest
-        : ((batch * positions + position) * heads + h) * size;
+      const first = this.#index(batch, position, h);
       row.set(arranged.subarray(first, first + (keys ? (keys[batch] as number) : size)), h * size);
     }
     return row;
@@ -198,5 +206,7 @@ export function cacheActivation(
     w.empty(rows.length, activation.tensor.columns, `cached ${activation.name}`),
   );
   const keys = activation.columns === 'keys' ? own.map((run) => activation.keysOf(run)) : undefined;
-  return new CachedActivation(activation, tensor, lengths, keys);
+  // Some positions are no tiles.
+  const tile = positionsOf?.(0) ? undefined : own.find((run) => run.tile !== undefined)?.tile;
+  return new CachedActivation(activation, tensor, lengths, keys, tile);
 }

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { run } from '../../src/cli/main.ts';
 import { checkOutput, samplesFrom, writeTensors } from '../../src/cli/tensors.ts';
 import { expandImageTokens } from '../../src/inputs/index.ts';
+import { PICTURE_TENSORS } from '../../src/models/sample-tensors.ts';
 import type { HostTensor } from '../../src/weights/index.ts';
 
 let folder: string;
@@ -31,7 +32,10 @@ function inputs(ids: number[][], mask?: number[][]): Map<string, HostTensor> {
   ]);
 }
 
-const expand = (ids: readonly number[]) => expandImageTokens(ids, IMAGE, 3);
+const model = {
+  expand: (ids: readonly number[]) => expandImageTokens(ids, IMAGE, [3]),
+  tensors: PICTURE_TENSORS,
+};
 
 test('a mask of a prompt whose image token is not yet expanded is expanded with it', () => {
   const padded = inputs(
@@ -44,7 +48,7 @@ test('a mask of a prompt whose image token is not yet expanded is expanded with 
       [1, 1, 1, 1, 1],
     ],
   );
-  const { samples, length } = samplesFrom(padded, 'x', '', expand);
+  const { samples, length } = samplesFrom(padded, 'x', '', model);
   expect(samples[0]).toMatchObject({ ids: [1, IMAGE, IMAGE, IMAGE, 5], places: [2, 3, 4, 5, 6] });
   expect(samples[1]).toMatchObject({
     ids: [1, IMAGE, IMAGE, IMAGE, 5, 6, 7],
@@ -55,13 +59,13 @@ test('a mask of a prompt whose image token is not yet expanded is expanded with 
 
 test('a mask of a prompt that is expanded already stays as it is', () => {
   const ids = [0, 1, IMAGE, IMAGE, IMAGE, 5];
-  const { samples, length } = samplesFrom(inputs([ids], [[0, 1, 1, 1, 1, 1]]), 'x', '', expand);
+  const { samples, length } = samplesFrom(inputs([ids], [[0, 1, 1, 1, 1, 1]]), 'x', '', model);
   expect(samples[0]).toMatchObject({ ids: ids.slice(1), places: [1, 2, 3, 4, 5] });
   expect(length).toBe(6);
 });
 
 test('without a mask there are no places', () => {
-  const { samples } = samplesFrom(inputs([[1, IMAGE, 5]]), 'x', '', expand);
+  const { samples } = samplesFrom(inputs([[1, IMAGE, 5]]), 'x', '', model);
   expect(samples[0]?.places).toBeUndefined();
   expect(samples[0]?.ids).toEqual([1, IMAGE, IMAGE, IMAGE, 5]);
 });

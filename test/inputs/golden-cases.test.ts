@@ -42,9 +42,9 @@ describe.each(['blip-tiny', 'llava-tiny', 'llava-tiny-gqa'])('%s: what the model
       expect(ids).toEqual(run.input_ids);
       let fed = ids;
       if (image_token_index !== undefined) {
-        const expanded = expandImageTokens(ids, image_token_index, image_tokens!);
+        const expanded = expandImageTokens(ids, image_token_index, [image_tokens!]);
         expect(expanded.ids).toEqual(run.expanded_input_ids);
-        expect(expanded.imageStart).toBe(image_token_position);
+        expect(expanded.positions[ids.indexOf(image_token_index)]).toBe(image_token_position);
         fed = expanded.ids;
       }
       expect(fed).toEqual([...(golden.get(`${id}/${name}/input_ids`)!.data as Int32Array)]);

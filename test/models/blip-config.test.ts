@@ -37,6 +37,7 @@ test('defaults of transformers: BlipVisionConfig(), BlipTextConfig()', () => {
       },
       imageSize: 384,
       patchSize: 16,
+      classToken: true,
       eps: 1e-5,
     },
     encoder: { ...TEXT, tower: { ...TEXT.tower, name: 'text_encoder', causal: false } },

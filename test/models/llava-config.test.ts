@@ -20,6 +20,7 @@ describe('defaults of transformers', () => {
         },
         imageSize: 336,
         patchSize: 14,
+        classToken: true,
         eps: 1e-5,
       },
       language: {
@@ -135,7 +136,7 @@ describe('refused, with the field named', () => {
     ['attention heads', { text_config: { num_attention_heads: 6, hidden_size: 48, num_key_value_heads: 4 } }],
     ['attention heads', { text_config: { num_attention_heads: 5, hidden_size: 48 } }],
     ['heads of even size', { text_config: { num_attention_heads: 16, hidden_size: 48 } }],
-    ['image_size', { vision_config: { image_size: 70, patch_size: 16 } }],
+    ['image_size', { vision_config: { image_size: 7, patch_size: 16 } }],
     ['eos_token_id', { eos_token_id: ['</s>'] }],
     ['text_config', { text_config: [] }],
   ])('%s', (message, config) => {

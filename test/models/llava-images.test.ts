@@ -52,7 +52,7 @@ describe('vision_feature_layer', () => {
     const config = await alteredConfig({ vision_feature_select_strategy: 'full' });
     const other = await alteredModel({ 'config.json': config });
     const { ids } = other.expand([1, IMAGE, 13]);
-    expect(ids).toHaveLength(2 + other.imagePositions([]));
+    expect(ids).toHaveLength(2 + other.imagePositions([other.blankImage()]));
     const names = [states[3] as string, 'vision.hook_selected', 'projector.hook_out', 'language.hook_embed'];
     const [whole, selected, features, embedded] = await activations(
       other,

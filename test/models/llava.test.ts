@@ -42,11 +42,13 @@ describe.each(['llava-tiny', 'llava-tiny-gqa'])('%s', (folder) => {
     const { cache } = await runWithCache(model, [sample]);
     expect(cache.names).toEqual(model.hooks.map(({ name }) => name));
     for (const { name, shape } of model.hooks) {
-      const positions = name.startsWith('vision.') ? model.imagePositions([]) : sample.ids.length;
+      const positions = name.startsWith('vision.')
+        ? model.imagePositions([model.blankImage()])
+        : sample.ids.length;
       const sizes: Record<string, number> = {
         position: positions,
         key: positions,
-        feature: model.imagePositions([]) - 1,
+        feature: model.imagePositions([model.blankImage()]) - 1,
       };
       const expected = shape.map((size) => sizes[size] ?? size);
       expect(cache.get(name).shape.slice(-shape.length), name).toEqual(expected);

@@ -129,7 +129,8 @@ describe.each(['llava-tiny', 'llava-tiny-gqa'])('%s', (folder) => {
     const corrupt = golden.sample(id, 'corrupt').ids;
     const differs =
       mode === 'text' ? ids.findIndex((token, p) => token !== corrupt[p]) : image_token_position;
-    const [first, length] = tower === 'vision' ? [1, model.imagePositions([])] : [differs, ids.length];
+    const [first, length] =
+      tower === 'vision' ? [1, model.imagePositions([model.blankImage()])] : [differs, ids.length];
     const position = () => first + random.integer(length - first);
     const blocks = model.configs.find(({ name }) => name === tower)?.layers ?? 0;
     // In the first block, equal patches and tokens have equal values; the last block of CLIP feeds nothing.

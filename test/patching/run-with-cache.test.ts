@@ -94,8 +94,13 @@ test('shapes are those of the table, and rows of a batch what each prompt gives 
     const cached = cache.get(name);
     const [tower] = name.split('.');
     const own = (batch: number) =>
-      tower === 'vision' ? model.imagePositions([]) : tower === 'text_encoder' ? lengths[batch]! : 1;
-    const memory = (batch: number) => (tower === 'text_encoder' ? model.imagePositions([]) : lengths[batch]!);
+      tower === 'vision'
+        ? model.imagePositions([model.blankImage()])
+        : tower === 'text_encoder'
+          ? lengths[batch]!
+          : 1;
+    const memory = (batch: number) =>
+      tower === 'text_encoder' ? model.imagePositions([model.blankImage()]) : lengths[batch]!;
     const sizes = (batch: number) =>
       shape.map((size) =>
         typeof size === 'number' ? size : size === 'memory position' ? memory(batch) : own(batch),

@@ -21,8 +21,8 @@ export function embedTokens(
 export function imagePatches(images: Matrix, height: number, width: number, size: number): Matrix {
   const patches: number[][] = [];
   for (const image of images)
-    for (let top = 0; top < height; top += size)
-      for (let left = 0; left < width; left += size) {
+    for (let top = 0; top + size <= height; top += size)
+      for (let left = 0; left + size <= width; left += size) {
         const patch: number[] = [];
         for (let channel = 0; channel < 3; channel++)
           for (let y = 0; y < size; y++)

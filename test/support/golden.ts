@@ -35,7 +35,7 @@ export interface GoldenCase {
   readonly incorrect_token: number;
   readonly clean: GoldenRun;
   readonly corrupt?: GoldenRun;
-  readonly activations: boolean;
+  readonly activations: boolean | 'all' | 'light' | 'none';
   readonly [key: string]: unknown;
 }
 
@@ -45,21 +45,39 @@ export interface GoldenRun {
   readonly input_ids: number[];
   readonly generated_ids: number[];
   readonly greedy_margin: number;
+  readonly [fact: string]: unknown;
+}
+
+/** What a family's pixel values are as an image, by their shape and what a case says of the run. */
+export type ImageOf = (shape: readonly number[], run: GoldenRun) => Omit<ImageInput, 'data'>;
+
+const PICTURE: ImageOf = (shape) => ({ height: shape[1] as number, width: shape[2] as number });
+
+/** Tiles [tile, 3, height, width] of a picture, and where the whole one stands among them. */
+export function tiledImage(overview: 'first' | 'last'): ImageOf {
+  return ([, , height, width], { tile_rows: rows, tile_columns: columns }) => ({
+    height: height as number,
+    width: width as number,
+    tiles: { rows: rows as number, columns: columns as number, overview },
+  });
 }
 
 export class Golden {
   readonly cases: readonly GoldenCase[];
   readonly #tensors: Map<string, { shape: readonly number[]; data: Float32Array }>;
+  readonly #imageOf: ImageOf;
 
   private constructor(
     cases: readonly GoldenCase[],
     tensors: Map<string, { shape: readonly number[]; data: Float32Array }>,
+    imageOf: ImageOf,
   ) {
     this.cases = cases;
     this.#tensors = tensors;
+    this.#imageOf = imageOf;
   }
 
-  static async open(folder: string, cases = folder): Promise<Golden> {
+  static async open(folder: string, cases = folder, imageOf = PICTURE): Promise<Golden> {
     const json = JSON.parse(readFileSync(fixture(`${cases}/cases.json`), 'utf8')) as { cases: GoldenCase[] };
     const source = await fileSource(fixture(`${folder}/golden.safetensors`));
     const raw = await readTensors(source);
@@ -75,7 +93,7 @@ export class Golden {
         },
       ]),
     );
-    return new Golden(json.cases, tensors);
+    return new Golden(json.cases, tensors, imageOf);
   }
 
   has(name: string): boolean {
@@ -105,13 +123,19 @@ export class Golden {
     const grid = `${id}/${side}/image_grid_thw`;
     const image = this.has(grid)
       ? packed(data, this.get(grid).data)
-      : { data, height: shape[1] as number, width: shape[2] as number };
+      : { data, ...this.#imageOf(shape, this.case(id)[side] as GoldenRun) };
     const instruction = `${id}/${run}/qformer_input_ids`;
     return {
       images: [image],
       ids: [...this.get(`${id}/${run}/input_ids`).data],
       ...(this.has(instruction) && { instruction: [...this.get(instruction).data] }),
     };
+  }
+
+  case(id: string): GoldenCase {
+    const found = this.cases.find((one) => one.id === id);
+    if (!found) throw new Error(`no case ${id}`);
+    return found;
   }
 }
 

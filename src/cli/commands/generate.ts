@@ -1,16 +1,17 @@
 import type { Command } from 'commander';
 import { namingNotFinite } from '../../patching/index.ts';
-import { readImage } from '../../platform/node/images.ts';
 import {
   addModelOptions,
+  collect,
   imageBackendOption,
   type ModelOptions,
   positiveInteger,
+  readSample,
   withModel,
 } from '../options.ts';
 
 interface GenerateCommandOptions extends ModelOptions {
-  readonly image: string;
+  readonly image: string[];
   readonly prompt: string;
   readonly maxNewTokens: number;
 }
@@ -18,7 +19,7 @@ interface GenerateCommandOptions extends ModelOptions {
 export function generateCommand(program: Command): void {
   const command = program.command('generate').description("The model's answer on stdout, and nothing else.");
   addModelOptions(command)
-    .requiredOption('--image <file>', 'a picture')
+    .requiredOption('--image <file>', 'a picture; again for more, the n-th for the n-th image token', collect)
     .requiredOption('--prompt <text>', 'a question; a text that holds the image token is taken as it is')
     .option('--template <name>', 'prompt template: a name, or a text with {question}')
     .addOption(imageBackendOption())
@@ -29,10 +30,10 @@ export function generateCommand(program: Command): void {
 async function generate(options: GenerateCommandOptions): Promise<void> {
   await withModel(options, async ({ model, processor }) => {
     const reader = await processor();
-    const sample = reader.sample(await readImage(options.image), options.prompt, options.image);
+    const sample = await readSample(reader, options.image, options.prompt);
     const [answer] = await namingNotFinite(
       model,
-      () => [{ name: options.image, sample }],
+      () => [{ name: options.image.join(', '), sample }],
       () => model.generate([sample], { maxNewTokens: options.maxNewTokens }),
     );
     console.log(reader.answer(answer?.ids ?? []));

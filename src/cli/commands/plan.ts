@@ -112,7 +112,9 @@ function samplePair(model: VisionLanguageModel, promptTokens: number) {
   const images = [model.blankImage()];
   const words = Array.from({ length: promptTokens }, (_, i) => 2 + (i % 2));
   const { imageToken } = model;
-  const expanded = model.expand(imageToken === undefined ? words : [2, imageToken, ...words], images);
+  const features = model.featureCount(model.blankImage());
+  const image = imageToken === undefined ? [] : [2, ...new Array<number>(features).fill(imageToken)];
+  const expanded = model.expand([...image, ...words], images);
   const first = expanded.ids.length - promptTokens;
   const clean = { images, ids: expanded.ids, instruction: words };
   // The options stand in the middle of a question.

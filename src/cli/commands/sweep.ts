@@ -1,28 +1,55 @@
 import { type Command, Option } from 'commander';
 import { NoticeError } from '../../errors.ts';
+import { answerTokenIds } from '../../inputs/index.ts';
 import { measureMatmulRate } from '../../kernels/index.ts';
-import type { VisionLanguageModel } from '../../models/index.ts';
-import { COMPAT_SWITCHES, type CompatSwitch, compatSite, parseCompat } from '../../notice/compat.ts';
 import {
+  type FeaturePlace,
+  featurePlaces,
+  type ImageInput,
+  type Processor,
+  placeName,
+  tileCount,
+  type VisionLanguageModel,
+} from '../../models/index.ts';
+import { COMPAT_SWITCHES, compatSite, parseCompat } from '../../notice/compat.ts';
+import {
+  type PatchPair,
   planSweep,
   REPEATED_CELLS,
   type SweepJob,
   type SweepMode,
   type SweepPlan,
   type SweepResult,
+  type SweepSite,
   sweep,
+  towerOf,
 } from '../../patching/index.ts';
-import { addModelOptions, list, type ModelOptions, positions, withModel } from '../options.ts';
+import {
+  addModelOptions,
+  collect,
+  imageBackendOption,
+  list,
+  type ModelOptions,
+  type Place,
+  positions,
+  readSample,
+  withModel,
+} from '../options.ts';
 import { formatPlan } from '../plan.ts';
 import { progressBar } from '../progress.ts';
 import { checkOutput, integersIn, readInputs, samplesFrom, writeTensors } from '../tensors.ts';
 
 interface SweepCommandOptions extends ModelOptions {
-  readonly inputs: string;
+  readonly inputs?: string;
+  readonly image?: string[];
+  readonly prompt?: string;
+  readonly corruptImage?: string[];
+  readonly corruptPrompt?: string;
+  readonly answers?: string[];
   readonly out?: string;
   readonly sites: string[];
   readonly heads?: boolean;
-  readonly positions: number[] | 'all';
+  readonly positions: Place[] | 'all';
   readonly mode: SweepMode;
   readonly compat: string[];
   readonly plan?: boolean;
@@ -33,10 +60,23 @@ export function sweepCommand(program: Command): void {
     .command('sweep')
     .description("Activation patching: the corrupt run with one of the clean run's activations at a time.");
   addModelOptions(command)
-    .requiredOption(
-      '--inputs <file>',
-      'safetensors with clean/ and corrupt/ pixel_values and input_ids, and answer_ids [2]',
+    .addOption(
+      new Option(
+        '--inputs <file>',
+        'safetensors with clean/ and corrupt/ input_ids, pixel_values and what the model reads beside them, and answer_ids [2]',
+      ).conflicts(['image', 'prompt']),
     )
+    .option('--image <file>', 'a picture, in place of --inputs; again for more', collect)
+    .option('--prompt <text>', 'the question for --image')
+    .option(
+      '--corrupt-image <file>',
+      'the picture of the corrupt run; again for more (default --image)',
+      collect,
+    )
+    .option('--corrupt-prompt <text>', 'the question of the corrupt run (default --prompt)')
+    .option('--answers <list>', 'the correct and the incorrect answer, with --image', list)
+    .option('--template <name>', 'prompt template: a name, or a text with {question}')
+    .addOption(imageBackendOption())
     .option('--out <file>', 'safetensors file to write')
     .requiredOption(
       '--sites <list>',
@@ -44,7 +84,7 @@ export function sweepCommand(program: Command): void {
       list,
     )
     .option('--heads', 'patch each head by itself')
-    .option('--positions <list>', 'all, or positions from 0', positions, 'all')
+    .option('--positions <list>', 'all, or positions from 0; 2:8 for position 8 of tile 2', positions, 'all')
     .addOption(
       new Option('--mode <mode>', 'all patches in one walk, or a full forward pass for each')
         .choices(['wavefront', 'one-by-one'])
@@ -63,59 +103,92 @@ export function sweepCommand(program: Command): void {
 async function runSweep(options: SweepCommandOptions): Promise<void> {
   const { out } = options;
   if (!out && !options.plan) throw new NoticeError('usage', 'sweep needs --out (or --plan)');
+  if (!options.inputs && !(options.image && options.prompt && options.answers?.length === 2))
+    throw new NoticeError(
+      'usage',
+      'sweep needs --inputs, or --image, --prompt and --answers (the correct one, the incorrect one)',
+    );
   const compat = parseCompat(options.compat);
   if (out) await checkOutput(out);
-  await withModel(options, async ({ model }) => {
-    const job = await readJob(model, options, compat);
+  await withModel(options, async ({ model, processor }) => {
+    const pair = options.inputs
+      ? await pairOfFile(model, options.inputs)
+      : await pairOfPictures(await processor(), options);
+    const sites = options.sites.map((site) =>
+      compatSite(model, { site, ...patchedAt(model, pair, site, options) }, compat),
+    );
+    const job: SweepJob = { ...pair, sites };
     const plan = await planSweep(model, [job]);
     if (options.plan) {
       console.log(formatPlan(plan, await measureMatmulRate(model.gpu)));
       return;
     }
     const result = await sweepWithBar(model, job, options.mode, plan);
-    if (out) await writeSweep(out, options.sites, result);
+    if (!out) return;
+    await writeSweep(out, options.sites, result);
+    const places = featurePlaces(model, pair.clean);
+    for (const line of largestEffects(model, result, places)) console.log(line);
   });
 }
 
-/** The tensors of `--inputs` as a pair, its sites as the options say. */
-async function readJob(
-  model: VisionLanguageModel,
-  options: SweepCommandOptions,
-  compat: readonly CompatSwitch[],
-): Promise<SweepJob> {
-  const tensors = await readInputs(options.inputs);
+/** The tensors of `--inputs` as a pair. */
+async function pairOfFile(model: VisionLanguageModel, inputs: string): Promise<PatchPair> {
+  const tensors = await readInputs(inputs);
   const sampleOf = (side: string) => {
-    const { samples } = samplesFrom(tensors, options.inputs, `${side}/`, (...prompt) =>
-      model.expand(...prompt),
-    );
+    const { samples } = samplesFrom(tensors, inputs, `${side}/`, model);
     const [sample] = samples;
     if (!sample || samples.length > 1)
       throw new NoticeError(
         'shape',
-        `${options.inputs}: "${side}/" holds ${samples.length} prompts, a sweep takes one`,
+        `${inputs}: "${side}/" holds ${samples.length} prompts, a sweep takes one`,
       );
     return sample;
   };
   const clean = sampleOf('clean');
   const corrupt = sampleOf('corrupt');
-  const samePixels = clean.images.every(({ data }, i) =>
-    data.every((value, at) => value === corrupt.images[i]?.data[at]),
+  // Images of equal pixels are one: what is made of them is shared.
+  const images = corrupt.images.map(
+    (image) => clean.images.find((other) => samePixels(image, other)) ?? image,
   );
-  const [correct, incorrect] = integersIn(tensors, options.inputs, 'answer_ids', 2) as [number, number];
-  return {
-    clean,
-    corrupt: samePixels ? { ...corrupt, images: clean.images } : corrupt,
-    correct,
-    incorrect,
-    sites: options.sites.map((name) => {
-      const site = {
-        site: name,
-        ...(options.heads ? { heads: true } : {}),
-        ...(options.positions === 'all' ? {} : { positions: options.positions }),
-      };
-      return compatSite(model, site, compat);
-    }),
-  };
+  const [correct, incorrect] = integersIn(tensors, inputs, 'answer_ids', 2) as [number, number];
+  return { clean, corrupt: { ...corrupt, images }, correct, incorrect };
+}
+
+function samePixels(a: ImageInput, b: ImageInput): boolean {
+  return a.data.length === b.data.length && a.data.every((value, at) => value === b.data[at]);
+}
+
+/** Pictures and questions as a pair. */
+async function pairOfPictures(processor: Processor, options: SweepCommandOptions): Promise<PatchPair> {
+  const { image = [], prompt = '', corruptImage, corruptPrompt = prompt, answers = [] } = options;
+  const clean = await readSample(processor, image, prompt);
+  const corrupt = corruptImage
+    ? await readSample(processor, corruptImage, corruptPrompt)
+    : processor.sample(clean.images, corruptPrompt, image);
+  const [correct = '', incorrect = ''] = answers;
+  const after = processor.answerContext;
+  const ids = answerTokenIds(processor.tokenizer, { correct, incorrect }, { after });
+  return { clean, corrupt, correct: ids[0], incorrect: ids[1] };
+}
+
+/** Heads and positions of a site as the options say. */
+function patchedAt(
+  model: VisionLanguageModel,
+  { clean }: PatchPair,
+  site: string,
+  { heads, positions: places }: SweepCommandOptions,
+): Partial<SweepSite> {
+  const tile =
+    model.imagePositions(clean.images) / clean.images.reduce((n, image) => n + tileCount(image), 0);
+  const positions =
+    places !== 'all' &&
+    places.map(({ tile: of, position }) => {
+      if (of === undefined) return position;
+      if (!model.imageEmbedding.startsWith(`${site.split('.')[0]}.`) || position >= tile)
+        throw new NoticeError('usage', `${site} has no position ${position} in a tile ${of}`);
+      return of * tile + position;
+    });
+  return { ...(heads ? { heads } : {}), ...(positions ? { positions } : {}) };
 }
 
 /** Writes the result's tensors, and says on the terminal what they are. */
@@ -136,6 +209,26 @@ async function writeSweep(
       `controls: ${controls.nullPatches} null patches exactly 0, full restoration exact, ` +
         `rounding moves the logit difference by ${controls.noiseFloor.toExponential(1)}`,
     );
+}
+
+/** Where the largest effect of each site is that is at a feature of an image. */
+function largestEffects(
+  model: VisionLanguageModel,
+  { sites }: SweepResult,
+  places: ReadonlyMap<number, FeaturePlace>,
+): string[] {
+  return sites.flatMap(({ site, layers, heads, positions, data }) => {
+    let best = 0;
+    for (let i = 0; 4 * i < data.length; i++)
+      if (Math.abs(data[4 * i + 2] as number) > Math.abs(data[4 * best + 2] as number)) best = i;
+    const [position] = positions[best % positions.length] as readonly number[];
+    const place = towerOf(site) === model.promptTower && places.get(position as number);
+    if (!place) return [];
+    const row = Math.floor(best / positions.length);
+    const at = heads === undefined ? layers[row] : `${layers[Math.floor(row / heads)]}, head ${row % heads}`;
+    const effect = (data[4 * best + 2] as number).toPrecision(3);
+    return [`${site}: largest effect on the logit difference ${effect}, block ${at}, ${placeName(place)}`];
+  });
 }
 
 /** A sweep whose progress is counted in operations: a patch of a low layer costs many times one of a high layer. */

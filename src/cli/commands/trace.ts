@@ -1,22 +1,26 @@
 import { type Command, Option } from 'commander';
 import { NoticeError } from '../../errors.ts';
-import type { ImageInput, Sample, VisionLanguageModel } from '../../models/index.ts';
+import type { OutputTensor, Sample, VisionLanguageModel } from '../../models/index.ts';
 import { type ActivationCache, runWithCache } from '../../patching/index.ts';
-import { readImage } from '../../platform/node/images.ts';
-import { addModelOptions, imageBackendOption, list, type ModelOptions, withModel } from '../options.ts';
+import {
+  addModelOptions,
+  collect,
+  imageBackendOption,
+  list,
+  type ModelOptions,
+  readSample,
+  withModel,
+} from '../options.ts';
 import { padPositions } from '../padding.ts';
 import { checkOutput, readInputs, samplesFrom, type TensorOutput, writeTensors } from '../tensors.ts';
 
 interface TraceOptions extends ModelOptions {
   readonly inputs?: string;
-  readonly image?: string;
+  readonly image?: string[];
   readonly prompt?: string;
   readonly out: string;
   readonly names?: string[];
 }
-
-/** Names that are inputs, not hook points; they can be asked for beside these. */
-const INPUT_NAMES = ['pixel_values', 'input_ids'];
 
 export function traceCommand(program: Command): void {
   const command = program
@@ -28,15 +32,19 @@ export function traceCommand(program: Command): void {
     .addOption(
       new Option(
         '--inputs <file>',
-        'safetensors with pixel_values, input_ids and optional attention_mask',
+        'safetensors with input_ids, pixel_values and what the model reads beside them, optional attention_mask',
       ).conflicts(['image', 'prompt']),
     )
-    .option('--image <file>', 'a picture, in place of --inputs')
+    .option('--image <file>', 'a picture, in place of --inputs; again for more', collect)
     .option('--prompt <text>', 'the question for --image')
     .option('--template <name>', 'prompt template: a name, or a text with {question}')
     .addOption(imageBackendOption())
     .requiredOption('--out <file>', 'safetensors file to write')
-    .option('--names <globs>', 'which hook points, comma-separated globs (default all)', list)
+    .option(
+      '--names <globs>',
+      'which hook points, comma-separated globs (default all); pixel_values,input_ids: what sweep --inputs reads',
+      list,
+    )
     .action((options: TraceOptions) => trace(options));
 }
 
@@ -48,27 +56,26 @@ async function trace(options: TraceOptions): Promise<void> {
     let samples: Sample[];
     let padded: number | undefined;
     if (options.inputs) {
-      const found = samplesFrom(await readInputs(options.inputs), options.inputs, '', (...prompt) =>
-        model.expand(...prompt),
-      );
+      const found = samplesFrom(await readInputs(options.inputs), options.inputs, '', model);
       samples = found.samples;
       if (samples.some(({ places }) => places)) padded = found.length;
     } else {
-      const { image = '', prompt = '' } = options;
-      samples = [(await processor()).sample(await readImage(image), prompt, image)];
+      const { image = [], prompt = '' } = options;
+      samples = [await readSample(await processor(), image, prompt)];
     }
-    const wanted = options.names?.filter((name) => !INPUT_NAMES.includes(name));
+    const wanted = options.names?.filter((name) => !['input_ids', ...model.tensors.names].includes(name));
     const names = wanted?.filter((name) => name !== 'logits');
     const { logits, cache } = await runWithCache(model, samples, {
       names: wanted ? (names?.length ? names : () => false) : (name) => name !== 'logits',
     });
     const entries: TensorOutput[] = [...cacheEntries(model, cache, samples, padded)];
     if (logits && (!wanted || wanted.includes('logits') || wanted.length > 0))
-      entries.push({ name: 'logits', shape: [samples.length, model.vocabulary], data: () => joined(logits) });
-    for (const name of options.names ?? []) {
-      if (name === 'pixel_values') entries.push(pixelValues(samples));
-      if (name === 'input_ids') entries.push(inputIds(samples));
-    }
+      entries.push({
+        name: 'logits',
+        shape: [samples.length, model.vocabulary],
+        data: () => Float32Array.from(logits.flatMap((row) => [...row])),
+      });
+    entries.push(...inputEntries(model, samples, options.names ?? []));
     await writeTensors(options.out, entries);
     cache.release();
     console.log(`${entries.length} tensors → ${options.out}`);
@@ -90,14 +97,21 @@ function cacheEntries(
   });
 }
 
-function pixelValues(samples: readonly Sample[]): TensorOutput {
-  const images = samples.flatMap((sample) => sample.images);
-  const { height, width } = images[0] as ImageInput;
-  return {
-    name: 'pixel_values',
-    shape: [images.length, 3, height, width],
-    data: () => joined(images.map(({ data }) => data)),
-  };
+/** What of the samples is asked for by name; with `pixel_values` all that belongs to it. */
+function inputEntries(
+  { tensors }: VisionLanguageModel,
+  samples: readonly Sample[],
+  names: readonly string[],
+): TensorOutput[] {
+  const [pixels = ''] = tensors.names;
+  const all = names.includes(pixels);
+  const beside: OutputTensor[] = tensors.names.some((name) => names.includes(name))
+    ? tensors.write(samples).filter(({ name }) => all || names.includes(name))
+    : [];
+  return [
+    ...beside.map(({ data, ...tensor }) => ({ ...tensor, data: () => data })),
+    ...(names.includes('input_ids') ? [inputIds(samples)] : []),
+  ];
 }
 
 /** Token ids as the model's prompt tower sees them, filled up with −1. */
@@ -108,14 +122,4 @@ function inputIds(samples: readonly Sample[]): TensorOutput {
     data.set(ids, i * length);
   });
   return { name: 'input_ids', dtype: 'I32', shape: [samples.length, length], data: () => data };
-}
-
-function joined(rows: readonly Float32Array[]): Float32Array {
-  const out = new Float32Array(rows.reduce((sum, row) => sum + row.length, 0));
-  let at = 0;
-  for (const row of rows) {
-    out.set(row, at);
-    at += row.length;
-  }
-  return out;
 }

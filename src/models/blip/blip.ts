@@ -7,10 +7,10 @@ import type { ModelFiles } from '../family.ts';
 import { generateAnswers } from '../generation.ts';
 import type { ForwardOptions, Generated, GenerateOptions, Logits, ModelRun } from '../model.ts';
 import type { BertWeights } from '../parts/bert.ts';
-import { walkVit } from '../parts/vit.ts';
+import { patchSide, walkVit } from '../parts/vit.ts';
 import type { SampleInput } from '../sample.ts';
 import { type LivePosition, sequenceIn, sequencesIn, tokenRuns } from '../sequences.ts';
-import { SquareImageModel } from '../square-image-model.ts';
+import { TiledImageModel } from '../tiled-image-model.ts';
 import {
   type KeyValueCache,
   type Memory,
@@ -32,7 +32,7 @@ export async function loadBlip({ gpu, config: json, checkpoint, loader }: ModelF
   return new Blip(gpu, config, weights, loader.bytes, () => loader.destroy());
 }
 
-export class Blip extends SquareImageModel {
+export class Blip extends TiledImageModel {
   readonly family = 'blip';
   readonly answers = 'decoder';
   readonly towers = ['vision', 'text_encoder', 'text_decoder'];
@@ -54,7 +54,8 @@ export class Blip extends SquareImageModel {
       configs: [vision.tower, encoder.tower, decoder.tower],
       vision,
       imageTowers: ['vision'],
-      firstFeature: 0,
+      tileFeatures: { side: patchSide(vision), first: 1 },
+      maxImages: 1,
       prompt,
       vocabulary: decoder.vocabulary,
       maxPositions: encoder.maxPositions,

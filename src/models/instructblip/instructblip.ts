@@ -4,7 +4,7 @@
 import { NoticeError } from '../../errors.ts';
 import type { Gpu, Tensor, Work } from '../../gpu/index.ts';
 import { matmul } from '../../kernels/index.ts';
-import { hasFile, readJson } from '../../weights/index.ts';
+import { generationConfig } from '../continuing-model.ts';
 import type { ModelFiles } from '../family.ts';
 import { embedPrompts, followingRuns } from '../feature-runs.ts';
 import { generateAnswers } from '../generation.ts';
@@ -19,23 +19,19 @@ import type {
   Sample,
 } from '../model.ts';
 import { Llama, loadLlama } from '../parts/llama.ts';
-import { BLIP_VIT, loadVit, type VitWeights, walkVit } from '../parts/vit.ts';
+import { BLIP_VIT, loadVit, patchSide, type VitWeights, walkVit } from '../parts/vit.ts';
 import { checkLength, sequenceIn, sequencesIn } from '../sequences.ts';
-import { SquareImageModel } from '../square-image-model.ts';
+import { TiledImageModel } from '../tiled-image-model.ts';
 import { type Linear, NO_PROBE, type Probe, passPoint, Tower } from '../tower/index.ts';
-import { oneImage } from '../vision.ts';
 import { linear, prefixOf } from '../weight-maps.ts';
 import { type InstructBlipConfig, parseInstructBlipConfig } from './config.ts';
 import { instructBlipHooks } from './hooks.ts';
 import { loadQFormer, QFormer, QUERIES } from './qformer.ts';
 
-const GENERATION_FILE = 'generation_config.json';
-
 /** @throws NoticeError('config'), WeightsError, ModelFileError */
 export async function loadInstructBlip(files: ModelFiles): Promise<InstructBlip> {
   const { gpu, source, checkpoint, loader } = files;
-  const generation = (await hasFile(source, GENERATION_FILE)) ? await readJson(source, GENERATION_FILE) : {};
-  const config = parseInstructBlipConfig(files.config, generation);
+  const config = parseInstructBlipConfig(files.config, await generationConfig(source));
   const prefix = prefixOf(checkpoint, 'query_tokens');
   const width = config.vision.tower.width;
   const vision = await loadVit(loader, `${prefix}vision_model.`, config.vision, BLIP_VIT);
@@ -60,7 +56,7 @@ interface Stages {
   readonly language: Llama;
 }
 
-export class InstructBlip extends SquareImageModel {
+export class InstructBlip extends TiledImageModel {
   readonly family = 'instructblip';
   readonly answers = 'continuation';
   override readonly defaultTower = 'language';
@@ -92,7 +88,8 @@ export class InstructBlip extends SquareImageModel {
       configs: [vision.tower, qformer.tower, language.tower],
       vision,
       imageTowers: ['vision'],
-      firstFeature: 0,
+      tileFeatures: { side: patchSide(vision), first: 1 },
+      maxImages: 1,
       prompt: stages.language.tower,
       reader: stages.qformer.tower,
       vocabulary: language.vocabulary,
@@ -113,7 +110,7 @@ export class InstructBlip extends SquareImageModel {
 
   /** The queries stand before the prompt, `<s>` included. */
   override expand(ids: readonly number[], images?: readonly ImageInput[]) {
-    if (images) oneImage(images);
+    if (images) this.checkCount(images);
     const found = ids.filter((id) => id === this.imageToken).length;
     const missing = this.featureCount() - found;
     if (found > 0 && missing !== 0)
@@ -167,7 +164,7 @@ export class InstructBlip extends SquareImageModel {
     w.release(found);
     const walk = { w, probe, runs: sequencesIn(runs, 'projector') };
     await passPoint(walk, 'projector.hook_out', out, 'x');
-    const x = embedPrompts(w, language, runs, this.imageToken, out.x);
+    const x = embedPrompts(w, language, runs, 'projector', this.imageToken, out.x);
     w.release(out.x);
     return x;
   }

@@ -5,7 +5,7 @@ import { NoticeError } from '../../errors.ts';
 import { rowsOf, type Tensor, type Work } from '../../gpu/index.ts';
 import { embedTokens, gatherRows, type NormWeights, normalize, type Weight } from '../../kernels/index.ts';
 import type { WeightLoader } from '../../weights/index.ts';
-import { runsFrom } from '../feature-runs.ts';
+import { selectFeatures } from '../feature-runs.ts';
 import type { HookInfo } from '../hook-table.ts';
 import type { ModelRun, Sample } from '../model.ts';
 import { type BlockNames, blockHooks, loadBlocks } from '../parts/block.ts';
@@ -103,7 +103,8 @@ export class QFormer {
     const walk = { w, probe, runs: sequencesIn(runs, 'qformer'), memory };
     await passPoint(walk, 'qformer.hook_embed', frame, 'x');
     const x = await this.tower.walk(walk, frame.x);
-    const { selected, rows } = runsFrom(walk.runs, 0, this.#settings.tower.queries);
+    const queries = Array.from({ length: this.#settings.tower.queries }, (_, position) => [position]);
+    const { runs: selected, rows } = selectFeatures(walk.runs, queries);
     for (const run of runs) run.towers.set(QUERIES, selected.get(sequenceIn(run, 'qformer')) as Sequence);
     const features = gatherRows(w, x, rows, w.empty(rows.length, x.columns, 'query features'));
     w.release(x);

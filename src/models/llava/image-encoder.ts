@@ -2,12 +2,13 @@
 
 import type { Tensor, Work } from '../../gpu/index.ts';
 import { gatherRows, normalize } from '../../kernels/index.ts';
-import { followingRuns, runsFrom } from '../feature-runs.ts';
+import { adoptFeatures, followingRuns, selectFeatures } from '../feature-runs.ts';
 import type { HookInfo } from '../hook-table.ts';
 import type { ModelRun } from '../model.ts';
 import { project } from '../parts/projector.ts';
-import { sequenceIn, sequencesIn } from '../sequences.ts';
-import { type Probe, passPoint, type Sequence, Tower } from '../tower/index.ts';
+import { vitPositions } from '../parts/vit.ts';
+import { sequencesIn } from '../sequences.ts';
+import { type Probe, passPoint, Tower } from '../tower/index.ts';
 import { embedImages, visionRuns } from '../vision.ts';
 import type { LlavaConfig } from './config.ts';
 import type { LlavaWeights } from './weights.ts';
@@ -18,6 +19,8 @@ export class ImageEncoder {
   readonly #tower: Tower;
   /** Hook points of the blocks above the features. */
   readonly #hooksAbove: readonly string[];
+  /** The position that each feature is made of. */
+  readonly #sources: readonly (readonly number[])[];
 
   /** @param hooks those of the whole model */
   constructor(config: LlavaConfig, weights: LlavaWeights, hooks: readonly HookInfo[]) {
@@ -27,10 +30,8 @@ export class ImageEncoder {
     this.#hooksAbove = hooks
       .map(({ name }) => name)
       .filter((name) => Number(/^vision\.blocks\.(\d+)\./.exec(name)?.[1]) >= config.featureBlocks);
-  }
-
-  get #firstFeature(): number {
-    return this.#config.classFeature ? 0 : 1;
+    const all = Array.from({ length: vitPositions(config.vision) }, (_, position) => [position]);
+    this.#sources = all.slice(config.classFeature ? 0 : 1);
   }
 
   /**
@@ -50,23 +51,22 @@ export class ImageEncoder {
   async #see(w: Work, runs: readonly ModelRun[], probe: Probe): Promise<Tensor> {
     const { vision, featureBlocks } = this.#config;
     const weights = this.#weights.vision;
-    const images = visionRuns(runs, weights.positions.rows);
-    const frame = {
-      x: embedImages(w, images, { ...weights, ...vision }),
-    };
+    const tiles = visionRuns(runs, weights.positions.rows, vision.tiled);
+    const frame = { x: embedImages(w, tiles, { ...vision, ...weights }) };
     const walk = { w, probe, runs: sequencesIn(runs, 'vision') };
     await passPoint(walk, 'vision.hook_embed', frame, 'x');
     const normalized = normalize(w, frame.x, weights.norm);
     w.release(frame.x);
     let x = await this.#tower.walk(walk, normalized, 0, featureBlocks);
-    const { selected, rows } = runsFrom(walk.runs, this.#firstFeature);
+    const selected = selectFeatures(walk.runs, this.#sources);
+    const { rows } = selected;
     const features = { x: gatherRows(w, x, rows, w.empty(rows.length, x.columns, 'selected features')) };
     // The blocks above feed nothing; they are computed only for whoever looks at them.
     if (this.#hooksAbove.some((name) => probe.wants(name)))
       x = await this.#tower.walk(walk, x, featureBlocks);
     w.release(x);
-    for (const run of runs) run.towers.set('vision', selected.get(sequenceIn(run, 'vision')) as Sequence);
-    await passPoint({ ...walk, runs: [...selected.values()] }, 'vision.hook_selected', features, 'x');
+    const own = adoptFeatures(runs, 'vision', selected);
+    await passPoint({ ...walk, runs: own }, 'vision.hook_selected', features, 'x');
     return features.x;
   }
 }

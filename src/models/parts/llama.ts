@@ -170,13 +170,13 @@ function blocksOf(config: TowerConfig, prefix: string) {
 
 /** A LLaMA that reads a prompt and continues it. */
 export class Llama {
+  readonly settings: LlamaSettings;
   readonly tower: Tower;
-  readonly #settings: LlamaSettings;
   readonly #weights: LlamaWeights;
 
   constructor(settings: LlamaSettings, weights: LlamaWeights) {
+    this.settings = settings;
     this.tower = new Tower(settings.tower, weights.blocks);
-    this.#settings = settings;
     this.#weights = weights;
   }
 
@@ -192,7 +192,7 @@ export class Llama {
     { probe, ...beside }: Pick<Walk, 'probe' | 'memory' | 'cache' | 'behind'>,
   ): Promise<Tensor> {
     const { norm, head } = this.#weights;
-    const { tower, maxPositions } = this.#settings;
+    const { tower, maxPositions } = this.settings;
     const { name } = tower;
     const sequences = sequencesIn(runs, name);
     const rotary = rotaryAngles(w, tower, sequences, placesOf(runs, name), maxPositions);

@@ -1,5 +1,5 @@
-// Vision transformers on square images: patches and a class token, each with its position, and a norm behind or before the
-// blocks. BLIP's and CLIP's differ in names and defaults.
+// Vision transformers on square images or tiles: patches and perhaps a class token, each with its position, and a norm behind
+// or before the blocks. BLIP's, CLIP's and SigLIP's differ in names and defaults.
 
 import type { Tensor, Work } from '../../gpu/index.ts';
 import {
@@ -32,6 +32,10 @@ export interface VitSettings {
   readonly tower: TowerConfig;
   readonly imageSize: number;
   readonly patchSize: number;
+  /** Whether a token of the whole image stands before its patches. */
+  readonly classToken: boolean;
+  /** Whether pictures come in tiles: shapes at hook points then begin with the tile, even if there is one. */
+  readonly tiled?: boolean;
   readonly eps: number;
 }
 
@@ -43,6 +47,8 @@ export interface VitDefaults {
   readonly image: number;
   readonly patch: number;
   readonly activation: Activation;
+  /** Default true. */
+  readonly classToken?: boolean;
   /** Default 1e-5. */
   readonly eps?: number;
 }
@@ -84,14 +90,23 @@ export const CLIP: VitNames = {
   patchBias: false,
 };
 
+export const SIGLIP: VitNames = { ...CLIP, norm: 'post_layernorm', patchBias: true };
+
+/** What the configurations of SigLIP's vision tower in transformers have in common: SiglipVisionConfig's defaults. */
+export const SIGLIP_DEFAULTS: VitDefaults = {
+  ...{ width: 768, mlp: 3072, layers: 12, heads: 12, image: 224, patch: 16 },
+  activation: 'gelu_pytorch_tanh',
+  classToken: false,
+  eps: 1e-6,
+};
+
 const ACTIVATIONS: readonly Activation[] = ['gelu', 'gelu_pytorch_tanh', 'quick_gelu', 'silu'];
 
 /** @throws NoticeError('config') naming the field */
 export function readVit(section: JsonConfig, defaults: VitDefaults): VitSettings {
   const imageSize = section.size('image_size', defaults.image);
   const patchSize = section.size('patch_size', defaults.patch);
-  if (imageSize % patchSize !== 0)
-    section.fail(`image_size ${imageSize} is not a multiple of patch_size ${patchSize}`);
+  if (imageSize < patchSize) section.fail(`image_size ${imageSize} is less than a patch of ${patchSize}`);
   return {
     tower: {
       name: 'vision',
@@ -105,13 +120,24 @@ export function readVit(section: JsonConfig, defaults: VitDefaults): VitSettings
     },
     imageSize,
     patchSize,
+    classToken: defaults.classToken ?? true,
     eps: section.eps('layer_norm_eps', defaults.eps ?? 1e-5),
   };
 }
 
+/** Patches in a row of an image or tile; what is left at its right and bottom belongs to none. */
+export function patchSide({ imageSize, patchSize }: VitSettings): number {
+  return Math.floor(imageSize / patchSize);
+}
+
+/** Positions of an image or tile. */
+export function vitPositions(settings: VitSettings): number {
+  return patchSide(settings) ** 2 + Number(settings.classToken);
+}
+
 export interface VitWeights {
   readonly patches: Linear;
-  readonly classToken: Vector;
+  readonly classToken: Vector | undefined;
   readonly positions: Weight;
   readonly norm: NormWeights;
   readonly blocks: readonly BlockWeights[];
@@ -121,17 +147,18 @@ export interface VitWeights {
 export async function loadVit(
   loader: WeightLoader,
   prefix: string,
-  { tower, imageSize, patchSize, eps }: VitSettings,
+  settings: VitSettings,
   names: VitNames,
 ): Promise<VitWeights> {
+  const { tower, patchSize, eps } = settings;
   const { width } = tower;
   const embeddings = `${prefix}embeddings`;
   const bias = names.patchBias;
   return {
     patches: await convolution(loader, `${embeddings}.patch_embedding`, width, 3 * patchSize ** 2, { bias }),
-    classToken: await loader.vector(`${embeddings}.class_embedding`, width),
+    classToken: settings.classToken ? await loader.vector(`${embeddings}.class_embedding`, width) : undefined,
     positions: await loader.matrix(prefix + names.positions, {
-      rows: (imageSize / patchSize) ** 2 + 1,
+      rows: vitPositions(settings),
       columns: width,
     }),
     norm: await layerNorm(loader, prefix + names.norm, width, eps),
@@ -140,11 +167,12 @@ export async function loadVit(
 }
 
 /** Hook points of the embeddings and the blocks. */
-export function vitHooks({ tower }: VitSettings, prefix: string, names: VitNames): HookInfo[] {
-  return [
+export function vitHooks({ tower, tiled }: VitSettings, prefix: string, names: VitNames): HookInfo[] {
+  const hooks: HookInfo[] = [
     { name: 'vision.hook_embed', shape: ['position', tower.width], module: `${prefix}embeddings` },
     ...blockHooks(blocksOf(tower, prefix, names)),
   ];
+  return tiled ? hooks.map((hook) => ({ ...hook, shape: ['tile', ...hook.shape] })) : hooks;
 }
 
 function blocksOf(config: TowerConfig, prefix: string, { block }: VitNames) {
@@ -152,7 +180,7 @@ function blocksOf(config: TowerConfig, prefix: string, { block }: VitNames) {
 }
 
 /**
- * From images to the output of a tower with its norm behind the blocks (BLIP): [rows, width], passing `vision.hook_embed` and
+ * From images to the output of a tower with its norm behind the blocks (BLIP, SigLIP): [rows, width], passing `vision.hook_embed` and
  * `vision.hook_out`.
  */
 export async function walkVit(
@@ -163,8 +191,8 @@ export async function walkVit(
   runs: readonly ModelRun[],
   probe: Probe,
 ): Promise<Tensor> {
-  const images = visionRuns(runs, weights.positions.rows);
-  const frame = { x: embedImages(w, images, { ...weights, ...settings }) };
+  const tiles = visionRuns(runs, weights.positions.rows, settings.tiled);
+  const frame = { x: embedImages(w, tiles, { ...settings, ...weights }) };
   const walk: Walk = { w, probe, runs: sequencesIn(runs, 'vision') };
   await passPoint(walk, 'vision.hook_embed', frame, 'x');
   frame.x = await tower.walk(walk, frame.x);

@@ -13,7 +13,7 @@ import {
 } from '../../kernels/index.ts';
 import { type Attendance, type AttentionRun, attendance } from './attend.ts';
 import type { BlockWeights, TowerConfig } from './config.ts';
-import { maskOf, reached, seenOtherwise } from './mask.ts';
+import { maskOf, reached, type Seen, seenOtherwise } from './mask.ts';
 import {
   appendToCache,
   memoryOf,
@@ -72,30 +72,41 @@ export async function selfAttention(
   }
   const { queries, keys } = projected;
   const cached = cache && appendToCache(w, cache, layer, projected, runs, key.first);
-  const keysOf = memoise((run: Sequence): Uint32Array => {
-    if (run.base && !run.differs && !keys.has(run)) return keysOf(run.base);
-    return Uint32Array.from({ length: run.length }, (_, p) => (cached ? cached(run, p) : keys.row(run, p)));
+  const rowOf = (run: Sequence, p: number) => (cached ? cached(run, p) : keys.row(run, p));
+  const changedOf = memoise((run: Sequence) => [...run.ownPositions, ...keys.positions(run)]);
+  // Rows of the keys of each tile; without tiles, of all positions. What equals the base's is the base's.
+  const keysOf = memoise((run: Sequence): readonly Uint32Array[] => {
+    const { base, length, tile = length } = run;
+    const known = base && keysOf(base);
+    const changed = base && new Set(changedOf(run).map((p) => Math.floor(p / tile)));
+    return Array.from({ length: length / tile }, (_, t) =>
+      known && !changed?.has(t)
+        ? (known[t] as Uint32Array)
+        : Uint32Array.from({ length: tile }, (_, i) => rowOf(run, t * tile + i)),
+    );
   });
   const departing = patternForks(walk, prefix);
-  const attending = runs.map((run): AttentionRun => {
+  const attending = runs.flatMap((run): AttentionRun[] => {
+    const { base, length, tile = length } = run;
     const wanted = [...run.ownPositions, ...queries.positions(run), ...(departing.get(run) ?? [])];
     const seen = mask(run, layer);
-    if (run.base) {
-      const changed = [...run.ownPositions, ...keys.positions(run)];
-      for (const p of reached(seen, run.length, changed)) wanted.push(p);
-      for (const p of seenOtherwise(seen, mask(run.base, layer), run.length)) wanted.push(p);
+    if (base) {
+      const changed = changedOf(run);
+      for (const p of reached(seen, length, changed)) wanted.push(p);
+      for (const p of seenOtherwise(seen, mask(base, layer), length)) wanted.push(p);
       // Where a base's pattern is edited, it may attend to keys that its query does not see.
       if (changed.length > 0)
-        for (let at: Sequence | undefined = run.base; at; at = at.base)
-          wanted.push(...(departing.get(at) ?? []));
+        for (let at: Sequence | undefined = base; at; at = at.base) wanted.push(...(departing.get(at) ?? []));
     }
-    return {
-      run,
-      keys: keysOf(run),
-      queryRow: (p) => queries.row(run, p),
-      positions: ascending(wanted),
-      seen,
-    };
+    const positions = ascending(wanted);
+    const queryRow = (p: number) => queries.row(run, p);
+    const [all] = keysOf(run);
+    if (tile === length) return [{ run, keys: all as Uint32Array, queryRow, positions, seen }];
+    return keysOf(run).map((keys, t) => {
+      const [start, end] = [t * tile, (t + 1) * tile];
+      const own = positions.filter((p) => p >= start && p < end);
+      return { run, keys, queryRow, positions: own, seen: withinTile(seen, start) };
+    });
   });
   const source = cache
     ? (cache.layers[layer] as Tensor)
@@ -285,6 +296,14 @@ function patternForks({ probe }: Walk, prefix: string): Map<Sequence, number[]> 
     }
   }
   return forks;
+}
+
+/** What positions see, counted from the first key of their tile. */
+function withinTile(seen: Seen, start: number): Seen {
+  return (position) => {
+    const { first, end } = seen(position);
+    return { first: first - start, end: end - start };
+  };
 }
 
 function ascending(positions: readonly number[]): number[] {

@@ -17,14 +17,14 @@ export type Seen = (position: number) => KeyRange;
 /** What the queries of a run see at a layer. Runs that see alike may get one and the same function. */
 export type Mask = (run: Sequence, layer: number) => Seen;
 
-/** What settings alone say: all keys, or those up to the query's, in sliding layers the last `window` of them. */
+/** What settings alone say: all keys (of its tile), or those up to the query's, in sliding layers the last `window` of them. */
 export function maskOf({ causal, windows }: Pick<TowerConfig, 'causal' | 'windows'>): Mask {
   const backwards = (window = Number.POSITIVE_INFINITY): Seen => {
     return (position) => ({ first: Math.max(0, position + 1 - window), end: position + 1 });
   };
   const byLayer = new Map<number | undefined, Seen>();
   return (run, layer) => {
-    if (!causal) return all(run.length);
+    if (!causal) return run.tile === undefined ? all(run.length) : tiles(run.tile);
     const window = windows?.[layer];
     const seen = byLayer.get(window) ?? backwards(window);
     byLayer.set(window, seen);
@@ -110,6 +110,20 @@ function all(length: number): Seen {
   const range = { first: 0, end: length };
   const seen = wholes.get(length) ?? (() => range);
   wholes.set(length, seen);
+  return seen;
+}
+
+const tiled = new Map<number, Seen>();
+
+function tiles(tile: number): Seen {
+  const ranges: KeyRange[] = [];
+  const rangeAt = (index: number) => {
+    const range = ranges[index] ?? { first: index * tile, end: (index + 1) * tile };
+    ranges[index] = range;
+    return range;
+  };
+  const seen: Seen = tiled.get(tile) ?? ((position) => rangeAt(Math.floor(position / tile)));
+  tiled.set(tile, seen);
   return seen;
 }
 

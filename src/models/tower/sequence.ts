@@ -11,6 +11,11 @@ export class Sequence {
   readonly memory: Sequence | undefined;
   /** How many positions, the first ones, cross-attention is for: in a tower that has queries only these, else all. */
   readonly queries: number;
+  /**
+   * Positions of a tile, where the tower sees tiles of pictures: they lie one behind the other, and a position attends to
+   * those of its own tile. Undefined where there are none.
+   */
+  readonly tile: number | undefined;
   /** Row of each position in the tower's current activations; −1 where the base's row is read. */
   readonly rows: Int32Array;
 
@@ -20,12 +25,19 @@ export class Sequence {
       base,
       memory,
       queries = length,
-    }: { base?: Sequence | undefined; memory?: Sequence | undefined; queries?: number } = {},
+      tile = base?.tile,
+    }: {
+      base?: Sequence | undefined;
+      memory?: Sequence | undefined;
+      queries?: number;
+      tile?: number | undefined;
+    } = {},
   ) {
     this.length = length;
     this.base = base;
     this.memory = memory;
     this.queries = queries;
+    this.tile = tile;
     this.rows = new Int32Array(length).fill(-1);
   }
 

@@ -21,6 +21,7 @@ export function parseFrescoConfig(json: unknown): FrescoConfig {
       },
       imageSize: vision.size('image_size'),
       patchSize: vision.size('patch_size'),
+      classToken: true,
       eps,
     },
     language: {

@@ -13,9 +13,9 @@ import type {
   Sample,
 } from '../../../src/models/model.ts';
 import { Llama } from '../../../src/models/parts/llama.ts';
-import { walkVit } from '../../../src/models/parts/vit.ts';
+import { patchSide, walkVit } from '../../../src/models/parts/vit.ts';
 import { sequenceIn, tokenRuns } from '../../../src/models/sequences.ts';
-import { SquareImageModel } from '../../../src/models/square-image-model.ts';
+import { TiledImageModel } from '../../../src/models/tiled-image-model.ts';
 import { NO_PROBE, type Probe, Tower } from '../../../src/models/tower/index.ts';
 import { type FrescoConfig, parseFrescoConfig } from './config.ts';
 import { frescoHooks } from './hooks.ts';
@@ -27,7 +27,7 @@ export async function loadFresco({ gpu, config: json, loader }: ModelFiles): Pro
   return new Fresco(gpu, config, weights, loader.bytes, () => loader.destroy());
 }
 
-export class Fresco extends SquareImageModel {
+export class Fresco extends TiledImageModel {
   readonly family = 'fresco';
   readonly answers = 'continuation';
   override readonly defaultTower = 'language';
@@ -53,7 +53,8 @@ export class Fresco extends SquareImageModel {
       configs: [config.vision.tower, config.language.tower],
       vision: config.vision,
       imageTowers: ['vision'],
-      firstFeature: 0,
+      tileFeatures: { side: patchSide(config.vision), first: 1 },
+      maxImages: 1,
       prompt: language.tower,
       vocabulary: config.language.vocabulary,
       maxPositions: config.language.maxPositions,

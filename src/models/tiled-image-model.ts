@@ -1,10 +1,11 @@
-// What families share whose vision tower reads one square image with each prompt.
+// What families share whose images are any number of tiles of one size; a picture that is not cut is one.
 
+import { NoticeError } from '../errors.ts';
 import type { Gpu, Tensor, Work } from '../gpu/index.ts';
 import { expandImageTokens, type PromptTemplates } from '../inputs/index.ts';
 import { matmul } from '../kernels/index.ts';
 import type { HookInfo } from './hook-table.ts';
-import type { FeatureGrid, ImageInput } from './image-input.ts';
+import { type FeatureGrid, type ImageInput, sameImages, tileCount } from './image-input.ts';
 import {
   type Conventions,
   type ForwardOptions,
@@ -13,20 +14,15 @@ import {
   type ImageFeatures,
   type Logits,
   ModelRun,
+  type Sample,
   type VisionLanguageModel,
 } from './model.ts';
-import type { VitSettings } from './parts/vit.ts';
+import { type VitSettings, vitPositions } from './parts/vit.ts';
 import type { SampleInput } from './sample.ts';
+import { PICTURE_TENSORS, type SampleTensors } from './sample-tensors.ts';
 import { checkLength, sequenceIn } from './sequences.ts';
-import {
-  type Memory,
-  NO_PROBE,
-  type Probe,
-  type Sequence,
-  type Tower,
-  type TowerConfig,
-} from './tower/index.ts';
-import { oneImage, reusable } from './vision.ts';
+import { type Memory, NO_PROBE, type Probe, Sequence, type Tower, type TowerConfig } from './tower/index.ts';
+import { reusable } from './vision.ts';
 
 /** Features of images, and where the tower behind attends to them the keys and values that it makes of them. */
 interface SharedFeatures extends ImageFeatures {
@@ -43,8 +39,10 @@ export interface ModelParts {
   readonly vision: VitSettings;
   /** Towers that make the image's features. */
   readonly imageTowers: readonly string[];
-  /** The first of the vision tower's positions that is a feature: 1 without the class token. */
-  readonly firstFeature: 0 | 1;
+  /** Features of a tile: `first` that lie nowhere (a class token), then side · side of them, row by row. */
+  readonly tileFeatures: { readonly side: number; readonly first: number };
+  /** The most images that a prompt can have; default any number. */
+  readonly maxImages?: number;
   readonly prompt: Tower;
   /** The tower that attends to the features of the image towers; default that of the prompt. */
   readonly reader?: Tower;
@@ -55,7 +53,7 @@ export interface ModelParts {
   readonly release: () => void;
 }
 
-export abstract class SquareImageModel implements VisionLanguageModel {
+export abstract class TiledImageModel implements VisionLanguageModel {
   abstract readonly family: string;
   abstract readonly answers: Conventions['answers'];
   abstract readonly towers: readonly string[];
@@ -63,7 +61,9 @@ export abstract class SquareImageModel implements VisionLanguageModel {
   abstract readonly templates: PromptTemplates;
   readonly defaultTower?: string;
   readonly imageToken?: number;
+  imageText?(image: ImageInput): string;
   readonly imageEmbedding = 'vision.hook_embed';
+  readonly tensors: SampleTensors = PICTURE_TENSORS;
   readonly #parts: ModelParts;
 
   constructor(parts: ModelParts) {
@@ -108,19 +108,31 @@ export abstract class SquareImageModel implements VisionLanguageModel {
     return `${name}.blocks.${layers - 1}.hook_${norm === 'after' ? 'normalized_' : ''}resid_post`;
   }
 
-  imagePositions(): number {
-    const { imageSize, patchSize } = this.#parts.vision;
-    return (imageSize / patchSize) ** 2 + 1;
+  imagePositions(images: readonly ImageInput[]): number {
+    return vitPositions(this.#parts.vision) * images.reduce((sum, image) => sum + tileCount(image), 0);
   }
 
-  featureCount(): number {
-    return this.imagePositions() - this.#parts.firstFeature;
+  featureCount(image: ImageInput): number {
+    const { side, first } = this.#parts.tileFeatures;
+    return (first + side ** 2) * tileCount(image);
   }
 
-  featureGrids(): readonly FeatureGrid[] {
-    const { vision, firstFeature } = this.#parts;
-    const side = vision.imageSize / vision.patchSize;
-    return [{ rows: side, columns: side, first: 1 - firstFeature }];
+  featureGrids(image: ImageInput): readonly FeatureGrid[] {
+    const { side, first } = this.#parts.tileFeatures;
+    const whole = { rows: side, columns: side, first };
+    if (!image.tiles) return [whole];
+    const { rows, columns, overview } = image.tiles;
+    const before = overview === 'first' ? 1 : 0;
+    const grids: FeatureGrid[] = [];
+    if (rows > 0)
+      grids.push({
+        rows: rows * side,
+        columns: columns * side,
+        first: before * side ** 2,
+        tile: { rows: side, columns: side },
+      });
+    if (overview) grids.push({ ...whole, first: overview === 'first' ? 0 : rows * columns * side ** 2 });
+    return grids;
   }
 
   blankImage(): ImageInput {
@@ -128,12 +140,17 @@ export abstract class SquareImageModel implements VisionLanguageModel {
     return { data: new Float32Array(3 * imageSize ** 2), height: imageSize, width: imageSize };
   }
 
-  expand(ids: readonly number[], images?: readonly ImageInput[]) {
-    if (images) oneImage(images);
+  expand(ids: readonly number[], images: readonly ImageInput[] = [this.blankImage()]) {
+    this.checkCount(images);
     const expanded =
       this.imageToken === undefined
         ? { ids, positions: ids.map((_, position) => position) }
-        : expandImageTokens(ids, this.imageToken, this.featureCount());
+        : expandImageTokens(
+            ids,
+            this.imageToken,
+            images.map((image) => this.featureCount(image)),
+            { repeat: !this.imageText },
+          );
     checkLength(expanded.ids.length, this.#parts.maxPositions);
     return expanded;
   }
@@ -152,7 +169,7 @@ export abstract class SquareImageModel implements VisionLanguageModel {
       images,
       tensors: [tensor, ...keyValues.values()],
       memory: { tensor, keyValues },
-      runs: new Map(runs.map((run) => [oneImage(run.sample.images), sequenceIn(run, tower)])),
+      runs: new Map(images.map((image, i) => [image, sequenceIn(runs[i] as ModelRun, tower)])),
     };
   }
 
@@ -168,14 +185,39 @@ export abstract class SquareImageModel implements VisionLanguageModel {
     features?: ImageFeatures,
   ): Promise<{ readonly memory: Memory; readonly shared: boolean }> {
     const { imageTowers } = this.#parts;
+    for (const { sample } of runs) this.checkCount(sample.images);
     const known = features as SharedFeatures | undefined;
     if (!known || !reusable(known, imageTowers, runs, probe, this.hooks))
-      return {
-        memory: { tensor: await this.see(w, runs, probe), keyValues: undefined },
-        shared: false,
-      };
+      return { memory: { tensor: await this.see(w, runs, probe), keyValues: undefined }, shared: false };
     const tower = imageTowers.at(-1) as string;
-    for (const run of runs) run.towers.set(tower, known.runs.get(oneImage(run.sample.images)) as Sequence);
+    const joinedRuns: { readonly sample: Sample; readonly run: Sequence }[] = [];
+    for (const run of runs) {
+      let found = joinedRuns.find(({ sample }) => sameImages(sample, run.sample));
+      if (!found) {
+        found = { sample: run.sample, run: joinedRun(run.sample.images, known.runs) };
+        joinedRuns.push(found);
+      }
+      run.towers.set(tower, found.run);
+    }
     return { memory: known.memory, shared: true };
   }
+
+  /** @throws NoticeError('image') for none, or more than the model takes */
+  protected checkCount(images: readonly ImageInput[]): void {
+    const { maxImages = Number.POSITIVE_INFINITY } = this.#parts;
+    if (images.length > 0 && images.length <= maxImages) return;
+    const takes = maxImages === 1 ? 'one image' : 'at least one image';
+    throw new NoticeError('image', `this model reads ${takes} with each prompt, found ${images.length}`);
+  }
+}
+
+/** The features of several images, one behind the other. */
+function joinedRun(images: readonly ImageInput[], runs: ReadonlyMap<ImageInput, Sequence>): Sequence {
+  const parts = images.map((image) => runs.get(image) as Sequence);
+  const [only] = parts;
+  if (only && parts.length === 1) return only;
+  const rows = parts.flatMap((part) => Array.from({ length: part.length }, (_, p) => part.row(p)));
+  const joined = new Sequence(rows.length, { tile: only?.tile });
+  joined.rows.set(rows);
+  return joined;
 }

@@ -1,0 +1,91 @@
+// What families share whose language model reads the images' features among the prompt's tokens and goes on with it.
+
+import type { Tensor, Work } from '../gpu/index.ts';
+import { hasFile, type ModelSource, readJson } from '../weights/index.ts';
+import { embedPrompts } from './feature-runs.ts';
+import { generateAnswers } from './generation.ts';
+import type { ForwardOptions, Generated, GenerateOptions, ImageFeatures, Logits, ModelRun } from './model.ts';
+import type { Llama } from './parts/llama.ts';
+import type { SampleInput } from './sample.ts';
+import { sequenceIn } from './sequences.ts';
+import { type ModelParts, TiledImageModel } from './tiled-image-model.ts';
+import { NO_PROBE, type Probe } from './tower/index.ts';
+
+/** What a family's file hands over. */
+export interface ContinuingParts
+  extends Omit<ModelParts, 'configs' | 'prompt' | 'vocabulary' | 'maxPositions' | 'weightBytes' | 'release'> {
+  readonly language: Llama;
+  /** The token of an image's feature in a prompt. */
+  readonly imageToken: number;
+  /** Tokens that end an answer. */
+  readonly stopTokens: readonly number[];
+  /** What holds the weights. */
+  readonly loader: { readonly bytes: number; destroy(): void };
+}
+
+/** Left to the family: `see`, the images to features of the language model's width. */
+export abstract class ContinuingModel extends TiledImageModel {
+  readonly answers = 'continuation';
+  override readonly defaultTower = 'language';
+  readonly towers: readonly string[];
+  readonly imageAttention = 'language.attn';
+  override readonly imageToken: number;
+  readonly #language: Llama;
+  readonly #stopTokens: readonly number[];
+
+  constructor({ language, imageToken, stopTokens, loader, ...parts }: ContinuingParts) {
+    const { settings, tower } = language;
+    super({
+      ...parts,
+      configs: [parts.vision.tower, tower.config],
+      prompt: tower,
+      vocabulary: settings.vocabulary,
+      maxPositions: settings.maxPositions,
+      weightBytes: loader.bytes,
+      release: () => loader.destroy(),
+    });
+    this.towers = [...parts.imageTowers, tower.config.name];
+    this.imageToken = imageToken;
+    this.#language = language;
+    this.#stopTokens = stopTokens;
+  }
+
+  async forward(
+    w: Work,
+    runs: readonly ModelRun[],
+    { probe = NO_PROBE, features }: ForwardOptions = {},
+  ): Promise<Logits> {
+    const x = await this.#read(w, runs, probe, features);
+    const tensor = await this.#language.answer(w, runs, x, { probe });
+    return { tensor, rowOf: (run) => sequenceIn(run, 'logits').row(0) };
+  }
+
+  generate(samples: readonly SampleInput[], options: GenerateOptions = {}): Promise<Generated[]> {
+    const llama = this.#language;
+    return generateAnswers(this.gpu, samples, options, {
+      config: llama.tower.config,
+      stopTokens: this.#stopTokens,
+      maxPositions: llama.settings.maxPositions,
+      promptLength: ({ ids }) => ids.length,
+      start: async (w, runs, probe, cache) => ({
+        logits: await llama.answer(w, runs, await this.#read(w, runs, probe), { probe, cache }),
+        next: (tokens) => llama.answer(w, runs, llama.embed(w, tokens), { probe, cache }),
+      }),
+    });
+  }
+
+  /** Images and prompts to the language model's first residual stream. */
+  async #read(w: Work, runs: readonly ModelRun[], probe: Probe, known?: ImageFeatures): Promise<Tensor> {
+    const { memory, shared } = await this.features(w, runs, probe, known);
+    const tower = this.towers.at(-2) as string;
+    const x = embedPrompts(w, this.#language, runs, tower, this.imageToken, memory.tensor);
+    if (!shared) w.release(memory.tensor);
+    return x;
+  }
+}
+
+/** generation_config.json, whose stop tokens go before config.json's; empty where there is none. */
+export async function generationConfig(source: ModelSource): Promise<unknown> {
+  const file = 'generation_config.json';
+  return (await hasFile(source, file)) ? readJson(source, file) : {};
+}
