@@ -1,8 +1,10 @@
 // `trace`, `sweep`, `generate` and `hooks` against what Hugging Face computed for the same inputs.
 
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { ImageProcessor } from '../../src/inputs/index.ts';
+import { readImage } from '../../src/platform/node/images.ts';
 import { type HostTensor, writeSafetensors } from '../../src/weights/index.ts';
 import { freshFolder } from '../notice/datasets/support.ts';
 import { expectClose } from '../support/close.ts';
@@ -208,6 +210,12 @@ describe('trace', () => {
     expect(idsOf(tensors)).toEqual([...of('input_ids')]);
     expect(valuesOf(tensors, 'pixel_values')).toEqual(of('pixel_values'));
     expectClose(valuesOf(tensors, 'logits'), of('logits'), { ofMax: GOLDEN });
+    await run(['trace', '--model', MODEL, ...args, '--image-backend', 'torchvision', '--out', out]);
+    const settings: unknown = JSON.parse(await readFile(`${MODEL}/preprocessor_config.json`, 'utf8'));
+    const other = ImageProcessor.from(settings, { backend: 'torchvision' });
+    const { pixelValues } = other.process(await readImage(picture));
+    expect(valuesOf(await tensorsOf(out), 'pixel_values')).toEqual(pixelValues.data);
+    expect(pixelValues.data).not.toEqual(of('pixel_values'));
   });
 });
 
