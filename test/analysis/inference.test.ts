@@ -80,6 +80,16 @@ describe('sign-flip test', () => {
     expect(signFlipPValue([0, 0, 0])).toBe(1);
   });
 
+  it.each([9, 10, 13])('is exact for %i samples, which take more than a byte of signs', (n) => {
+    const random = seeded(`exact/${n}`);
+    const values = Array.from({ length: n }, () => random.normal() + 0.4);
+    const size = (pattern: number) =>
+      Math.abs(values.reduce((sum, value, i) => sum + (pattern & (1 << i) ? value : -value), 0));
+    const sizes = Array.from({ length: 2 ** n }, (_, pattern) => size(pattern));
+    const observed = size(2 ** n - 1) * (1 - 1e-12);
+    expect(signFlipPValue(values)).toBe(sizes.filter((other) => other >= observed).length / 2 ** n);
+  });
+
   it('counts patterns that tie although their sums round differently', () => {
     // 0.1 + 0.2 and 0.3 differ in the last place; every pattern of the same magnitude must count.
     expect(signFlipPValue([0.1, 0.2, -0.3])).toBe(1);

@@ -172,5 +172,7 @@ describe('classes', () => {
     expect(() => universalHeads([a, effects('b', 'image', [[1, 2]])])).toThrow(
       /b \/ image has 1 × 2 heads \(layers × heads\), a \/ image has 3 × 4/,
     );
+    expect(() => universalHeads([a, effects('b', 'image', [])])).toThrow(/b \/ image has 0 × 0 heads/);
+    expect(() => selectHeads([[1, Number.NaN], [Number.POSITIVE_INFINITY]])).toThrow(/a head's score is NaN/);
   });
 });

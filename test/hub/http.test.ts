@@ -142,6 +142,15 @@ describe('downloads', () => {
     await fetchText(`${url}/chunked`, {}, { ...quick, maxBytes: 1001 });
   });
 
+  test('too long a file is refused before it comes, where its length is told', async () => {
+    const { url } = await serve((_, response) => {
+      response.writeHead(200, { 'Content-Length': 1001 }).flushHeaders(); // and nothing follows
+    });
+    const file = join(await freshFolder(), 'x');
+    const options = { ...quick, maxBytes: 1000, silenceMs: 5000, attempts: 1 };
+    await expect(downloadTo(url, file, options)).rejects.toThrow(/longer than 1000 bytes/);
+  });
+
   test('a folder that cannot be written to is not the network', async () => {
     const { url, requests } = await serve((request, response) => sendFile(request, response, content));
     await expect(downloadTo(url, '/nowhere/x', quick)).rejects.toThrow(/ENOENT/);

@@ -1,6 +1,6 @@
 // The process that runs tests: one vitest that stays open, with a new worker for every request.
 
-import { createVitest, type TestSpecification } from 'vitest/node';
+import { createVitest, type Reporter, type TestSpecification } from 'vitest/node';
 
 /** Some tests of a file; all of them without `ids`. */
 export interface TestChoice {
@@ -24,17 +24,25 @@ export interface Answer {
 
 /** Serves requests of the parent process until it goes. */
 export async function host(root: string): Promise<void> {
+  /** Of the request that is served: vitest itself remembers those before. */
+  let failed: string | undefined;
+  const notice: Reporter = {
+    onTestModuleEnd: (module) => {
+      if (module.state() !== 'failed') return;
+      const [first] = module.children.allTests('failed');
+      failed ??= `${module.relativeModuleId} › ${first?.fullName ?? module.errors()[0]?.message}`;
+    },
+  };
   const vitest = await createVitest('test', {
     root,
     config: `${root}/test/mutants/vitest.config.ts`,
     watch: false,
-    reporters: [{}],
+    reporters: [notice],
   });
   await vitest.standalone();
   const answer = async ({ tests, changed, all }: Request): Promise<Answer> => {
     for (const file of changed) vitest.invalidateFile(`${root}/${file}`);
-    vitest.config.bail = all ? 0 : 1;
-    for (const { config } of vitest.projects) config.bail = all ? 0 : 1;
+    for (const { config } of [vitest, ...vitest.projects]) config.bail = all ? 0 : 1;
     const specifications = tests.flatMap(({ file, ids }): TestSpecification[] =>
       vitest
         .getModuleSpecifications(`${root}/${file}`)
@@ -43,15 +51,10 @@ export async function host(root: string): Promise<void> {
         ),
     );
     if (specifications.length === 0) throw new Error(`no test files: ${JSON.stringify(tests)}`);
-    const { testModules, unhandledErrors } = await vitest.runTestSpecifications(specifications);
-    for (const module of testModules) {
-      for (const test of module.children.allTests('failed'))
-        return { failed: `${test.module.relativeModuleId} › ${test.fullName}` };
-      if (module.state() === 'failed') return { failed: `${module.relativeModuleId}, outside of its tests` };
-    }
-    return {
-      failed: unhandledErrors.length > 0 ? `an unhandled error: ${String(unhandledErrors[0])}` : undefined,
-    };
+    failed = undefined;
+    const { unhandledErrors } = await vitest.runTestSpecifications(specifications);
+    const [error] = unhandledErrors;
+    return { failed: failed ?? (error === undefined ? undefined : `an unhandled error: ${String(error)}`) };
   };
   process.on('message', (request: Request) => {
     answer(request).then(

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: programs as text
 // The campaign itself takes hours (node test/mutants/run.mjs); this checks what it is made of.
 
 import ts from 'typescript';

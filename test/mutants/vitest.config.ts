@@ -19,6 +19,7 @@ export default defineConfig((environment: ConfigEnv) => {
       ...test,
       maxWorkers: 1,
       bail: 1,
+      diff: { truncateThreshold: 20 }, // nobody reads it, and that of a long list takes minutes
       sequence: { sequencer: AsGiven },
       projects: projects
         .filter((project) => project.test?.name)

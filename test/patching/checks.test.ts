@@ -1,10 +1,17 @@
 // What a sweep's checks look at, number by number: each of them alone is enough to fail.
 
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
 import type { VisionLanguageModel } from '../../src/models/index.ts';
 import type { Cell } from '../../src/patching/cells.ts';
 import { type Checked, checkControls, mergeControls } from '../../src/patching/controls.ts';
-import { METRIC_NUMBERS, METRICS, runWithHooks, scale, sweep } from '../../src/patching/index.ts';
+import {
+  logProbability,
+  METRIC_NUMBERS,
+  METRICS,
+  runWithHooks,
+  scale,
+  sweep,
+} from '../../src/patching/index.ts';
 import { checkRepeated } from '../../src/patching/sweep.ts';
 import { Golden, loadFixtureModel } from '../support/golden.ts';
 import { caseJob } from './support.ts';
@@ -74,14 +81,18 @@ test('the noise floors are the sizes of what rounding did, in each unit, and of 
   expect(mergeControls(undefined, undefined)).toBeUndefined();
 });
 
+test('numbers have the names that tables and messages use', () => {
+  expect(METRICS).toEqual(['p', 'p_effect', 'ld_effect', 'normalized']);
+  expect(METRIC_NUMBERS).toEqual(['patched', 'effect']);
+});
+
 describe('a cell that is repeated must give the same, in every number', () => {
   const cell: Cell = {
     ...{ pair: 0, site: 0, tower: 't', hook: 't.blocks.0.h', layer: 0, head: undefined, positions: [1, 2] },
   };
-  test.each([
-    ...METRICS.map((name) => [name, METRICS] as const),
-    ...METRIC_NUMBERS.map((name) => [name, METRIC_NUMBERS] as const),
-  ])('%s', (name, names: readonly string[]) => {
+  const all = [...METRICS, ...METRIC_NUMBERS] as const;
+  test.each(all)('%s', (name) => {
+    const names: readonly string[] = all.indexOf(name) < METRICS.length ? METRICS : METRIC_NUMBERS;
     const values = Float32Array.from(names, (_, i) => i + 1);
     const next = values.map((value, i) => (names[i] === name ? value * (1 + 2 ** -23) : value));
     expect(() => checkRepeated(cell, values, values.slice())).not.toThrow();
@@ -124,6 +135,38 @@ describe('on a model', () => {
       };
       const rounded = await difference([scale(target, 1 + 2 ** -23)]);
       expect(result?.controls?.noiseFloor).toBe(Math.abs(Math.fround(rounded - (await difference([])))));
+    },
+  );
+
+  test('every pair has its own null patches, one at each of its sites', async () => {
+    const first = { site: 'text_encoder.attn.hook_z', positions: [1], layers: [0] };
+    const second = { site: 'text_encoder.hook_mlp_out', positions: [2], layers: [1] };
+    const jobs = [caseJob(golden, 'case0', [first]), caseJob(golden, 'case2', [first, second])];
+    const results = await sweep(model, jobs, { repeat: 0 });
+    expect(results.map(({ controls }) => controls?.nullPatches)).toEqual([1, 2]);
+  });
+
+  test.each([undefined, logProbability(3)])(
+    'the first cell that is repeated is the one of the earliest block with an effect, and of its positions the largest (%#)',
+    async (metric) => {
+      const site = { site: 'text_encoder.hook_resid_pre', layers: [2, 1] };
+      const job = caseJob(golden, 'case2', [site]);
+      const forward = vi.spyOn(model, 'forward');
+      const [result] = await sweep(model, [job], { repeat: 1, metric });
+      const probe = forward.mock.calls.at(-1)?.[2]?.probe;
+      forward.mockRestore();
+      const names: readonly string[] = metric ? METRIC_NUMBERS : METRICS;
+      const at = names.indexOf(metric ? 'effect' : 'ld_effect');
+      const { data, shape } = result!.sites[0]!;
+      // [layer, position, number]; the second layer asked for is the earlier block.
+      const positions = shape[1]!;
+      const effects = Array.from({ length: positions }, (_, p) =>
+        Math.abs(data[(positions + p) * names.length + at]!),
+      );
+      const largest = effects.indexOf(Math.max(...effects));
+      expect(effects[largest]).toBeGreaterThan(0);
+      const [fork] = probe?.forks('text_encoder.blocks.1.hook_resid_pre') ?? [];
+      expect(fork?.positions).toEqual([largest]);
     },
   );
 });

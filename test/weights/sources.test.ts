@@ -1,4 +1,6 @@
 import { mkdtemp, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -194,6 +196,19 @@ describe('a model folder', () => {
       'a\0',
     ])
       await expect(source.open(path)).rejects.toThrow(ModelFileError);
+  });
+
+  it('on a server has folders, and names that an address must spell otherwise', async () => {
+    const asked: (string | undefined)[] = [];
+    const site = createServer((request, response) => {
+      asked.push(request.url);
+      response.writeHead(404).end();
+    });
+    await new Promise<void>((ready) => site.listen(0, '127.0.0.1', ready));
+    const source = httpFolder(`http://127.0.0.1:${(site.address() as AddressInfo).port}/base`);
+    expect(await source.open('text encoder/1+1?.json')).toBeUndefined();
+    expect(asked).toEqual(['/base/text%20encoder/1%2B1%3F.json']);
+    site.close();
   });
 
   it('on disk may hold links, as the cache of the hub does', async () => {
