@@ -5,7 +5,7 @@ export const SINGLE = 'model.safetensors';
 // Settings of model, processor and tokenizer; not the tables of other weight formats, nor training logs. A second tokenizer has
 // a folder of its own (InstructBLIP's `qformer_tokenizer`).
 const SETTINGS =
-  /^((generation_|preprocessor_|processor_|tokenizer_|image_processor_)?config|tokenizer|special_tokens_map|added_tokens|vocab|chat_template)\.json$|^(\w+_tokenizer\/)?(vocab\.txt|merges\.txt|tokenizer\.model)$|^\w+_tokenizer\/(tokenizer|tokenizer_config|special_tokens_map)\.json$/;
+  /^((generation_|preprocessor_|processor_|tokenizer_|image_processor_)?config|tokenizer|special_tokens_map|added_tokens|vocab|chat_template)\.json$|^chat_template\.jinja$|^(\w+_tokenizer\/)?(vocab\.txt|merges\.txt|tokenizer\.model)$|^\w+_tokenizer\/(tokenizer|tokenizer_config|special_tokens_map)\.json$/;
 
 /**
  * The configs and tokenizer among a repository's paths, and of the weights one file if there is one, else the index, which

@@ -69,19 +69,30 @@ const STARTS_WITH_WORD = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 const SPACE = /^\p{White_Space}$/u;
 
 /**
- * Cuts a text at added tokens. Of several that begin at one place the longest is found; if it stands where it must not, that
- * stretch is searched no further.
+ * What cuts a text at added tokens. Of several that begin at one place the longest is found; if it stands where it must
+ * not, that stretch is searched no further.
  *
- * @param tokens by how they stand in this text
+ * @param tokens by how they stand in the text
  */
-export function splitAtTokens(units: readonly Unit[], tokens: ReadonlyMap<string, AddedToken>): Section[] {
-  if (tokens.size === 0) return units.length > 0 ? [{ units }] : [];
+export function tokenSplitter(
+  tokens: ReadonlyMap<string, AddedToken>,
+): (units: readonly Unit[]) => readonly Section[] {
+  if (tokens.size === 0) return (units) => (units.length > 0 ? [{ units }] : []);
+  // Made once: some tokenizers have thousands.
   const byLength = [...tokens.keys()].sort((a, b) => b.length - a.length);
-  const pieces = cutAt(units, new RegExp(byLength.map(escapeRegExp).join('|'), 'gu'));
+  const pattern = new RegExp(byLength.map(escapeRegExp).join('|'), 'gu');
+  return (units) => splitAtTokens(units, pattern, tokens);
+}
+
+function splitAtTokens(
+  units: readonly Unit[],
+  pattern: RegExp,
+  tokens: ReadonlyMap<string, AddedToken>,
+): Section[] {
   const sections: Section[] = [];
   let done = 0;
   let start = 0;
-  for (const { units: piece, match } of pieces) {
+  for (const { units: piece, match } of cutAt(units, pattern)) {
     let end = start + piece.length;
     const token = match === undefined ? undefined : tokens.get(match)!;
     if (token && !(token.single_word && insideWord(units, start, end))) {

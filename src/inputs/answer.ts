@@ -8,7 +8,10 @@ export type AnswerToken = 'first' | 'last';
 export interface AnswerOptions {
   /** `first` (default): the first token that the model would generate for the answer. */
   readonly token?: AnswerToken;
-  /** The end of the prompt that the answer continues, such as `ASSISTANT:`; empty (default) for a decoder of its own. */
+  /**
+   * The end of the prompt that the answer continues, such as `ASSISTANT:`; empty (default) for a decoder of its own. The
+   * answer begins with a space, unless a line break stands before it.
+   */
   readonly after?: string;
 }
 
@@ -19,7 +22,8 @@ export interface AnswerOptions {
  */
 export function answerTokens(tokenizer: Tokenizer, answer: string, after = ''): number[] {
   const before = tokenizer.encode(after, { specialTokens: false });
-  const whole = tokenizer.encode(`${after} ${answer.trim()}`.trimStart(), { specialTokens: false });
+  const space = after === '' || after.endsWith('\n') ? '' : ' ';
+  const whole = tokenizer.encode(`${after}${space}${answer.trim()}`, { specialTokens: false });
   const tokens = whole.slice(before.length);
   if (tokens.length === 0 || before.some((id, index) => id !== whole[index])) {
     throw new NoticeError('text', `The answer ${JSON.stringify(answer)} has no tokens of its own.`);

@@ -5,6 +5,14 @@ export {
   answerTokens,
   inCaseOf,
 } from './answer.ts';
+export {
+  type ChatMessage,
+  type ChatOptions,
+  ChatTemplate,
+  type ChatTemplateFiles,
+  type ContentPart,
+  readChatTemplates,
+} from './chat-template.ts';
 export { type Box, checkImageSize, type ImageDecoder, MAX_IMAGE_PIXELS, type RgbImage } from './image.ts';
 export { decodePicture, type ImageFormat, imageFormat } from './image-file.ts';
 export { ImageProcessor, type PixelValues, type ProcessedImage } from './image-processor.ts';
@@ -24,6 +32,7 @@ export {
   formatPrompt,
   type PromptTemplates,
 } from './prompt.ts';
+export { PromptFormat, type PromptFormatOptions } from './prompt-format.ts';
 export {
   findOptions,
   findPhrase,

@@ -2,7 +2,7 @@
 // text of which every character knows its place.
 
 import { NoticeError } from '../errors.ts';
-import { type AddedToken, splitAtTokens } from './added-tokens.ts';
+import { type AddedToken, tokenSplitter } from './added-tokens.ts';
 import { type Normalize, parseNormalizer } from './normalizer.ts';
 import { type PreTokenize, parsePreTokenizer } from './pre-tokenizer.ts';
 import type { LibraryTokenizer } from './tokenizer-library.ts';
@@ -20,10 +20,10 @@ export class TextCutter {
   readonly #library: LibraryTokenizer;
   readonly #normalize: Normalize | undefined;
   readonly #preTokenize: PreTokenize;
-  /** By how they stand in the text. */
-  readonly #rawTokens: ReadonlyMap<string, AddedToken>;
-  /** By how they stand in the normalised text. */
-  readonly #normalizedTokens: ReadonlyMap<string, AddedToken>;
+  /** Their text by their ids. */
+  readonly addedTokens: ReadonlyMap<number, string>;
+  readonly #splitRaw: ReturnType<typeof tokenSplitter>;
+  readonly #splitNormalized: ReturnType<typeof tokenSplitter>;
   readonly #unknown: string | undefined;
 
   /**
@@ -40,9 +40,15 @@ export class TextCutter {
     this.#normalize = parseNormalizer(json.normalizer);
     this.#preTokenize = parsePreTokenizer(json.pre_tokenizer, library.pre_tokenizer);
     this.#unknown = unknown;
-    const found = added.map((token) => ({ ...token, content: this.#contentOf(token) }));
-    this.#rawTokens = byContent(found.filter(({ normalized }) => !normalized));
-    this.#normalizedTokens = byContent(found.filter(({ normalized }) => normalized));
+    const found = added
+      .map((token) => ({ ...token, content: this.#contentOf(token) }))
+      .filter(({ content }) => content !== '');
+    const [raw, normalized] = [false, true].map(
+      (kind) => new Map(found.filter((token) => token.normalized === kind).map((t) => [t.content, t])),
+    );
+    this.addedTokens = new Map([...raw!.values(), ...normalized!.values()].map((t) => [t.id, t.content]));
+    this.#splitRaw = tokenSplitter(raw!);
+    this.#splitNormalized = tokenSplitter(normalized!);
   }
 
   /** As the crate keeps it, and gives it back when it decodes: normalised if it is to be found in normalised text. */
@@ -50,17 +56,10 @@ export class TextCutter {
     return normalized && content !== '' ? textOf(this.#normalized(unitsOf(content))) : content;
   }
 
-  /** Their text by their ids. */
-  get addedTokens(): ReadonlyMap<number, string> {
-    return new Map(
-      [...this.#rawTokens.values(), ...this.#normalizedTokens.values()].map((t) => [t.id, t.content]),
-    );
-  }
-
   pieces(text: string): Piece[] {
-    return splitAtTokens(unitsOf(text), this.#rawTokens).flatMap(({ units, token }) => {
+    return this.#splitRaw(unitsOf(text)).flatMap(({ units, token }) => {
       if (token) return [this.#added(token, units)];
-      return splitAtTokens(this.#normalized(units), this.#normalizedTokens).flatMap((section) =>
+      return this.#splitNormalized(this.#normalized(units)).flatMap((section) =>
         section.token
           ? [this.#added(section.token, section.units)]
           : this.#preTokenize(section.units).flatMap((word) => this.#wordPieces(word)),
@@ -144,10 +143,6 @@ export class TextCutter {
     });
     return !(config.byte_fallback === true && bytes.every((byte) => tokens_to_ids.has(byte)));
   }
-}
-
-function byContent(tokens: readonly AddedToken[]): ReadonlyMap<string, AddedToken> {
-  return new Map(tokens.filter(({ content }) => content !== '').map((token) => [token.content, token]));
 }
 
 const BYTE_TOKEN = /^<0x[0-9A-F]{2}>$/;

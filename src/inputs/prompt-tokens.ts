@@ -98,17 +98,18 @@ export function optionTokens(prompt: LocatedText, options: Options): Record<Opti
  * The part that each token plays.
  *
  * @param options `noun` is the thing asked about; its first occurrence outside the options counts
+ * @param imageTokens those that stand for an image, or for a feature of one
  * @throws NoticeError('text') if the options or the noun are not in the prompt
  */
 export function promptRoles(
   prompt: EncodedText,
   options: Options & { readonly noun?: string },
-  imageToken = '<image>',
+  imageTokens: readonly string[] = ['<image>'],
 ): TokenRole[] {
   const firstOfText = prompt.ranges.findIndex((range) => range !== undefined);
   const roles = prompt.ranges.map((range, index): TokenRole => {
     if (!range) return firstOfText >= 0 && index > firstOfText ? 'end' : 'start';
-    return prompt.tokens[index] === imageToken ? 'image' : 'rest';
+    return imageTokens.includes(prompt.tokens[index]!) ? 'image' : 'rest';
   });
   const spans = optionTokens(prompt, options);
   for (const role of ['correct', 'or', 'incorrect'] as const) {

@@ -20,6 +20,8 @@ export interface LibraryPreTokenizer {
   (text: string): string[];
   /** Of a Sequence. */
   readonly tokenizers?: readonly (LibraryPreTokenizer | null)[];
+  /** Of a Split: null for a pattern of neither kind. */
+  readonly pattern?: RegExp | null;
 }
 
 export interface LibraryTokenizer {

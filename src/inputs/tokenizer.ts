@@ -2,8 +2,10 @@
 // where it departs from the Rust crate it is put right here, each time with the reason.
 import { NoticeError } from '../errors.ts';
 import { type AddedToken, parseAddedTokens } from './added-tokens.ts';
+import { repairDecoder } from './decoder.ts';
+import { parseJsonObject } from './json-object.ts';
 import { requireRanges, TextCutter } from './offsets.ts';
-import { createLibraryTokenizer, type LibraryDecoder, type LibraryTokenizer } from './tokenizer-library.ts';
+import { createLibraryTokenizer, type LibraryTokenizer } from './tokenizer-library.ts';
 import type { CharRange } from './units.ts';
 
 /** Texts of the files of a model folder; undefined if the folder has no such file. */
@@ -19,7 +21,7 @@ export interface EncodedText {
   readonly text: string;
   readonly ids: readonly number[];
   readonly tokens: readonly string[];
-  /** One per token; undefined for what the template adds ([CLS], [SEP], <s>). */
+  /** One per token; undefined for what the template adds ([CLS], [SEP], <s>), or finds there. */
   readonly ranges: readonly (CharRange | undefined)[];
 }
 
@@ -31,8 +33,8 @@ export class Tokenizer {
   readonly #special: ReadonlySet<number>;
   /** What the template puts before and after a text. */
   readonly #frame: readonly [before: readonly string[], after: readonly string[]];
-  /** Whether white space around a token's text is no part of its place, as ByteLevel wants it. */
-  readonly #trimsRanges: boolean;
+  /** Whether spaces around a token are no part of its place, and one was put before the text. */
+  readonly #trim: { readonly prefixed: boolean } | undefined;
 
   private constructor(
     json: Record<string, unknown>,
@@ -50,7 +52,7 @@ export class Tokenizer {
     this.#special = new Set(placed.filter(({ special }) => special).map(({ id }) => id));
     for (const [id, content] of this.#cutter.addedTokens) library.model.vocab[id] = content;
     this.#frame = frameOf(library);
-    this.#trimsRanges = trimsRanges(json.post_processor);
+    this.#trim = trimOf(json.post_processor);
   }
 
   /**
@@ -64,8 +66,8 @@ export class Tokenizer {
           "save the tokenizer with transformers' AutoTokenizer to get it.",
       );
     }
-    const json = parse(tokenizer, 'tokenizer.json');
-    const settings = config === undefined ? {} : parse(config, 'tokenizer_config.json');
+    const json = parseJsonObject(tokenizer, 'tokenizer.json');
+    const settings = config === undefined ? {} : parseJsonObject(config, 'tokenizer_config.json');
     const added = parseAddedTokens(json.added_tokens, settings.added_tokens_decoder);
     try {
       // The library lets tokenizer_config.json change how text is split, which the crate does not.
@@ -88,17 +90,26 @@ export class Tokenizer {
   /**
    * Token ids with the place of each token in the text.
    *
+   * @param options `startOnce`: a text that already begins with what the template puts before it (`<bos>` of Gemma's chat
+   *   template) gets no second one; the crate gives it one
    * @throws NoticeError('config') for a kind of tokenizer that loses the places
    */
-  encodeWithRanges(text: string): EncodedText {
+  encodeWithRanges(text: string, { startOnce = false }: { startOnce?: boolean } = {}): EncodedText {
     const pieces = this.#cutter.pieces(text);
     const [before, after] = this.#frame;
-    const ranges = requireRanges(pieces).map((range) => (this.#trimsRanges ? trimmed(text, range) : range));
+    const ranges = requireRanges(pieces).map((range, i) => this.#trimmed(range, pieces[i]!.token, i === 0));
+    const started = startOnce && before.every((token, i) => pieces[i]?.id === this.#frameId(token));
+    const start = started ? [] : before;
+    const own = started ? before.length : 0;
     return {
       text,
-      ids: this.encode(text),
-      tokens: [...before, ...pieces.map(({ token }) => token), ...after],
-      ranges: [...before.map(() => undefined), ...ranges, ...after.map(() => undefined)],
+      ids: [
+        ...start.map((token) => this.#frameId(token)),
+        ...pieces.map(({ id }) => id),
+        ...after.map((token) => this.#frameId(token)),
+      ],
+      tokens: [...start, ...pieces.map(({ token }) => token), ...after],
+      ranges: [...before.map(() => undefined), ...ranges.slice(own), ...after.map(() => undefined)],
     };
   }
 
@@ -130,6 +141,17 @@ export class Tokenizer {
     return this.#library.model.unk_token_id;
   }
 
+  /** As the crate's ByteLevel does it: by the token's own spaces, which white space written as other bytes is none of. */
+  #trimmed({ start, end }: CharRange, token: string, first: boolean): CharRange {
+    if (!this.#trim) return { start, end };
+    const [before, after] = [/^[Ġ\p{White_Space}]*/u, /[Ġ\p{White_Space}]*$/u].map(
+      (p) => p.exec(token)![0].length,
+    );
+    const added = before! > 0 && (first || start === 0) && this.#trim.prefixed ? 1 : 0;
+    const from = Math.min(start + before! - added, end);
+    return { start: from, end: Math.max(end - after!, from) };
+  }
+
   #frameId(token: string): number {
     const id = this.tokenToId(token);
     if (id !== undefined) return id;
@@ -155,74 +177,10 @@ function frameOf({ post_processor: processor }: LibraryTokenizer): [string[], st
   return [tokens.slice(0, at), tokens.slice(at + 1)];
 }
 
-function trimsRanges(processor: unknown): boolean {
-  const { type, trim_offsets, processors } = (processor ?? {}) as Record<string, unknown>;
-  if (type === 'Sequence') return (processors as readonly unknown[]).some(trimsRanges);
-  return type === 'ByteLevel' && trim_offsets !== false;
-}
-
-function trimmed(text: string, { start, end }: CharRange): CharRange {
-  const content = text.slice(start, end);
-  const before = /^\p{White_Space}*/u.exec(content)![0].length;
-  const after = /\p{White_Space}*$/u.exec(content.slice(before))![0].length;
-  return { start: start + before, end: end - after };
-}
-
-function parse(text: string, file: string): Record<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new NoticeError('config', `${file} is not valid JSON: ${(cause as Error).message}.`, { cause });
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new NoticeError('config', `${file}: expected a JSON object.`);
-  }
-  return value as Record<string, unknown>;
-}
-
-/** Decoding steps in which the library departs from the crate. */
-function repairDecoder(decoder: LibraryDecoder): void {
-  decoder.decoders?.forEach(repairDecoder);
-  const { type, replacement = '▁', prepend_scheme: scheme = 'always' } = decoder.config;
-  if (type === 'ByteFallback') decoder.decode_chain = fuseByteTokens;
-  if (type === 'Metaspace') {
-    // Of the first token the crate drops every ▁, or none where none is put before a text.
-    decoder.decode_chain = (tokens) =>
-      tokens.map((token, index) =>
-        token.replaceAll(replacement, index === 0 && scheme !== 'never' ? '' : ' '),
-      );
-  }
-}
-
-/**
- * The crate turns a run of byte tokens that is not valid UTF-8 into one U+FFFD per byte; the library's TextDecoder
- * keeps the valid part of the run, makes fewer marks of the rest, and drops a byte order mark.
- */
-function fuseByteTokens(tokens: string[]): string[] {
-  const result: string[] = [];
-  let run: number[] = [];
-  const endRun = () => {
-    if (run.length > 0) result.push(decodeUtf8(run) ?? '\ufffd'.repeat(run.length));
-    run = [];
-  };
-  for (const token of tokens) {
-    const byte = /^<0x([0-9A-Fa-f]{2})>$/.exec(token)?.[1];
-    if (byte) {
-      run.push(Number.parseInt(byte, 16));
-    } else {
-      endRun();
-      result.push(token);
-    }
-  }
-  endRun();
-  return result;
-}
-
-function decodeUtf8(bytes: readonly number[]): string | undefined {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(bytes));
-  } catch {
-    return undefined;
-  }
+/** The settings of the ByteLevel, or RoBERTa's, that is to trim the places. */
+function trimOf(processor: unknown): { prefixed: boolean } | undefined {
+  const { type, trim_offsets, add_prefix_space, processors } = (processor ?? {}) as Record<string, unknown>;
+  if (type === 'Sequence') return (processors as readonly unknown[]).map(trimOf).find((trim) => trim);
+  if ((type !== 'ByteLevel' && type !== 'RobertaProcessing') || trim_offsets === false) return undefined;
+  return { prefixed: add_prefix_space !== false };
 }

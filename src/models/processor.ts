@@ -2,14 +2,16 @@
 
 import { NoticeError } from '../errors.ts';
 import {
+  type ChatMessage,
+  type ChatOptions,
   type EncodedText,
   type FilledPrompt,
   fillImageTexts,
-  formatPrompt,
   type ImageBackend,
   ImageProcessor,
-  type PromptTemplates,
+  PromptFormat,
   type RgbImage,
+  readChatTemplates,
   Tokenizer,
 } from '../inputs/index.ts';
 import { hasFile, type ModelSource, readJson, readText } from '../weights/index.ts';
@@ -29,38 +31,40 @@ export interface PreparedPrompt {
   readonly positions: readonly number[];
 }
 
+/** What is asked: a question, which a template is put around, a whole prompt, or the turns of a conversation. */
+export type Question = string | readonly ChatMessage[];
+
 export class Processor {
   readonly images: ImageProcessor;
   readonly tokenizer: Tokenizer;
-  /** Name or text of the prompt template. */
-  readonly template: string;
   readonly #model: VisionLanguageModel;
-  readonly #templates: PromptTemplates;
+  readonly #format: PromptFormat;
   readonly #instructions: Tokenizer | undefined;
 
   private constructor(
     model: VisionLanguageModel,
     images: ImageProcessor,
     tokenizer: Tokenizer,
-    template: string,
+    format: PromptFormat,
     instructions: Tokenizer | undefined,
   ) {
     this.#model = model;
+    this.#format = format;
     this.#instructions = instructions;
-    this.#templates = { question: '{question}', ...model.templates };
     this.images = images;
     this.tokenizer = tokenizer;
-    this.template = template;
   }
 
   /**
    * Reads processor_config.json (the image processor that transformers 5 writes into it) or preprocessor_config.json,
-   * tokenizer.json, tokenizer_config.json, and notice.json if there is one: it names the prompt template
+   * tokenizer.json, tokenizer_config.json, the chat template (processor_config.json, chat_template.json,
+   * chat_template.jinja or tokenizer_config.json), and notice.json if there is one: it names the prompt template
    * (`{"template": "llava-one-word"}`) of a model that was trained with another than its family's.
    *
-   * @param template name or text of the prompt template; default that of notice.json, or else the family's first
+   * @param template name or text of the prompt template (docs/library.md); default that of notice.json, else the family's
+   *   first, else the chat template
    * @param backend whose resizing of pictures is done; default as the folder and the family have it
-   * @throws NoticeError('config'), ModelFileError
+   * @throws NoticeError('config'), ('usage') if there is no such template, ModelFileError
    */
   static async load(
     model: VisionLanguageModel,
@@ -75,15 +79,26 @@ export class Processor {
         tokenizer: await text(`${folder}tokenizer.json`),
         config: await text(`${folder}tokenizer_config.json`),
       });
+    const chats = readChatTemplates({
+      processor: await text('processor_config.json'),
+      json: await text('chat_template.json'),
+      jinja: await text('chat_template.jinja'),
+      tokenizer: await text('tokenizer_config.json'),
+    });
+    const format = new PromptFormat({
+      templates: model.templates,
+      chats,
+      placeholder: placeholderOf(model),
+      template: template ?? (await ownTemplate(source)),
+    });
     const { instructionTokenizer: folder } = model;
-    const [usual = 'question'] = Object.keys(model.templates);
-    return new Processor(
-      model,
-      images,
-      await tokenizer(),
-      template ?? (await ownTemplate(source)) ?? usual,
-      folder === undefined ? undefined : await tokenizer(`${folder}/`),
-    );
+    const instructions = folder === undefined ? undefined : await tokenizer(`${folder}/`);
+    return new Processor(model, images, await tokenizer(), format, instructions);
+  }
+
+  /** Name or text of the prompt template. */
+  get template(): string {
+    return this.#format.template;
   }
 
   /**
@@ -98,13 +113,30 @@ export class Processor {
     return { ...pixelValues, view };
   }
 
-  /** The tokens of a question in the model's template; a text that holds the image token is a whole prompt. */
-  encode(question: string): EncodedText {
-    return this.tokenizer.encodeWithRanges(this.#format(question));
+  /**
+   * The text of messages in the chat template of the model folder.
+   *
+   * @throws NoticeError('config') if the folder has none, or it fails; ('text') if it refuses the messages
+   */
+  chat(messages: readonly ChatMessage[], options?: ChatOptions): string {
+    return this.#format.chat(messages, options);
   }
 
-  #format(question: string): string {
-    return formatPrompt(question, this.template, this.#templates);
+  /**
+   * The tokens of a question in the model's template, or of messages in its chat template; a text that holds what stands for
+   * an image is a whole prompt. One that begins with the text of the start token (`<bos>`) gets no second one.
+   *
+   * @param pictures how many images the template is to name
+   */
+  encode(question: Question, pictures = 1): EncodedText {
+    return this.tokenizer.encodeWithRanges(this.#format.text(question, pictures), { startOnce: true });
+  }
+
+  /** The tokens of a prompt that stand for an image, or for a feature of one. */
+  get imageTokens(): readonly string[] {
+    const { imageToken } = this.#model;
+    const feature = imageToken === undefined ? undefined : this.tokenizer.idToToken(imageToken);
+    return [placeholderOf(this.#model), ...(feature === undefined ? [] : [feature])];
   }
 
   /**
@@ -114,16 +146,16 @@ export class Processor {
    * @throws NoticeError('text') if it has too many tokens, or not one image token for each image where the model needs
    *   them; ('image') for more or fewer images than the model takes
    */
-  prompt(question: string, images?: readonly ImageInput[]): PreparedPrompt {
-    const encoded = this.encode(question);
-    const instruction = this.#instructions?.encode(this.#format(question));
+  prompt(question: Question, images?: readonly ImageInput[]): PreparedPrompt {
+    const encoded = this.encode(question, images?.length);
+    const instruction = this.#instructions?.encode(encoded.text);
     const model = this.#model;
     if (!model.imageText) return { encoded, instruction, ...model.expand(encoded.ids, images) };
     const shown = images ?? [model.blankImage()];
-    const placeholder = model.imagePlaceholder ?? '<image>';
+    const placeholder = placeholderOf(model);
     const texts = shown.map((image) => model.imageText?.(image) ?? '');
     const filled = fillImageTexts(encoded.text, placeholder, texts);
-    const whole = this.tokenizer.encodeWithRanges(filled.text);
+    const whole = this.tokenizer.encodeWithRanges(filled.text, { startOnce: true });
     const { ids } = model.expand(whole.ids, shown);
     const positions = positionsIn(encoded, whole, filled, placeholder, model.imageToken);
     return { encoded, instruction, ids, positions };
@@ -138,7 +170,7 @@ export class Processor {
    */
   sample(
     images: RgbImage | ImageInput | readonly (RgbImage | ImageInput)[],
-    question: string,
+    question: Question,
     names: string | readonly string[] = [],
   ): ProcessedSample {
     const given = [images].flat() as (RgbImage | ImageInput)[];
@@ -159,10 +191,13 @@ export class Processor {
    * how the answer's first token is cut. Empty for a decoder of its own.
    */
   get answerContext(): string {
-    if (this.#model.answers === 'decoder') return '';
-    const pattern = formatPrompt('\u0000', this.template, this.#templates);
-    return (pattern.split('\u0000').at(-1) ?? '').trim();
+    return this.#model.answers === 'decoder' ? '' : this.#format.context;
   }
+}
+
+/** The text that stands for an image in a prompt. */
+function placeholderOf({ imagePlaceholder = '<image>' }: VisionLanguageModel): string {
+  return imagePlaceholder;
 }
 
 /** Where the tokens of a prompt stand in the prompt with its images' texts; a placeholder's at its image's first feature. */

@@ -219,6 +219,8 @@ describe('needed files', () => {
       'tokenizer.model',
       'merges.txt',
       'vocab.json',
+      'chat_template.json',
+      'chat_template.jinja',
     ];
     const ofQueries = ['qformer_tokenizer/tokenizer.json', 'qformer_tokenizer/vocab.txt'];
     const not = [

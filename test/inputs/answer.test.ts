@@ -28,6 +28,23 @@ describe.each([
   });
 });
 
+interface FamilyCases extends Cases {
+  readonly answer_after: string;
+  readonly answer_space: boolean;
+}
+
+describe.each([
+  ...['smolvlm-tiny', 'idefics3-tiny', 'qwen2_vl-tiny', 'qwen2_5_vl-tiny', 'qwen3_vl-tiny', 'gemma3-tiny'],
+  ...['paligemma-tiny', 'paligemma2-tiny', 'llava_next-tiny', 'llava_onevision-tiny', 'instructblip-tiny'],
+])('first tokens of answers: %s', (model) => {
+  const tokenizer = loadTokenizer(fixturePath(model));
+  const { cases, answer_after: after } = readJsonFile<FamilyCases>(fixturePath(`${model}/cases.json`));
+  it.each(cases)('$id', ({ correct_answer, incorrect_answer, correct_token, incorrect_token }) => {
+    const answers = { correct: correct_answer, incorrect: incorrect_answer };
+    expect(answerTokenIds(tokenizer, answers, { after })).toEqual([correct_token, incorrect_token]);
+  });
+});
+
 describe('the first token the model would generate', () => {
   const names = (tokenizer: typeof llava, ids: readonly number[]) => ids.map((id) => tokenizer.idToToken(id));
 

@@ -12,7 +12,7 @@ import {
   type Tokenizer,
 } from '../../src/inputs/index.ts';
 import { LLAVA_TEMPLATES } from '../../src/models/llava/llava.ts';
-import { fixturePath, loadTokenizer, noticeError, projectPath } from './support.ts';
+import { fixturePath, loadTokenizer, noticeError, projectPath, readJsonFile } from './support.ts';
 
 const blip = loadTokenizer(fixturePath('blip-tiny'));
 const llava = loadTokenizer(fixturePath('llava-tiny'));
@@ -125,6 +125,50 @@ describe('optionTokens', () => {
     expect(found('is it happy and sad?')).toThrow(noticeError('text', /does not offer "happy" or "sad"/));
     expect(found('happy or neutral?')).toThrow(noticeError('text', /does not offer/));
   });
+});
+
+interface FamilyCases {
+  readonly cases: readonly {
+    readonly id: string;
+    readonly correct_answer: string;
+    readonly incorrect_answer: string;
+    readonly clean: { readonly text: string };
+  }[];
+}
+
+describe.each([
+  ['smolvlm-tiny', ['<image>']],
+  ['qwen2_5_vl-tiny', ['<|image_pad|>']],
+  ['gemma3-tiny', ['<start_of_image>', '<image_soft_token>']],
+  ['paligemma-tiny', ['<image>']],
+  ['llava_next-tiny', ['<image>']],
+  ['llava_onevision-tiny', ['<image>']],
+] as const)('prompts of %s', (model, imageTokens) => {
+  const tokenizer = loadTokenizer(fixturePath(model));
+  const { cases } = readJsonFile<FamilyCases>(fixturePath(`${model}/cases.json`));
+
+  it.each(cases)('$id: image and options', ({ correct_answer, incorrect_answer, clean: { text } }) => {
+    const prompt = tokenizer.encodeWithRanges(text, { startOnce: true });
+    const roles = promptRoles(prompt, { correct: correct_answer, incorrect: incorrect_answer }, imageTokens);
+    const textOf = (role: string) => {
+      const places = prompt.ranges.filter((_, i) => roles[i] === role);
+      return text.slice(places[0]?.start, places.at(-1)?.end).trim();
+    };
+    expect([textOf('image'), textOf('correct'), textOf('or'), textOf('incorrect')]).toEqual([
+      imageTokens[0],
+      correct_answer,
+      'or',
+      incorrect_answer,
+    ]);
+  });
+});
+
+it("counts Gemma's <bos> in the text as the start", () => {
+  const prompt = loadTokenizer(fixturePath('gemma3-tiny')).encodeWithRanges('<bos>is it red or blue?', {
+    startOnce: true,
+  });
+  expect(prompt.tokens.slice(0, 2)).toEqual(['<bos>', 'is']);
+  expect(promptRoles(prompt, { correct: 'red', incorrect: 'blue' }).slice(0, 2)).toEqual(['start', 'rest']);
 });
 
 describe('promptRoles', () => {

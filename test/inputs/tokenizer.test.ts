@@ -29,7 +29,13 @@ interface HardTexts {
 
 const hardTexts = readJsonFile<Record<string, HardTexts>>(fixturePath('hard-texts/expected.json'));
 
-describe.each(['blip-tiny', 'llava-tiny', 'llava-tiny-gqa'])('%s: tokenizer_cases.json', (model) => {
+const FAMILIES = [
+  ...['blip-tiny', 'llava-tiny', 'llava-tiny-gqa', 'smolvlm-tiny', 'idefics3-tiny', 'qwen2_vl-tiny'],
+  ...['qwen2_5_vl-tiny', 'qwen3_vl-tiny', 'paligemma-tiny', 'paligemma2-tiny', 'gemma3-tiny'],
+  ...['llava_next-tiny', 'llava_onevision-tiny', 'instructblip-tiny'],
+];
+
+describe.each(FAMILIES)('%s: tokenizer_cases.json', (model) => {
   const tokenizer = loadTokenizer(fixturePath(model));
   const { cases } = readJsonFile<TokenizerCases>(fixturePath(`${model}/tokenizer_cases.json`));
 

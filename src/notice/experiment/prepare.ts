@@ -87,7 +87,7 @@ export function prepareText(
     }
   };
   const encoded = processor.encode(pair.cleanPrompt);
-  const roles = attempt('option-not-in-prompt', () => promptRoles(encoded, pair));
+  const roles = attempt('option-not-in-prompt', () => promptRoles(encoded, pair, processor.imageTokens));
   const options = optionTokens(encoded, pair);
   const [correct, incorrect] = attempt('answer-tokens', () =>
     answerIds(model, processor, pair, answer, compat),

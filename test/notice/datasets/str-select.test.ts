@@ -13,7 +13,7 @@ import {
   selectBalanced,
   textProblem,
 } from '../../../src/notice/datasets/index.ts';
-import { fixturePath, loadTokenizer } from '../../inputs/support.ts';
+import { fixturePath, loadTokenizer, readJsonFile } from '../../inputs/support.ts';
 import { encode, reasons } from './support.ts';
 
 const data = fileURLToPath(new URL('../../../data/', import.meta.url));
@@ -145,6 +145,37 @@ describe('whether a corrupt prompt replaces the options token by token', () => {
         expect(found === undefined).toBe(same);
       }),
     );
+  });
+});
+
+interface FamilyCases {
+  readonly cases: readonly {
+    readonly id: string;
+    readonly mode: 'image' | 'text';
+    readonly correct_answer: string;
+    readonly incorrect_answer: string;
+    readonly clean: { readonly text: string };
+    readonly corrupt: { readonly text: string };
+  }[];
+}
+
+describe.each([
+  ...['smolvlm-tiny', 'idefics3-tiny', 'qwen2_vl-tiny', 'qwen2_5_vl-tiny', 'qwen3_vl-tiny', 'paligemma-tiny'],
+  ...['paligemma2-tiny', 'gemma3-tiny', 'llava_next-tiny', 'llava_onevision-tiny', 'instructblip-tiny'],
+])('the replaced prompts of %s', (model) => {
+  const tokenizer = loadTokenizer(fixturePath(model));
+  const encode = (text: string) => tokenizer.encodeWithRanges(text);
+  const { cases } = readJsonFile<FamilyCases>(fixturePath(`${model}/cases.json`));
+
+  test.each(cases.filter(({ mode }) => mode === 'text'))('$id: are, by its tokens', (golden) => {
+    const { clean, corrupt, correct_answer: correct, incorrect_answer: incorrect } = golden;
+    const pair = { cleanPrompt: clean.text, corruptPrompt: corrupt.text, correct, incorrect };
+    // There the words have other lengths than their stand-ins, or the space before one is a token of its own.
+    const moved = ['llava_next-tiny case3', 'llava_onevision-tiny case2', 'llava_onevision-tiny case3'];
+    const expected = moved.includes(`${model} ${golden.id}`) ? 'tokens-moved' : undefined;
+    expect(textProblem(pair, encode)?.reason).toBe(expected);
+    const other = corrupt.text.replace(' or ', ' or perhaps ');
+    expect(textProblem({ ...pair, corruptPrompt: other }, encode)?.reason).toBe('token-length');
   });
 });
 
