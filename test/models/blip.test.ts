@@ -80,6 +80,11 @@ test('generates what Hugging Face generates', async () => {
   });
 });
 
+test('an answer that does not end has 20 tokens, unless something else is asked for', async () => {
+  const [answer] = await model.generate([golden.sample('case0', 'clean')], { sample: () => 50 });
+  expect(answer).toMatchObject({ ids: new Array(20).fill(50), stopped: false });
+});
+
 test('answers in groups that fit the memory budget are the same', async () => {
   const samples = golden.cases.flatMap(({ id }) => [
     golden.sample(id, 'clean'),

@@ -80,6 +80,8 @@ describe.each([
     const values = new Float32Array(2);
     bitsOf(values).set([0x7f800001, 0xff800001]);
     expect(Array.from(widen(narrow(values)), Number.isNaN)).toEqual([true, true]);
+    const quiet = infinity | (1 << (fractionBits - 1)); // as processors make them
+    expect([...narrow(values)]).toEqual([quiet, quiet | 0x8000]);
   });
 
   it('converts a window of a larger array', () => {

@@ -142,6 +142,7 @@ describe('tensors', () => {
       '2 values in a Int32Array',
     );
     expect(write('x', { dtype: 'F31', shape: [2], data: new Int32Array(2) })).toThrow('dtype F31');
+    expect(write('x', { dtype: ['U8'], shape: [0], data: new Uint8Array(0) })).toThrow('dtype U8');
     expect(write('x', { dtype: 'U8', shape: [-1], data: new Uint8Array(0) })).toThrow('shape [-1]');
     const twice = [1, 2].map(
       (): TensorEntry => ({ name: 'x', dtype: 'U8', shape: [0], data: () => new Uint8Array(0) }),
