@@ -12,6 +12,7 @@ function promptAxes(model: VisionLanguageModel, name: string): number[] {
     if (keys) return [];
     return square ? (cross ? [2] : [2, 3]) : [1];
   }
+  if (model.towers.indexOf(tower) < model.towers.indexOf(model.promptTower)) return [];
   // A tower that attends to what was made of the prompt.
   if (cross) return square ? [3] : keys ? [1] : [];
   return [];

@@ -17,6 +17,12 @@ export { type Box, checkImageSize, type ImageDecoder, MAX_IMAGE_PIXELS, type Rgb
 export { decodePicture, type ImageFormat, imageFormat } from './image-file.ts';
 export { ImageProcessor, type PixelValues, type ProcessedImage } from './image-processor.ts';
 export type { Preprocessing, PreprocessingOptions } from './preprocessor-config.ts';
+export {
+  bestResolution,
+  fitted,
+  NEXT as NEXT_RESOLUTIONS,
+  ONEVISION as ONEVISION_RESOLUTIONS,
+} from './processors/anyres.ts';
 export type {
   CutPicture,
   PatchPacking,

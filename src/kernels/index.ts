@@ -15,6 +15,7 @@ export {
   type AttentionQuery,
   planAttention,
 } from './attention-plan.ts';
+export { type Blend, blendRows } from './blend-rows.ts';
 export { customHook, DEFAULT_LOOP_LIMIT, type HookRow } from './custom-hook.ts';
 export {
   activate,

@@ -9,12 +9,14 @@ import type { Llama } from './parts/llama.ts';
 import type { SampleInput } from './sample.ts';
 import { sequenceIn } from './sequences.ts';
 import { type ModelParts, TiledImageModel } from './tiled-image-model.ts';
-import { NO_PROBE, type Probe } from './tower/index.ts';
+import { type Memory, NO_PROBE, type Probe, type TowerConfig } from './tower/index.ts';
 
 /** What a family's file hands over. */
 export interface ContinuingParts
   extends Omit<ModelParts, 'configs' | 'prompt' | 'vocabulary' | 'maxPositions' | 'weightBytes' | 'release'> {
   readonly language: Llama;
+  /** What lies between the image towers and the language model, of features that depend on the prompt; default nothing. */
+  readonly between?: { readonly towers: readonly string[]; readonly configs: readonly TowerConfig[] };
   /** The token of an image's feature in a prompt. */
   readonly imageToken: number;
   /** Tokens that end an answer. */
@@ -23,28 +25,31 @@ export interface ContinuingParts
   readonly loader: { readonly bytes: number; destroy(): void };
 }
 
-/** Left to the family: `see`, the images to features of the language model's width. */
+/**
+ * Left to the family: `see`, the images to features of the language model's width, and where these are not yet what stands in the
+ * prompt, `arrange`.
+ */
 export abstract class ContinuingModel extends TiledImageModel {
   readonly answers = 'continuation';
   override readonly defaultTower = 'language';
   readonly towers: readonly string[];
-  readonly imageAttention = 'language.attn';
+  readonly imageAttention: string = 'language.attn';
   override readonly imageToken: number;
   readonly #language: Llama;
   readonly #stopTokens: readonly number[];
 
-  constructor({ language, imageToken, stopTokens, loader, ...parts }: ContinuingParts) {
+  constructor({ language, between, imageToken, stopTokens, loader, ...parts }: ContinuingParts) {
     const { settings, tower } = language;
     super({
       ...parts,
-      configs: [parts.vision.tower, tower.config],
+      configs: [parts.vision.tower, ...(between?.configs ?? []), tower.config],
       prompt: tower,
       vocabulary: settings.vocabulary,
       maxPositions: settings.maxPositions,
       weightBytes: loader.bytes,
       release: () => loader.destroy(),
     });
-    this.towers = [...parts.imageTowers, tower.config.name];
+    this.towers = [...parts.imageTowers, ...(between?.towers ?? []), tower.config.name];
     this.imageToken = imageToken;
     this.#language = language;
     this.#stopTokens = stopTokens;
@@ -74,11 +79,22 @@ export abstract class ContinuingModel extends TiledImageModel {
     });
   }
 
+  /** From what was seen to the features in the order of the prompt's image tokens, and the tower of their runs. */
+  protected async arrange(
+    _w: Work,
+    _runs: readonly ModelRun[],
+    { tensor }: Memory,
+    _probe: Probe,
+  ): Promise<{ readonly tower: string; readonly features: Tensor }> {
+    return { tower: this.towers.at(-2) as string, features: tensor };
+  }
+
   /** Images and prompts to the language model's first residual stream. */
   async #read(w: Work, runs: readonly ModelRun[], probe: Probe, known?: ImageFeatures): Promise<Tensor> {
     const { memory, shared } = await this.features(w, runs, probe, known);
-    const tower = this.towers.at(-2) as string;
-    const x = embedPrompts(w, this.#language, runs, tower, this.imageToken, memory.tensor);
+    const { tower, features } = await this.arrange(w, runs, memory, probe);
+    const x = embedPrompts(w, this.#language, runs, tower, this.imageToken, features);
+    if (features !== memory.tensor) w.release(features);
     if (!shared) w.release(memory.tensor);
     return x;
   }

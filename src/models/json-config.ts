@@ -81,6 +81,21 @@ export class JsonConfig {
     return this.#list(name, 'a list of positive integers', 1, fallback);
   }
 
+  /** Pairs of positive integers. */
+  pairs(
+    name: string,
+    fallback?: readonly (readonly [number, number])[],
+  ): readonly (readonly [number, number])[] {
+    const value = this.#get(name, fallback);
+    const isPair = (pair: unknown): pair is [number, number] =>
+      Array.isArray(pair) &&
+      pair.length === 2 &&
+      pair.every((side) => Number.isSafeInteger(side) && side > 0);
+    if (!Array.isArray(value) || value.length === 0 || !value.every(isPair))
+      throw this.#wrong(name, 'a list of pairs of positive integers', value);
+    return value;
+  }
+
   /** Numbers of blocks, counted from 0. */
   indices(name: string, fallback?: readonly number[]): readonly number[] {
     return this.#list(name, 'a list of integers from 0', 0, fallback);
@@ -116,6 +131,12 @@ export class JsonConfig {
   boolean(name: string, fallback?: boolean): boolean {
     const value = this.#get(name, fallback);
     if (typeof value !== 'boolean') throw this.#wrong(name, 'true or false', value);
+    return value;
+  }
+
+  text(name: string, fallback?: string): string {
+    const value = this.#get(name, fallback);
+    if (typeof value !== 'string') throw this.#wrong(name, 'a text', value);
     return value;
   }
 

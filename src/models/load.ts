@@ -19,6 +19,7 @@ import { loadBlip } from './blip/blip.ts';
 import type { ModelFamily } from './family.ts';
 import { loadInstructBlip } from './instructblip/instructblip.ts';
 import { loadLlava } from './llava/llava.ts';
+import { loadLlavaNext, loadLlavaOnevision } from './llava-next/llava-next.ts';
 import type { VisionLanguageModel } from './model.ts';
 import { loadSmolVlm } from './smolvlm/smolvlm.ts';
 
@@ -28,6 +29,8 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   idefics3: loadSmolVlm,
   instructblip: loadInstructBlip,
   llava: loadLlava,
+  llava_next: loadLlavaNext,
+  llava_onevision: loadLlavaOnevision,
   smolvlm: loadSmolVlm,
 };
 

@@ -4,6 +4,7 @@ import {
   activate,
   addPositions,
   addRows,
+  blendRows,
   customHook,
   embedImage,
   embedTokens,
@@ -50,6 +51,11 @@ it('kernels keep nothing but their results: the tables they upload go back to th
     normalize: () => [normalize(w, x, { scale: vector, eps: 1 })],
     gatherRows: () => [gatherRows(w, x, Uint32Array.of(1), w.empty(1, 4, 'out'))],
     meanRows: () => [meanRows(w, x, [[0, 1]])],
+    blendRows: () => {
+      const out = w.empty(4, 4, 'out');
+      blendRows(w, x, [[0, 1, 2, 3].map((row) => [row, 0.25])], out);
+      return [out];
+    },
     embedTokens: () => [embedTokens(w, [1, 2], weight, [0, 1], weight)],
     embedImage: () => [embedImage(w, patches, vector, weight)],
     addPositions: () => [addPositions(w, x, weight, new Array(x.rows).fill(new Array(4).fill([0, 0.25])))],

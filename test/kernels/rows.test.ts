@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { addRows, gatherRows, meanRows } from '../../src/kernels/index.ts';
+import { addRows, type Blend, blendRows, gatherRows, meanRows } from '../../src/kernels/index.ts';
 import * as reference from '../reference/index.ts';
 import { flatten } from '../reference/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
@@ -52,6 +52,28 @@ describe.each(DEVICES)('on %s', (_, device) => {
     expectSameBits(await read(w, tensor), Float32Array.from(flatten(reference.addRows(x, source, pairs))));
   });
 
+  it('rows between four others', async () => {
+    const w = await testWork(device);
+    const random = new Random(5);
+    const x = random.matrix(31, 67);
+    const blends = Array.from(
+      { length: 9 },
+      (_, i): Blend =>
+        Array.from({ length: 4 }, (_, k) => [
+          (7 * i + k * k) % 31,
+          Math.fround(random.vector(1)[0] as number),
+        ]),
+    );
+    const out = upload(w, random.matrix(11, 67));
+    blendRows(w, upload(w, x), blends, out, 2);
+    const expected = blends.map((blend) =>
+      Array.from({ length: 67 }, (_, c) => blend.reduce((sum, [row, share]) => sum + share * x[row]![c]!, 0)),
+    );
+    const actual = await read(w, out);
+    // Four products and sums.
+    expectClose(actual.subarray(2 * 67), expected.flat(), { atol: 8 * EPSILON });
+  });
+
   it('the mean of groups of rows', async () => {
     const w = await testWork(device);
     const random = new Random(3);
@@ -71,6 +93,12 @@ describe('rows that do not exist', () => {
       [() => gatherRows(w, x, Uint32Array.of(0, 5), w.empty(2, 3, 'out')), /gathering row 5 of \[5, 3\]/],
       [() => gatherRows(w, x, Uint32Array.of(0), w.empty(2, 3, 'out')), /1 rows of \[5, 3\] into \[2, 3\]/],
       [() => gatherRows(w, x, Uint32Array.of(0), w.empty(1, 4, 'out')), /1 rows of \[5, 3\] into \[1, 4\]/],
+      [() => blendRows(w, x, [[[0, 1]]], w.empty(1, 3, 'out')), /blending 1 rows into one, not four/],
+      [
+        () => blendRows(w, x, [new Array(4).fill([5, 1])], w.empty(1, 3, 'out')),
+        /blending row 5 of \[5, 3\]/,
+      ],
+      [() => blendRows(w, x, [new Array(4).fill([0, 1])], w.empty(1, 4, 'out')), /into \[1, 4\] from row 0/],
       [() => addRows(w, x, w.empty(2, 3, 'source'), Uint32Array.of(5, 0)), /row 5 of \[5, 3\]/],
       [() => addRows(w, x, w.empty(2, 3, 'source'), Uint32Array.of(4, 2)), /row 2 of \[2, 3\]/],
       [() => addRows(w, x, w.empty(2, 4, 'source'), Uint32Array.of(0, 0)), /\[2, 4\] to \[5, 3\]/],

@@ -13,6 +13,7 @@ import {
   attentionScores,
   attentionSoftmax,
   attentionValues,
+  blendRows,
   customHook,
   embedImage,
   embedTokens,
@@ -113,6 +114,7 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
   normalizeHeads(w, x, 1, { scale: vector, eps: 1e-5 });
   gatherRows(w, x, Uint32Array.of(0), tensor(1, 8));
   addRows(w, x, x, Uint32Array.of(0, 1));
+  blendRows(w, x, [new Array(4).fill([0, 0.25])], x);
   meanRows(w, x, [[0]]);
   rotate(w, x, 2, buffer, buffer);
   for (const type of TYPES) {

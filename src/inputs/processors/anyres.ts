@@ -42,7 +42,7 @@ export class AnyresLayout implements PictureLayout {
 }
 
 /** `select_best_resolution`: that which keeps most of the picture's pixels, then that which wastes least. */
-function bestResolution({ width, height }: Size, resolutions: readonly Size[]): Size {
+export function bestResolution({ width, height }: Size, resolutions: readonly Size[]): Size {
   let best = resolutions[0] as Size;
   let [mostKept, leastWasted] = [0, Infinity];
   for (const resolution of resolutions) {
@@ -57,7 +57,7 @@ function bestResolution({ width, height }: Size, resolutions: readonly Size[]): 
 }
 
 /** `get_patch_output_size`: the largest size in the frame that has the picture's aspect. */
-function fitted({ width, height }: Size, frame: Size): Size {
+export function fitted({ width, height }: Size, frame: Size): Size {
   const [across, down] = [frame.width / width, frame.height / height];
   return across < down
     ? { width: frame.width, height: Math.min(Math.ceil(height * across), frame.height) }
@@ -65,7 +65,7 @@ function fitted({ width, height }: Size, frame: Size): Size {
 }
 
 /** Resolutions of LLaVA-NeXT: [height, width]. */
-const NEXT = [
+export const NEXT: readonly (readonly [number, number])[] = [
   [336, 672],
   [672, 336],
   [672, 672],
@@ -74,7 +74,10 @@ const NEXT = [
 ]; // prettier-ignore
 
 /** Of LLaVA-OneVision: all with sides of one to six tiles. */
-const ONEVISION = Array.from({ length: 36 }, (_, i) => [384 * (1 + Math.floor(i / 6)), 384 * (1 + (i % 6))]);
+export const ONEVISION = Array.from(
+  { length: 36 },
+  (_, i) => [384 * (1 + Math.floor(i / 6)), 384 * (1 + (i % 6))] as const,
+);
 
 export function nextLayout(json: Fields): AnyresLayout {
   const tile = squareSide(json.size ?? 224, 'size');

@@ -4,29 +4,21 @@
 import { NoticeError } from '../../errors.ts';
 import type { Gpu, Tensor, Work } from '../../gpu/index.ts';
 import { matmul } from '../../kernels/index.ts';
-import { generationConfig } from '../continuing-model.ts';
+import type { WeightLoader } from '../../weights/index.ts';
+import { ContinuingModel, generationConfig } from '../continuing-model.ts';
 import type { ModelFiles } from '../family.ts';
-import { embedPrompts, followingRuns } from '../feature-runs.ts';
-import { generateAnswers } from '../generation.ts';
+import { followingRuns } from '../feature-runs.ts';
 import type { ImageInput } from '../image-input.ts';
-import type {
-  ForwardOptions,
-  Generated,
-  GenerateOptions,
-  ImageFeatures,
-  Logits,
-  ModelRun,
-  Sample,
-} from '../model.ts';
+import type { ModelRun } from '../model.ts';
 import { Llama, loadLlama } from '../parts/llama.ts';
 import { BLIP_VIT, loadVit, patchSide, type VitWeights, walkVit } from '../parts/vit.ts';
-import { checkLength, sequenceIn, sequencesIn } from '../sequences.ts';
-import { TiledImageModel } from '../tiled-image-model.ts';
-import { type Linear, NO_PROBE, type Probe, passPoint, Tower } from '../tower/index.ts';
+import { checkLength, sequencesIn } from '../sequences.ts';
+import { type Linear, type Memory, type Probe, passPoint, Tower } from '../tower/index.ts';
 import { linear, prefixOf } from '../weight-maps.ts';
 import { type InstructBlipConfig, parseInstructBlipConfig } from './config.ts';
 import { instructBlipHooks } from './hooks.ts';
 import { loadQFormer, QFormer, QUERIES } from './qformer.ts';
+import { INSTRUCTION_TENSORS } from './tensors.ts';
 
 /** @throws NoticeError('config'), WeightsError, ModelFileError */
 export async function loadInstructBlip(files: ModelFiles): Promise<InstructBlip> {
@@ -45,7 +37,7 @@ export async function loadInstructBlip(files: ModelFiles): Promise<InstructBlip>
   const llama = await loadLlama(loader, checkpoint, config.language);
   const language = new Llama(config.language, llama);
   const stages = { vision, qformer, projection, language };
-  return new InstructBlip(gpu, config, stages, loader.bytes, () => loader.destroy());
+  return new InstructBlip(gpu, config, stages, loader);
 }
 
 /** What it is made of. */
@@ -56,49 +48,37 @@ interface Stages {
   readonly language: Llama;
 }
 
-export class InstructBlip extends TiledImageModel {
+export class InstructBlip extends ContinuingModel {
   readonly family = 'instructblip';
-  readonly answers = 'continuation';
-  override readonly defaultTower = 'language';
-  readonly towers = ['vision', 'qformer', 'projector', 'language'];
-  readonly imageAttention = 'qformer.cross_attn';
+  override readonly imageAttention = 'qformer.cross_attn';
   readonly instructionTokenizer = 'qformer_tokenizer';
+  override readonly tensors = INSTRUCTION_TENSORS;
   readonly templates = {
     question: '{question}',
     /** As the paper asks for answers of a word or two. */
     'short-answer': 'Question: {question} Short answer:',
   };
-  override readonly imageToken: number;
   readonly config: InstructBlipConfig;
   readonly #stages: Stages;
   readonly #vision: Tower;
 
-  /** `release` frees the weights. */
-  constructor(
-    gpu: Gpu,
-    config: InstructBlipConfig,
-    stages: Stages,
-    weightBytes: number,
-    release: () => void,
-  ) {
-    const { vision, qformer, language } = config;
+  constructor(gpu: Gpu, config: InstructBlipConfig, stages: Stages, loader: WeightLoader) {
+    const { vision, qformer, imageToken, stopTokens } = config;
     super({
       gpu,
       hooks: instructBlipHooks(config),
-      configs: [vision.tower, qformer.tower, language.tower],
       vision,
       imageTowers: ['vision'],
       tileFeatures: { side: patchSide(vision), first: 1 },
       maxImages: 1,
-      prompt: stages.language.tower,
+      between: { towers: ['qformer', 'projector'], configs: [qformer.tower] },
       reader: stages.qformer.tower,
-      vocabulary: language.vocabulary,
-      maxPositions: language.maxPositions,
-      weightBytes,
-      release,
+      language: stages.language,
+      imageToken,
+      stopTokens,
+      loader,
     });
     this.config = config;
-    this.imageToken = config.imageToken;
     this.#stages = stages;
     this.#vision = new Tower(vision.tower, stages.vision.blocks);
   }
@@ -124,48 +104,18 @@ export class InstructBlip extends TiledImageModel {
     return { ids: expanded, positions: ids.map((_, position) => missing + position) };
   }
 
-  async forward(
-    w: Work,
-    runs: readonly ModelRun[],
-    { probe = NO_PROBE, features }: ForwardOptions = {},
-  ): Promise<Logits> {
-    const x = await this.#read(w, runs, probe, features);
-    const tensor = await this.#stages.language.answer(w, runs, x, { probe });
-    return { tensor, rowOf: (run) => sequenceIn(run, 'logits').row(0) };
-  }
-
-  generate(samples: readonly Sample[], options: GenerateOptions = {}): Promise<Generated[]> {
-    const { stopTokens, language } = this.config;
-    const llama = this.#stages.language;
-    return generateAnswers(this.gpu, samples, options, {
-      config: language.tower,
-      stopTokens,
-      maxPositions: language.maxPositions,
-      promptLength: ({ ids }) => ids.length,
-      start: async (w, runs, probe, cache) => ({
-        logits: await llama.answer(w, runs, await this.#read(w, runs, probe), { probe, cache }),
-        next: (tokens) => llama.answer(w, runs, llama.embed(w, tokens), { probe, cache }),
-      }),
-    });
-  }
-
   protected see(w: Work, runs: readonly ModelRun[], probe: Probe): Promise<Tensor> {
     return walkVit(w, this.#vision, this.config.vision, this.#stages.vision, runs, probe);
   }
 
-  /** Images, instructions and prompts to the language model's first residual stream. */
-  async #read(w: Work, runs: readonly ModelRun[], probe: Probe, known?: ImageFeatures): Promise<Tensor> {
-    const { qformer, projection, language } = this.#stages;
-    const { memory, shared } = await this.features(w, runs, probe, known);
+  /** What the queries find in the image for each instruction. */
+  protected override async arrange(w: Work, runs: readonly ModelRun[], memory: Memory, probe: Probe) {
+    const { qformer, projection } = this.#stages;
     const found = await qformer.look(w, runs, memory, probe);
-    if (!shared) w.release(memory.tensor);
     followingRuns(runs, QUERIES, 'projector');
     const out = { x: matmul(w, found, projection.weight, { bias: projection.bias }) };
     w.release(found);
-    const walk = { w, probe, runs: sequencesIn(runs, 'projector') };
-    await passPoint(walk, 'projector.hook_out', out, 'x');
-    const x = embedPrompts(w, language, runs, 'projector', this.imageToken, out.x);
-    w.release(out.x);
-    return x;
+    await passPoint({ w, probe, runs: sequencesIn(runs, 'projector') }, 'projector.hook_out', out, 'x');
+    return { tower: 'projector', features: out.x };
   }
 }

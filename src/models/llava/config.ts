@@ -3,11 +3,13 @@
 
 import type { Activation } from '../../kernels/index.ts';
 import { JsonConfig } from '../json-config.ts';
-import { type LlamaSettings, readLlama } from '../parts/llama.ts';
-import { readVit, type VitSettings } from '../parts/vit.ts';
+import { LLAMA, type LlamaDefaults, type LlamaSettings, readLlama } from '../parts/llama.ts';
+import { CLIP, readVit, type VitDefaults, type VitNames, type VitSettings } from '../parts/vit.ts';
 
 export interface LlavaConfig {
   readonly vision: VitSettings;
+  /** Where its modules are. */
+  readonly visionNames: VitNames;
   readonly language: LlamaSettings;
   /** Vision blocks whose output the features are; the blocks above feed nothing. */
   readonly featureBlocks: number;
@@ -27,40 +29,78 @@ const CLIP_BASE = {
   ...{ width: 768, mlp: 3072, layers: 12, heads: 12, image: 224, patch: 32 },
   activation: 'quick_gelu',
 } as const;
-/** What LlavaConfig puts in place of a vision_config that is left out altogether: CLIP ViT-L/14 at 336 pixels. */
+/** CLIP ViT-L/14 at 336 pixels. */
 const CLIP_LARGE = {
   ...{ width: 1024, mlp: 4096, layers: 24, heads: 16, image: 336, patch: 14 },
   activation: 'quick_gelu',
 } as const;
 
+/** What a family of LLaVA's kind can be made of, and what its class in transformers has where config.json is silent. */
+export interface LlavaKind {
+  readonly vision: {
+    readonly modelType: string;
+    readonly names: VitNames;
+    readonly defaults: VitDefaults;
+    /** In place of a vision_config that is left out altogether. */
+    readonly absent: VitDefaults;
+  };
+  /** The first is that of a text_config without a model_type. */
+  readonly decoders: readonly LlamaDefaults[];
+  readonly featureLayer: number;
+  /** Which of the vision tower's positions can be features; the first is the default. */
+  readonly strategies: readonly ('default' | 'full')[];
+  readonly imageToken: number;
+}
+
+/** What LLaVA and LLaVA-NeXT have in common: LlavaConfig's and LlavaNextConfig's defaults. */
+export const LLAVA: LlavaKind = {
+  vision: { modelType: 'clip_vision_model', names: CLIP, defaults: CLIP_BASE, absent: CLIP_LARGE },
+  decoders: [LLAMA],
+  featureLayer: -2,
+  strategies: ['default', 'full'],
+  imageToken: 32000,
+};
+
 /**
  * @param generation generation_config.json, where there is one: its stop tokens go before config.json's
  * @throws NoticeError('config') naming the field
  */
-export function parseLlavaConfig(json: unknown, generation: unknown = {}): LlavaConfig {
+export function parseLlavaConfig(json: unknown, generation: unknown = {}, kind = LLAVA): LlavaConfig {
   const config = new JsonConfig(json, 'config.json', { image_token_id: 'image_token_index' });
   const section = config.section('vision_config');
-  section.choice('model_type', ['clip_vision_model'], 'clip_vision_model');
-  const vision = readVit(section, config.has('vision_config') ? CLIP_BASE : CLIP_LARGE);
-  const language = readLlama(config.section('text_config'));
+  const { modelType, names, defaults, absent } = kind.vision;
+  section.choice('model_type', [modelType], modelType);
+  const vision = readVit(section, config.has('vision_config') ? defaults : absent);
+  const language = readDecoder(config.section('text_config'), kind.decoders);
   const stop = config.tokens('eos_token_id', language.stopTokens);
+  const { strategies } = kind;
   return {
     vision,
+    visionNames: names,
     language,
-    featureBlocks: featureBlocks(config, vision.tower.layers),
-    classFeature: config.choice('vision_feature_select_strategy', ['default', 'full'], 'default') === 'full',
+    featureBlocks: featureBlocks(config, kind.featureLayer, vision.tower.layers),
+    classFeature: config.choice('vision_feature_select_strategy', strategies, strategies[0]) === 'full',
     projector: {
       activation: config.choice('projector_hidden_act', ACTIVATIONS, 'gelu'),
       bias: config.boolean('multimodal_projector_bias', true),
     },
-    imageToken: config.token('image_token_index', 32000),
+    imageToken: config.token('image_token_index', kind.imageToken),
     stopTokens: new JsonConfig(generation, 'generation_config.json').tokens('eos_token_id', stop),
   };
 }
 
+function readDecoder(text: JsonConfig, decoders: readonly LlamaDefaults[]): LlamaSettings {
+  const names = decoders.map(({ modelType }) => modelType);
+  const name = text.choice('model_type', names, names[0]);
+  return readLlama(
+    text,
+    decoders.find(({ modelType }) => modelType === name),
+  );
+}
+
 /** `vision_feature_layer` counts hidden states: 0 is the first block's input, −1 the last block's output. */
-function featureBlocks(config: JsonConfig, layers: number): number {
-  const layer = config.integer('vision_feature_layer', -2);
+function featureBlocks(config: JsonConfig, usual: number, layers: number): number {
+  const layer = config.integer('vision_feature_layer', usual);
   const blocks = layer < 0 ? layers + 1 + layer : layer;
   if (!(blocks >= 0 && blocks <= layers))
     config.fail(`vision_feature_layer ${layer} does not exist: the vision tower has ${layers} layers`);

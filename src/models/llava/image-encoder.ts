@@ -1,4 +1,4 @@
-// Images to features in the language model's width: CLIP up to one of its hidden states, then the projector.
+// Images to features in the language model's width: the vision tower up to one of its hidden states, then the projector.
 
 import type { Tensor, Work } from '../../gpu/index.ts';
 import { gatherRows, normalize } from '../../kernels/index.ts';
@@ -31,7 +31,7 @@ export class ImageEncoder {
       .map(({ name }) => name)
       .filter((name) => Number(/^vision\.blocks\.(\d+)\./.exec(name)?.[1]) >= config.featureBlocks);
     const all = Array.from({ length: vitPositions(config.vision) }, (_, position) => [position]);
-    this.#sources = all.slice(config.classFeature ? 0 : 1);
+    this.#sources = all.slice(config.vision.classToken && !config.classFeature ? 1 : 0);
   }
 
   /**
@@ -49,15 +49,18 @@ export class ImageEncoder {
 
   /** The vision tower: [rows, vision width] of the features' positions, which are those of `vision` from here on. */
   async #see(w: Work, runs: readonly ModelRun[], probe: Probe): Promise<Tensor> {
-    const { vision, featureBlocks } = this.#config;
+    const { vision, visionNames, featureBlocks } = this.#config;
     const weights = this.#weights.vision;
     const tiles = visionRuns(runs, weights.positions.rows, vision.tiled);
     const frame = { x: embedImages(w, tiles, { ...vision, ...weights }) };
     const walk = { w, probe, runs: sequencesIn(runs, 'vision') };
     await passPoint(walk, 'vision.hook_embed', frame, 'x');
-    const normalized = normalize(w, frame.x, weights.norm);
-    w.release(frame.x);
-    let x = await this.#tower.walk(walk, normalized, 0, featureBlocks);
+    let { x } = frame;
+    if (visionNames.normFirst) {
+      x = normalize(w, frame.x, weights.norm);
+      w.release(frame.x);
+    }
+    x = await this.#tower.walk(walk, x, 0, featureBlocks);
     const selected = selectFeatures(walk.runs, this.#sources);
     const { rows } = selected;
     const features = { x: gatherRows(w, x, rows, w.empty(rows.length, x.columns, 'selected features')) };

@@ -2,6 +2,7 @@
 // that of transformers' LlavaForConditionalGeneration.
 
 import type { Gpu, Tensor, Work } from '../../gpu/index.ts';
+import type { PromptTemplates } from '../../inputs/index.ts';
 import type { WeightLoader } from '../../weights/index.ts';
 import { ContinuingModel, generationConfig } from '../continuing-model.ts';
 import type { ModelFiles } from '../family.ts';
@@ -31,12 +32,18 @@ export async function loadLlava({ gpu, source, config, checkpoint, loader }: Mod
 }
 
 export class Llava extends ContinuingModel {
-  readonly family = 'llava';
-  readonly templates = LLAVA_TEMPLATES;
+  readonly family: string = 'llava';
+  readonly templates: PromptTemplates = LLAVA_TEMPLATES;
   readonly config: LlavaConfig;
   readonly #images: ImageEncoder;
 
-  constructor(gpu: Gpu, config: LlavaConfig, weights: LlavaWeights, loader: WeightLoader) {
+  constructor(
+    gpu: Gpu,
+    config: LlavaConfig,
+    weights: LlavaWeights,
+    loader: WeightLoader,
+    { maxImages = 1 }: { readonly maxImages?: number } = {},
+  ) {
     const hooks = llavaHooks(config);
     const { vision, classFeature, imageToken, stopTokens } = config;
     const language = new Llama(config.language, weights.language);
@@ -45,8 +52,8 @@ export class Llava extends ContinuingModel {
       hooks,
       vision,
       imageTowers: ['vision', 'projector'],
-      tileFeatures: { side: patchSide(vision), first: classFeature ? 1 : 0 },
-      maxImages: 1,
+      tileFeatures: { side: patchSide(vision), first: vision.classToken && classFeature ? 1 : 0 },
+      maxImages,
       language,
       imageToken,
       stopTokens,

@@ -3,7 +3,7 @@
 import type { Checkpoint, WeightLoader } from '../../weights/index.ts';
 import { type LlamaWeights, loadLlama } from '../parts/llama.ts';
 import type { ProjectorWeights } from '../parts/projector.ts';
-import { CLIP, loadVit, type VitWeights } from '../parts/vit.ts';
+import { loadVit, type VitWeights } from '../parts/vit.ts';
 import { linear, prefixOf } from '../weight-maps.ts';
 import type { LlavaConfig } from './config.ts';
 
@@ -22,14 +22,14 @@ export interface LlavaWeights {
 export async function loadLlavaWeights(
   loader: WeightLoader,
   checkpoint: Checkpoint,
-  { vision, language, projector }: LlavaConfig,
+  { vision, visionNames, language, projector }: LlavaConfig,
 ): Promise<LlavaWeights> {
   const { width } = language.tower;
   const { bias } = projector;
-  const clip = prefixOf(checkpoint, 'embeddings.class_embedding');
+  const tower = prefixOf(checkpoint, 'embeddings.patch_embedding.weight');
   const path = `${prefixOf(checkpoint, 'multi_modal_projector.linear_1.weight')}multi_modal_projector`;
   return {
-    vision: await loadVit(loader, clip, vision, CLIP),
+    vision: await loadVit(loader, tower, vision, visionNames),
     projector: {
       input: await linear(loader, `${path}.linear_1`, width, vision.tower.width, { bias }),
       output: await linear(loader, `${path}.linear_2`, width, width, { bias }),

@@ -77,7 +77,8 @@ export interface LlamaDefaults {
   readonly stopTokens: readonly number[];
 }
 
-const LLAMA: LlamaDefaults = {
+/** LlamaConfig's. */
+export const LLAMA: LlamaDefaults = {
   modelType: 'llama',
   ...{ width: 4096, mlp: 11008, layers: 32, heads: 32, vocabulary: 32000, maxPositions: 2048 },
   ...{ theta: 10000, eps: 1e-6 },

@@ -59,6 +59,8 @@ export interface VitNames {
   /** The positions' tensor. */
   readonly positions: string;
   readonly norm: string;
+  /** Whether that norm stands before the blocks, not behind them. */
+  readonly normFirst?: boolean;
   readonly patchBias: boolean;
 }
 
@@ -87,10 +89,11 @@ export const CLIP: VitNames = {
   },
   positions: 'embeddings.position_embedding.weight',
   norm: 'pre_layrnorm',
+  normFirst: true,
   patchBias: false,
 };
 
-export const SIGLIP: VitNames = { ...CLIP, norm: 'post_layernorm', patchBias: true };
+export const SIGLIP: VitNames = { ...CLIP, norm: 'post_layernorm', normFirst: false, patchBias: true };
 
 /** What the configurations of SigLIP's vision tower in transformers have in common: SiglipVisionConfig's defaults. */
 export const SIGLIP_DEFAULTS: VitDefaults = {
