@@ -21,6 +21,7 @@ import { loadInstructBlip } from './instructblip/instructblip.ts';
 import { loadLlava } from './llava/llava.ts';
 import { loadLlavaNext, loadLlavaOnevision } from './llava-next/llava-next.ts';
 import type { VisionLanguageModel } from './model.ts';
+import { loadQwen } from './qwen-vl/qwen-vl.ts';
 import { loadSmolVlm } from './smolvlm/smolvlm.ts';
 
 /** By config.json's model_type. */
@@ -31,6 +32,9 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   llava: loadLlava,
   llava_next: loadLlavaNext,
   llava_onevision: loadLlavaOnevision,
+  qwen2_vl: loadQwen('qwen2_vl'),
+  qwen2_5_vl: loadQwen('qwen2_5_vl'),
+  qwen3_vl: loadQwen('qwen3_vl'),
   smolvlm: loadSmolVlm,
 };
 

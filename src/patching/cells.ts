@@ -163,7 +163,7 @@ function headCount(model: VisionLanguageModel, tower: string, hook: string, site
       'hook',
       `${site} has no heads; only hook points inside attention can be patched by head`,
     );
-  return /hook_(rot_)?[kv]$/.test(hook) ? config.keyHeads : config.heads;
+  return /hook_(rot_|normalized_)?[kv]$/.test(hook) ? config.keyHeads : config.heads;
 }
 
 /** Positions that a tower (for keys and values of cross-attention: its memory) has for a pair. */

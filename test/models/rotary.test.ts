@@ -48,7 +48,7 @@ describe('which coordinate turns a pair of features', () => {
   });
 
   test('sections in turn, of Qwen3-VL', () => {
-    const expected = 'trc'.repeat(20) + 'tttt';
+    const expected = `${'trc'.repeat(20)}tttt`;
     expect(axes(128, { sections: [24, 20, 20], interleaved: true })).toBe(expected);
   });
 

@@ -31,6 +31,8 @@ export interface Family {
   readonly tables?: Readonly<Record<string, (layers: readonly number[]) => SweepSite>>;
   /** Vision blocks and positions that the features are made of; default all. */
   readonly seen?: { readonly blocks: number; readonly positions: readonly [first: number, end: number] };
+  /** Patch tables that the family compares by itself, since they are of no site of blocks. */
+  readonly otherTables?: readonly string[];
   /** Activations that the clean run of every case of kind `all` has at least. */
   readonly activations: number;
 }
@@ -159,7 +161,7 @@ function siteOf(table: string): { site: string; heads?: true } {
   return found;
 }
 
-function testPatches({ tables: special = {} }: Family, opened: Opened): void {
+function testPatches({ tables: special = {}, otherTables = [] }: Family, opened: Opened): void {
   test('patch tables', async () => {
     const { golden, model } = opened;
     let compared = 0;
@@ -170,7 +172,7 @@ function testPatches({ tables: special = {} }: Family, opened: Opened): void {
       const tables = golden
         .names(prefix)
         .map((name) => name.slice(prefix.length))
-        .filter((name) => name !== 'baseline');
+        .filter((name) => name !== 'baseline' && !otherTables.includes(name));
       const sites = tables.map((table): SweepSite => {
         const { shape } = golden.get(prefix + table);
         const layers = Array.from({ length: shape[0] as number }, (_, layer) => layer);

@@ -24,12 +24,14 @@ import {
   type Walk,
 } from '../tower/index.ts';
 import { prefixOf, rmsNorm } from '../weight-maps.ts';
-import { type Biases, type BlockNames, blockHooks, loadBlocks } from './block.ts';
+import { type Biases, type BlockNames, type BlockPlace, blockHooks, loadBlocks } from './block.ts';
 
 export interface LlamaSettings {
   readonly tower: TowerConfig;
   readonly eps: number;
   readonly biases: Biases;
+  /** Whether each head's queries and keys are normalised before they are turned (Qwen3). */
+  readonly headNorms?: boolean;
   readonly vocabulary: number;
   readonly maxPositions: number;
   /** Whether the head is the transposed token embedding. */
@@ -74,6 +76,7 @@ export interface LlamaDefaults {
   readonly rotaryTypes: readonly string[];
   /** Biases that no file mentions. */
   readonly biases?: Biases;
+  readonly headNorms?: boolean;
   readonly stopTokens: readonly number[];
 }
 
@@ -114,6 +117,7 @@ export function readLlama(text: JsonConfig, defaults: LlamaDefaults = LLAMA): Ll
     },
     eps: text.eps('rms_norm_eps', defaults.eps),
     biases: defaults.biases ?? readBiases(text),
+    ...(defaults.headNorms && { headNorms: true }),
     vocabulary: text.size('vocab_size', defaults.vocabulary),
     maxPositions: text.size('max_position_embeddings', defaults.maxPositions),
     tiedHead: text.boolean('tie_word_embeddings', false),
@@ -145,14 +149,15 @@ export interface LlamaWeights {
 export async function loadLlama(
   loader: WeightLoader,
   checkpoint: Checkpoint,
-  { tower, eps, biases, vocabulary, tiedHead }: LlamaSettings,
+  settings: LlamaSettings,
 ): Promise<LlamaWeights> {
+  const { tower, eps, biases, vocabulary, tiedHead } = settings;
   const prefix = prefixOf(checkpoint, 'embed_tokens.weight');
   const shape = { rows: vocabulary, columns: tower.width };
   const tokens = await loader.matrix(`${prefix}embed_tokens.weight`, shape);
   return {
     tokens,
-    blocks: await loadBlocks(loader, blocksOf(tower, prefix), { eps, rms: true, biases }),
+    blocks: await loadBlocks(loader, blocksOf(settings, prefix), { eps, rms: true, biases }),
     norm: await rmsNorm(loader, `${prefix}norm`, tower.width, eps),
     head: tiedHead
       ? tokens
@@ -161,12 +166,14 @@ export async function loadLlama(
 }
 
 /** Hook points of the blocks. */
-export function llamaHooks({ tower }: LlamaSettings, prefix: string): HookInfo[] {
-  return blockHooks(blocksOf(tower, prefix));
+export function llamaHooks(settings: LlamaSettings, prefix: string): HookInfo[] {
+  return blockHooks(blocksOf(settings, prefix));
 }
 
-function blocksOf(config: TowerConfig, prefix: string) {
-  return { config, path: (layer: number) => `${prefix}layers.${layer}`, names: BLOCK };
+function blocksOf({ tower: config, headNorms }: LlamaSettings, prefix: string): BlockPlace {
+  const norms = headNorms && { queryNorm: 'self_attn.q_norm', keyNorm: 'self_attn.k_norm' };
+  const names = { ...BLOCK, attention: { ...BLOCK.attention, ...norms } };
+  return { config, path: (layer) => `${prefix}layers.${layer}`, names };
 }
 
 /** A LLaMA that reads a prompt and continues it. */
