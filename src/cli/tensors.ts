@@ -42,6 +42,8 @@ export function samplesFrom(
   model: Pick<VisionLanguageModel, 'expand' | 'tensors'>,
 ): PaddedSamples {
   const file = inputTensors(tensors, path, prefix);
+  for (const videos of ['pixel_values_videos', 'video_grid_thw'])
+    if (file.has(videos)) file.fail(`${videos}: videos are not supported, only pictures`);
   const { shape, data: integers } = file.integers('input_ids', 2);
   const [batch, length] = shape as [number, number];
   const mask = file.has('attention_mask') ? file.integers('attention_mask', 2) : undefined;

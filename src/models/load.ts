@@ -162,6 +162,7 @@ async function withFamily<T>(
   checkSignal(signal);
   const source = abortableSource(folder, signalsOf(gpu.lost, signal));
   const config = (await readJson(source, 'config.json')) as { model_type?: unknown } | null;
+  refuseExperts(config, `${source.name}/config.json`);
   const known = new Map(Object.entries({ ...FAMILIES, ...families }));
   const family = known.get(String(config?.model_type));
   if (!family)
@@ -182,6 +183,22 @@ async function withFamily<T>(
     });
   } finally {
     await checkpoint.close();
+  }
+}
+
+/** Settings of mixtures of experts, by the names that transformers' families give them. */
+const EXPERTS = ['num_experts', 'num_local_experts', 'n_routed_experts', 'moe_intermediate_size'];
+
+/** @throws NoticeError('config') naming the setting */
+function refuseExperts(config: unknown, path: string): void {
+  if (typeof config !== 'object' || config === null) return;
+  for (const [name, value] of Object.entries(config)) {
+    if (EXPERTS.includes(name) && typeof value === 'number' && value > 0)
+      throw new NoticeError(
+        'config',
+        `${path}: "${name}" is ${value}; mixtures of experts are not supported`,
+      );
+    if (name.endsWith('_config')) refuseExperts(value, `${path}: ${name}`);
   }
 }
 

@@ -33,7 +33,7 @@ describe.each(['llava-tiny', 'llava-tiny-gqa'])('%s as nf4', (folder) => {
 /** Tensors that stay as they are: embeddings, convolutions, norms, biases and the output head. */
 const KEPT = /embed|lm_head|norm|\.bias$/;
 
-describe.each(['llava-tiny', 'blip-tiny', 'instructblip-tiny'])('%s', (name) => {
+describe.each(['llava-tiny', 'blip-tiny', 'instructblip-tiny', 'idefics3-tiny'])('%s', (name) => {
   const source = nodeFolder(fixture(name));
 
   test.each(['nf4', 'int8'] as const)('as %s is the model of the values it stores', async (dtype) => {

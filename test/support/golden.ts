@@ -51,8 +51,6 @@ export interface GoldenRun {
 /** What a family's pixel values are as an image, by their shape and what a case says of the run. */
 export type ImageOf = (shape: readonly number[], run: GoldenRun) => Omit<ImageInput, 'data'>;
 
-const PICTURE: ImageOf = (shape) => ({ height: shape[1] as number, width: shape[2] as number });
-
 /** Tiles [tile, 3, height, width] of a picture, and where the whole one stands among them. */
 export function tiledImage(overview: 'first' | 'last'): ImageOf {
   return ([, , height, width], { tile_rows: rows, tile_columns: columns }) => ({
@@ -61,6 +59,12 @@ export function tiledImage(overview: 'first' | 'last'): ImageOf {
     tiles: { rows: rows as number, columns: columns as number, overview },
   });
 }
+
+/** Pictures [3, height, width]; tiles have the whole picture behind them. */
+const PICTURE: ImageOf = (shape, run) =>
+  shape.length === 4
+    ? tiledImage('last')(shape, run)
+    : { height: shape[1] as number, width: shape[2] as number };
 
 export class Golden {
   readonly cases: readonly GoldenCase[];

@@ -14,7 +14,7 @@ import {
 import { imageText } from '../../../src/models/smolvlm/image-text.ts';
 import { planSweep, runWithCache, runWithHooks, type SweepJob, sweep } from '../../../src/patching/index.ts';
 import { expectSameBits } from '../../support/close.ts';
-import { Golden, loadFixtureModel, tiledImage } from '../../support/golden.ts';
+import { Golden, loadFixtureModel } from '../../support/golden.ts';
 import { everySite, expectSameOneByOne } from '../../support/golden-family.ts';
 import { Random } from '../../support/random.ts';
 
@@ -30,7 +30,7 @@ let other: ImageInput;
 let single: ImageInput;
 let high: ImageInput;
 beforeAll(async () => {
-  golden = await Golden.open('smolvlm-tiny', 'smolvlm-tiny', tiledImage('last'));
+  golden = await Golden.open('smolvlm-tiny');
   model = await loadFixtureModel('smolvlm-tiny');
   wide = golden.image('case0', 'clean');
   other = golden.image('case0', 'corrupt');
