@@ -28,9 +28,8 @@ export async function loadSmolVlm({ gpu, source, config, checkpoint, loader }: M
 
 export class SmolVlm extends ContinuingModel {
   readonly family = 'smolvlm';
-  readonly templates = {
-    smolvlm: '<|im_start|>User:<image>{question}<end_of_utterance>\nAssistant:',
-  };
+  /** Prompts are the folder's chat template. */
+  readonly templates = {};
   override readonly tensors = TILE_TENSORS;
   readonly config: SmolVlmConfig;
   readonly #weights: SmolVlmWeights;

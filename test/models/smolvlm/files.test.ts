@@ -159,10 +159,8 @@ describe('checkpoints', () => {
         where === 'config'
           ? { ...config, ...tie }
           : { ...config, text_config: { ...config.text_config, ...tie } };
-      const file = await TINY.open('model.safetensors');
-      const embeddings = (await readTensors(file as NonNullable<typeof file>)).get(
-        'model.text_model.embed_tokens.weight',
-      );
+      const weights = await tensorsOf('smolvlm-tiny/model.safetensors');
+      const embeddings = weights.get('model.text_model.embed_tokens.weight');
       const copied = await renamedWeights(
         TINY,
         (name) => name,
