@@ -45,21 +45,44 @@ function perCharacter(normalize: (character: string) => string): Normalize {
   return (units) => units.flatMap((unit) => spread(normalize(unit.content), unit));
 }
 
-/**
- * A character together with the marks behind it, and jamo together, which may become one: it then has the place of the
- * first.
- */
-function byCluster(form: 'NFC' | 'NFD' | 'NFKC' | 'NFKD'): Normalize {
+type Form = 'NFC' | 'NFD' | 'NFKC' | 'NFKD';
+
+/** A character together with the marks behind it, and jamo together, which may become one. */
+function byCluster(form: Form): Normalize {
   return (units) => {
     const text = textOf(units);
     if (text.normalize(form) === text) return units;
-    return cutAt(units, /[\u1100-\u11ff]+|\P{M}\p{M}*|\p{M}+/gu).flatMap(({ units: cluster }) =>
-      Array.from(textOf(cluster).normalize(form), (content, index) => ({
-        ...(cluster[index] ?? cluster.at(-1)!),
-        content,
-      })),
+    return cutAt(units, /[\u1100-\u11ff]+|\P{M}\p{M}*|\p{M}+/gu).flatMap((piece) =>
+      normalizeCluster(piece.units, form),
     );
   };
+}
+
+/**
+ * The characters of a cluster get places in its order, also where marks change theirs: one that is made of several has the
+ * place of the first of them, one that is split off has that of the one before.
+ */
+function normalizeCluster(cluster: readonly Unit[], form: Form): Unit[] {
+  const parted = (text: string) =>
+    Array.from(text.normalize(form === 'NFC' || form === 'NFD' ? 'NFD' : 'NFKD'));
+  // The first part of a character takes its place along.
+  const parts = cluster.flatMap(({ content }) =>
+    parted(content).map((part, i) => ({ part, takes: i === 0 ? 1 : 0 })),
+  );
+  const placesOf = (part: string): number => {
+    const [found] = parts.splice(
+      parts.findIndex((own) => own.part === part),
+      1,
+    );
+    return found!.takes;
+  };
+  let next = 0;
+  return Array.from(textOf(cluster).normalize(form), (content) => {
+    const taken = parted(content).reduce((sum, part) => sum + placesOf(part), 0);
+    const from = cluster[taken > 0 ? next : Math.max(0, next - 1)]!;
+    next += taken;
+    return { ...from, content };
+  });
 }
 
 /** What is only prepended has an empty place before the text. */

@@ -52,7 +52,9 @@ describe.each(FAMILIES)('%s: tokenizer_cases.json', (model) => {
   });
 });
 
-describe.each(['blip-tiny', 'llava-tiny'])('%s: hostile texts', (model) => {
+describe.each([
+  ...['blip-tiny', 'llava-tiny', 'smolvlm-tiny', 'qwen2_5_vl-tiny', 'gemma3-tiny', 'llava_next-tiny'],
+])('%s: hostile texts', (model) => {
   const tokenizer = loadTokenizer(fixturePath(model));
   const { encoded, decoded } = hardTexts[model]!;
 
