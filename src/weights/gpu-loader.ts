@@ -2,40 +2,25 @@
 // memory does not depend on the size of the model or of its largest tensor.
 
 import type { Gpu, WorkOptions } from '../gpu/index.ts';
-import {
-  blockRows,
-  ELEMENT_BYTES,
-  type ElementType,
-  type LinearWeight,
-  type QuantizedPart,
-  type QuantizedType,
-  type QuantizedWeight,
-  quantize,
-  scaleCount,
-  type Vector,
-  type Weight,
-  type WeightPart,
+import type {
+  ElementType,
+  LinearWeight,
+  QuantizedPart,
+  QuantizedType,
+  Vector,
+  Weight,
+  WeightPart,
 } from '../kernels/index.ts';
-import {
-  inFile,
-  isPacked,
-  type LinearInfo,
-  linearInfo,
-  packedRows,
-  packedScales,
-  packedType,
-} from './bitsandbytes.ts';
+import { inFile, isPacked, type LinearInfo, linearInfo, packedType } from './bitsandbytes.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import { dtypeBytes } from './dtype.ts';
 import { WeightsError } from './errors.ts';
+import { CHUNK_BYTES, floatRows } from './matrix-rows.ts';
 import { type MatrixLayout, matrixLayout, type WeightPlan } from './plan.ts';
+import { copyPacked, quantizeRows } from './quantized-rows.ts';
 import { elementCount, type TensorInfo } from './safetensors.ts';
 import { checkMatrix, joinedName, misfit, sum } from './shapes.ts';
-import { convert, rowPadder, storageType, wholeWords } from './stored.ts';
-import { overlaps, WeightBuffers } from './weight-buffers.ts';
-
-/** The most that is read at once, counted in f32; rows that must stay together may be more. */
-const CHUNK_BYTES = 4 * 1024 * 1024;
+import { convert, rowPadder, storageType } from './stored.ts';
+import { WeightBuffers } from './weight-buffers.ts';
 
 export interface WeightLoaderOptions {
   /**
@@ -121,7 +106,7 @@ export class WeightLoader {
       parts.push({ buffer: await this.#buffers.create(bytes, name), firstRow, rows: count });
     if (!this.#planOnly) {
       const pad = rowPadder(columns, stride);
-      for await (const { info, bytes, row } of this.#rows(infos, columns, 1))
+      for await (const { info, bytes, row } of floatRows(this.#checkpoint, infos, columns))
         await this.#buffers.writeRows(parts, row, stride, pad(convert(info, bytes, type)));
     }
     return { name, type, rows, columns, stride, parts };
@@ -150,7 +135,7 @@ export class WeightLoader {
     const { stride } = layout;
     if (!this.#planOnly) {
       const turned = new (type === 'f32' ? Float32Array : Uint16Array)(rows * stride);
-      for await (const { bytes, row } of this.#rows(infos, rows, 1))
+      for await (const { bytes, row } of floatRows(this.#checkpoint, infos, rows))
         convert(info, bytes, type).forEach((value, i) => {
           turned[(i % rows) * stride + row + Math.floor(i / rows)] = value;
         });
@@ -187,8 +172,12 @@ export class WeightLoader {
       });
     const weight = { name, type, rows, columns, stride, parts };
     if (this.#planOnly) return weight;
-    if (infos.some(inFile)) await this.#copyPacked(infos, weight);
-    if (!infos.every(inFile)) await this.#quantize(infos, weight);
+    if (infos.some(inFile)) await copyPacked(this.#checkpoint, infos, weight, this.#buffers);
+    if (!infos.every(inFile))
+      await this.#gpu.work(
+        (w) => quantizeRows(w, this.#checkpoint, infos, weight, this.#buffers),
+        this.#options,
+      );
     return weight;
   }
 
@@ -243,71 +232,5 @@ export class WeightLoader {
     const tensorRows = infos.map(({ shape }) => elementCount(shape) / columns);
     const name = `${this.#checkpoint.name}: tensor "${joinedName(infos)}"`;
     return matrixLayout(name, type, tensorRows, columns, this.#maxPartBytes);
-  }
-
-  /** All rows of floats in order, a multiple of `together` at a time unless the tensor ends. */
-  async *#rows(infos: readonly LinearInfo[], columns: number, together: number) {
-    const count = Math.max(1, Math.floor(CHUNK_BYTES / (4 * columns * together))) * together;
-    let row = 0;
-    for (const info of infos) {
-      if (inFile(info)) {
-        row += info.shape[0]!;
-        continue;
-      }
-      const rowBytes = columns * dtypeBytes(info.dtype);
-      for await (const { bytes } of this.#checkpoint.chunks(info.name, count * rowBytes)) {
-        yield { info, bytes, row };
-        row += bytes.length / rowBytes;
-      }
-    }
-  }
-
-  /** Codes and absmax of the tensors that the file holds quantised. */
-  async #copyPacked(
-    infos: readonly LinearInfo[],
-    { columns, stride, parts }: QuantizedWeight,
-  ): Promise<void> {
-    const blocks = (rows: number) => scaleCount('nf4', rows, columns);
-    let first = 0;
-    for (const info of infos) {
-      const rows = elementCount(info.shape) / columns;
-      if (inFile(info)) {
-        const scales = await packedScales(this.#checkpoint, info);
-        for (const { part, begin, end } of overlaps(parts, first, rows)) {
-          const [offset, from] = [4 * blocks(begin - part.firstRow), blocks(begin - first)];
-          await this.#buffers.write(part.scales, offset, scales, from, blocks(end - begin));
-        }
-        for await (const { row, codes } of packedRows(this.#checkpoint, info, CHUNK_BYTES))
-          await this.#buffers.writeRows(parts, first + row, stride / 2, codes);
-      }
-      first += rows;
-    }
-  }
-
-  #quantize(infos: readonly LinearInfo[], weight: QuantizedWeight): Promise<void> {
-    const { columns, name, type } = weight;
-    return this.#gpu.work(async (w) => {
-      const refused = w.upload(new Float32Array(1), 1, 1, `${name} (not finite)`);
-      for await (const { info, bytes, row } of this.#rows(infos, columns, blockRows(type, columns))) {
-        const stored = storageType(info);
-        const values = info.dtype === 'F64' ? new Uint8Array(convert(info, bytes, 'f32').buffer) : bytes;
-        const rowBytes = columns * ELEMENT_BYTES[stored];
-        for (const { part, begin, end } of overlaps(weight.parts, row, values.length / rowBytes)) {
-          const buffer = w.uploadWords(
-            wholeWords(values.subarray((begin - row) * rowBytes, (end - row) * rowBytes)),
-            `${name} (file)`,
-          );
-          const input = { buffer, type: stored, rows: end - begin };
-          quantize(w, input, weight, part, begin - part.firstRow, refused.buffer);
-          w.release(buffer);
-          await this.#buffers.wrote((end - begin) * rowBytes);
-        }
-      }
-      const [flag] = await w.read(refused);
-      if (flag![0] !== 0)
-        throw new WeightsError(
-          `${infos[0]!.file}: tensor "${name}" holds a value that is not finite, which ${type} cannot store. Load the model as it is in the file.`,
-        );
-    }, this.#options);
   }
 }
