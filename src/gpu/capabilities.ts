@@ -53,7 +53,8 @@ export const LIMIT_NAMES = [
   'maxImmediateSize',
 ] as const satisfies readonly (keyof DeviceLimits)[];
 
-export function identify({ vendor, architecture, description, device }: GPUAdapterInfo): AdapterIdentity {
+export function identify(info: GPUAdapterInfo): AdapterIdentity {
+  const { vendor, architecture, description, device } = info;
   return { vendor, architecture, description: description || device || 'unknown adapter' };
 }
 

@@ -42,9 +42,9 @@ export class ShaderError extends NoticeError {
  *
  * @param before lines of the text that stand before those that the reader knows
  */
-export function compilerMessages({ messages }: GPUCompilationInfo, text: string, before = 0): string {
+export function compilerMessages(info: GPUCompilationInfo, text: string, before = 0): string {
   const lines = text.split('\n');
-  return messages
+  return info.messages
     .filter(({ type }) => type === 'error')
     .map(({ message, lineNum }) => `line ${lineNum - before}: ${message}\n  ${lines[lineNum - 1] ?? ''}`)
     .join('\n');

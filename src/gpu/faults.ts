@@ -6,8 +6,10 @@ import { GpuValidationError, OutOfMemoryError, ShaderError } from './errors.ts';
 /** What was wrong with a call, once the device has said so; undefined if nothing was. It never rejects. */
 export type Verdict = Promise<Error | undefined>;
 
+type Filter = 'validation' | 'out-of-memory' | 'internal';
+
 /** The error that a refusal becomes, by the kind of refusal that is looked for. */
-export type Refusals = Partial<Record<GPUErrorFilter, (message: string) => Error | Promise<Error>>>;
+export type Refusals = Partial<Record<Filter, (message: string) => Error | Promise<Error>>>;
 
 /** Makes a call and tells what the device makes of it. */
 export function guarded<T>(
@@ -15,7 +17,7 @@ export function guarded<T>(
   refusals: Refusals,
   call: () => T,
 ): { readonly value: T; readonly verdict: Verdict } {
-  const filters = Object.keys(refusals) as GPUErrorFilter[];
+  const filters = Object.keys(refusals) as Filter[];
   for (const filter of filters) device.pushErrorScope(filter);
   const verdicts: Verdict[] = [];
   try {

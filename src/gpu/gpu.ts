@@ -100,7 +100,7 @@ export class Gpu {
       options.subgroupMatrices && requiredFeatures.includes('subgroups' as GPUFeatureName)
         ? offeredMatrix(adapter)
         : undefined;
-    if (matrix) requiredFeatures.push(SUBGROUP_MATRIX_FEATURE);
+    if (matrix) requiredFeatures.push(SUBGROUP_MATRIX_FEATURE as GPUFeatureName);
     const offered = adapter.limits as unknown as Record<string, number | undefined>;
     const requiredLimits: Record<string, number> = {};
     for (const name of [

@@ -17,7 +17,7 @@ export interface SubgroupMatrix {
 export type MatrixSyntax = 'template' | 'flag';
 
 /** Not yet in @webgpu/types, like {@link MatrixInfo}. */
-export const SUBGROUP_MATRIX_FEATURE = 'chromium-experimental-subgroup-matrix' as GPUFeatureName;
+export const SUBGROUP_MATRIX_FEATURE = 'chromium-experimental-subgroup-matrix';
 
 interface MatrixInfo {
   readonly subgroupMatrixConfigs?: Iterable<{
@@ -36,7 +36,8 @@ type MatrixShape = Omit<SubgroupMatrix, 'syntax'>;
  *
  * @returns undefined if it lists none, or if a subgroup has no fixed size: which lanes make up one is then not known
  */
-export function offeredMatrix({ features, info }: GPUAdapter): MatrixShape | undefined {
+export function offeredMatrix(adapter: GPUAdapter): MatrixShape | undefined {
+  const { features, info } = adapter;
   if (!features.has(SUBGROUP_MATRIX_FEATURE) || !features.has('shader-f16')) return undefined;
   if (info.subgroupMinSize !== info.subgroupMaxSize) return undefined;
   const [largest] = [...((info as MatrixInfo).subgroupMatrixConfigs ?? [])]

@@ -1,8 +1,12 @@
 import { beforeAll, describe, expect, test, vi } from 'vitest';
-import type { VisionLanguageModel } from '../../src/models/index.ts';
+import { loadModel, type VisionLanguageModel } from '../../src/models/index.ts';
 import { generateWithHooks, runWithCache, runWithHooks, scale } from '../../src/patching/index.ts';
+import { nodeFolder } from '../../src/platform/node/files.ts';
+import { asFloat32, writeSafetensors } from '../../src/weights/index.ts';
+import { tensorsOf } from '../cli/support.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
-import { GOLDEN, Golden, loadFixtureModel } from '../support/golden.ts';
+import { folderWith } from '../support/folder.ts';
+import { fixture, GOLDEN, Golden, loadFixtureModel } from '../support/golden.ts';
 import { testGpu } from '../support/gpu.ts';
 
 let golden: Golden;
@@ -140,3 +144,27 @@ describe.each(['blip-tiny-f16', 'blip-tiny-sharded'])('%s', (folder) => {
     other.destroy();
   });
 });
+
+test.each(['word_embeddings', 'position_embeddings'])(
+  'a folder of f16 whose %s are f32 is that of f16',
+  async (table) => {
+    const below = nodeFolder(fixture('blip-tiny-f16'));
+    const tensors = await tensorsOf(fixture('blip-tiny-f16/model.safetensors'));
+    for (const [name, tensor] of tensors)
+      if (name.includes(table)) {
+        expect(tensor.dtype).toBe('F16');
+        tensors.set(name, { dtype: 'F32', shape: tensor.shape, data: asFloat32(tensor, name) });
+      }
+    const mixed = await loadModel(
+      await testGpu(),
+      folderWith({ 'model.safetensors': writeSafetensors(tensors) }, below),
+    );
+    const plain = await loadFixtureModel('blip-tiny-f16');
+    const sample = golden.sample('case0', 'clean');
+    const [a] = await runWithHooks(mixed, [sample], {});
+    const [b] = await runWithHooks(plain, [sample], {});
+    expectSameBits(a!, b!);
+    mixed.destroy();
+    plain.destroy();
+  },
+);

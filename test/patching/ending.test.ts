@@ -133,7 +133,7 @@ describe('a signal', () => {
     }
     await expectUsable();
     if (LONG) console.log('aborted', JSON.stringify(counts));
-  });
+  }, 3_600_000);
 
   test.each(['runWithHooks', 'runWithCache', 'generateWithHooks'])(
     'ends %s while a callback is waited for that never answers',
@@ -311,5 +311,5 @@ describe('a destroyed device', () => {
       counts.draws++;
     }
     if (LONG) console.log('destroyed', JSON.stringify(counts));
-  });
+  }, 3_600_000);
 });

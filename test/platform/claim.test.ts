@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rmdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { withClaim } from '../../src/platform/node/claim.ts';
 import { freshFolder } from '../notice/datasets/support.ts';
+import { failAfter } from '../support/failing-disk.ts';
 
 test('one at a time, however many want it, and nothing is left', async () => {
   const folder = await freshFolder();
@@ -90,4 +91,32 @@ test('a folder that cannot hold one is an error, not a wait', async () => {
   await mkdir(join(folder, 'x.claim'));
   const signal = AbortSignal.timeout(5000);
   await expect(withClaim(join(folder, 'x.claim'), async () => {}, { signal })).rejects.toThrow(/EISDIR/);
+});
+
+test.each(['ENOSPC', 'EIO'] as const)('%s while it is written leaves none', async (code) => {
+  const folder = await freshFolder();
+  const disk = failAfter(folder, 5, code);
+  const file = join(folder, 'x.claim');
+  const claimed = withClaim(file, async () => {});
+  await expect(claimed.finally(() => disk.heal())).rejects.toMatchObject({
+    code: 'file',
+    message: expect.stringContaining(`${file} cannot be written: ${code}`),
+  });
+  expect(await readdir(folder)).toEqual([]);
+});
+
+test('the folder of claims may go with the last of them, also while others come', async () => {
+  const folder = join(await freshFolder(), 'claims');
+  const tidy = () => rmdir(folder).catch(() => {});
+  const work = (n: number) => withClaim(join(folder, `${n % 3}.claim`), async () => {}).finally(tidy);
+  await Promise.all(Array.from({ length: 60 }, (_, n) => work(n)));
+  await expect(readdir(folder)).rejects.toThrow(/ENOENT/);
+});
+
+test('one that cannot be read is an error, not a wait', async () => {
+  const folder = await freshFolder();
+  // As of another user; root reads everything, so a loop of links stands for it.
+  await symlink('x.claim', join(folder, 'x.claim'));
+  const claimed = withClaim(join(folder, 'x.claim'), async () => {}, { signal: AbortSignal.timeout(5000) });
+  await expect(claimed).rejects.toMatchObject({ code: 'file', message: expect.stringMatching(/ELOOP/) });
 });

@@ -70,12 +70,14 @@ export async function loadBert(
 ): Promise<BertWeights> {
   const columns = tower.width;
   const embeddings = `${prefix}.embeddings`;
+  // One kernel reads both tables, so they are of one type, whatever the file has.
+  const [words, places] = [
+    `${embeddings}.word_embeddings.weight`,
+    `${embeddings}.position_embeddings.weight`,
+  ];
   return {
-    tokens: await loader.matrix(`${embeddings}.word_embeddings.weight`, { rows: vocabulary, columns }),
-    positions: await loader.matrix(`${embeddings}.position_embeddings.weight`, {
-      rows: maxPositions,
-      columns,
-    }),
+    tokens: await loader.matrix(words, { rows: vocabulary, columns }, { like: [places] }),
+    positions: await loader.matrix(places, { rows: maxPositions, columns }, { like: [words] }),
     norm: await layerNorm(loader, `${embeddings}.LayerNorm`, columns, eps),
     blocks: await loadBlocks(loader, blocksOf(tower, prefix), { eps, memoryWidth }),
   };

@@ -94,7 +94,12 @@ async function take(file: string, own: Owner, options: ClaimOptions): Promise<vo
 async function create(file: string, own: Owner): Promise<boolean> {
   try {
     const handle = await open(file, 'wx');
-    await handle.writeFile(JSON.stringify(own)).finally(() => handle.close());
+    try {
+      await handle.writeFile(JSON.stringify(own)).finally(() => handle.close());
+    } catch (error) {
+      await rm(file, { force: true }).catch(() => {}); // an empty one would keep others waiting
+      throw error;
+    }
     return true;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
