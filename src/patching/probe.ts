@@ -55,7 +55,9 @@ export class PatchProbe implements Probe {
   }
 
   queries(name: string): readonly number[] | undefined {
-    const { edits, custom = [], queries } = this.#options;
+    const { edits, custom = [], queries, runs } = this.#options;
+    for (const run of queries ? runs : [])
+      checkIndices(`${name}: query`, queries ?? [], sequenceIn(run, towerOf(name)).length);
     const seesAll = edits?.wants(name) || custom.some(({ hook }) => hook === name);
     return seesAll ? undefined : queries;
   }
@@ -78,12 +80,6 @@ export class PatchProbe implements Probe {
     for (const hook of custom) if (hook.hook === activation.name) await this.#run(hook, activation);
     if (cacheNames?.has(activation.name)) {
       const rows = activation.columns === 'keys' ? queries : undefined;
-      for (const run of rows ? runs : [])
-        checkIndices(
-          `${activation.name}: query`,
-          rows ?? [],
-          sequenceIn(run, towerOf(activation.name)).length,
-        );
       this.cached.push(cacheActivation(this.#w, activation, runs, () => rows));
     }
     if (stopAfter === activation.name) throw new StopWalk();

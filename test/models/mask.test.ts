@@ -2,9 +2,8 @@
 // for granted.
 
 import { describe, expect, test } from 'vitest';
-import type { Tensor, Work } from '../../src/gpu/index.ts';
+import type { Tensor } from '../../src/gpu/index.ts';
 import {
-  type BlockWeights,
   blockMask,
   type KeyRange,
   type Mask,
@@ -12,30 +11,16 @@ import {
   NO_PROBE,
   type Probe,
   Sequence,
-  Tower,
-  type TowerConfig,
   withBlocks,
 } from '../../src/models/tower/index.ts';
 import { reached, seenOtherwise } from '../../src/models/tower/mask.ts';
-import { read, upload, uploadVector, uploadWeight } from '../kernels/support.ts';
+import { read, upload } from '../kernels/support.ts';
 import { attention, linear, rmsNorm, toRows } from '../reference/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
 import { testWork } from '../support/gpu.ts';
 import { Random } from '../support/random.ts';
+import { CONFIG, randomTower, rootRun } from './tower-support.ts';
 
-const CONFIG: TowerConfig = {
-  name: 'tower',
-  layers: 3,
-  width: 12,
-  heads: 4,
-  keyHeads: 2,
-  headSize: 6,
-  mlpWidth: 16,
-  activation: 'silu',
-  norm: 'before',
-  causal: true,
-  rotary: undefined,
-};
 const LENGTH = 150;
 
 describe('what a query sees', () => {
@@ -134,39 +119,6 @@ function randomMask(seed: number, kindOf: (run: Sequence) => number = () => 0): 
   return (run, layer) => (p) => kinds[kindOf(run)]![layer]![p]!;
 }
 
-function randomTower(w: Work) {
-  const random = new Random(7);
-  const { layers, width, heads, keyHeads, headSize, mlpWidth } = CONFIG;
-  const matrix = (rows: number, columns: number) => random.matrix(rows, columns, { spread: 0.6 });
-  const plain = Array.from({ length: layers }, () => ({
-    queryKeyValue: matrix((heads + 2 * keyHeads) * headSize, width),
-    output: matrix(width, heads * headSize),
-    norm: random.vector(width),
-    input: matrix(mlpWidth, width),
-    hidden: matrix(width, mlpWidth),
-    mlpNorm: random.vector(width),
-  }));
-  const one = (x: Float32Array<ArrayBuffer>[]) => ({ weight: uploadWeight(w, x), bias: undefined });
-  const norm = (scale: Float32Array) => ({ scale: uploadVector(w, scale), eps: 1e-6 });
-  const blocks = plain.map(
-    (block): BlockWeights => ({
-      attention: {
-        queryKeyValue: one(block.queryKeyValue),
-        output: one(block.output),
-        norm: norm(block.norm),
-      },
-      mlp: { input: one(block.input), output: one(block.hidden), norm: norm(block.mlpNorm) },
-    }),
-  );
-  return { tower: new Tower(CONFIG, blocks), plain };
-}
-
-function rootRun(firstRow = 0): Sequence {
-  const run = new Sequence(LENGTH);
-  for (let p = 0; p < LENGTH; p++) run.rows[p] = firstRow + p;
-  return run;
-}
-
 describe.each([
   ['a device', {}],
   ['a device without subgroups', { subgroups: false }],
@@ -175,7 +127,7 @@ describe.each([
     const w = await testWork(device);
     const { tower, plain } = randomTower(w);
     const x = new Random(3).matrix(LENGTH, CONFIG.width);
-    const run = rootRun();
+    const run = rootRun(LENGTH);
     const mask = randomMask(11);
     const seen = new Map<string, Tensor>();
     const probe: Probe = {
@@ -217,7 +169,7 @@ describe.each([
     // Each changed run has other values at some positions; two see otherwise than their base.
     const changes = [[70], [0], [149], [3, 64, 128], [], [100]];
     const own = changes.map((positions) => positions.map(() => random.vector(CONFIG.width)));
-    const base = rootRun();
+    const base = rootRun(LENGTH);
     const rows = [...x];
     const derived = changes.map((positions, i) => {
       const run = new Sequence(LENGTH, { base });
@@ -231,7 +183,7 @@ describe.each([
     const result = await tower.walk({ w, probe: NO_PROBE, runs: [base, ...derived], mask }, upload(w, rows));
     const together = toRows(await read(w, result), CONFIG.width);
     for (const [i, run] of derived.entries()) {
-      const whole = rootRun();
+      const whole = rootRun(LENGTH);
       if (otherwise.has(run)) otherwise.add(whole);
       const values = x.map((row, p) => own[i]![changes[i]!.indexOf(p)] ?? row);
       const alone = await read(
@@ -249,7 +201,7 @@ describe.each([
     const w = await testWork(device);
     const { tower } = randomTower(w);
     const x = new Random(5).matrix(LENGTH + 1, CONFIG.width);
-    const base = rootRun();
+    const base = rootRun(LENGTH);
     const run = new Sequence(LENGTH, { base });
     run.rows[70] = LENGTH;
     const mask = randomMask(13);
@@ -265,7 +217,7 @@ describe.each([
     const x = new Random(9).matrix(LENGTH, CONFIG.width);
     const mask = randomMask(17);
     const walk = async (probe: Probe) =>
-      read(w, await tower.walk({ w, probe, runs: [rootRun()], mask }, upload(w, x)));
+      read(w, await tower.walk({ w, probe, runs: [rootRun(LENGTH)], mask }, upload(w, x)));
     const alone = await walk(NO_PROBE);
     const looked = await walk({ ...NO_PROBE, wants: (name) => /attn_scores|pattern/.test(name) });
     expectSameBits(looked, alone, { shape: [LENGTH, CONFIG.width] });
