@@ -91,12 +91,15 @@ export class Tokenizer {
    * Token ids with the place of each token in the text.
    *
    * @param options `startOnce`: a text that already begins with what the template puts before it (`<bos>` of Gemma's chat
-   *   template) gets no second one; the crate gives it one
+   *   template) gets no second one; the crate gives it one. `specialTokens`: false for a text that holds all of them itself
    * @throws NoticeError('config') for a kind of tokenizer that loses the places
    */
-  encodeWithRanges(text: string, { startOnce = false }: { startOnce?: boolean } = {}): EncodedText {
+  encodeWithRanges(
+    text: string,
+    { startOnce = false, specialTokens = true }: { startOnce?: boolean; specialTokens?: boolean } = {},
+  ): EncodedText {
     const pieces = this.#cutter.pieces(text);
-    const [before, after] = this.#frame;
+    const [before, after] = specialTokens ? this.#frame : [[], []];
     const ranges = requireRanges(pieces).map((range, i) => this.#trimmed(range, pieces[i]!.token, i === 0));
     const started = startOnce && before.every((token, i) => pieces[i]?.id === this.#frameId(token));
     const start = started ? [] : before;

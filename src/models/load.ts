@@ -17,21 +17,25 @@ import {
 } from '../weights/index.ts';
 import { loadBlip } from './blip/blip.ts';
 import type { ModelFamily } from './family.ts';
+import { loadGemma3 } from './gemma3/gemma3.ts';
 import { loadInstructBlip } from './instructblip/instructblip.ts';
 import { loadLlava } from './llava/llava.ts';
 import { loadLlavaNext, loadLlavaOnevision } from './llava-next/llava-next.ts';
 import type { VisionLanguageModel } from './model.ts';
+import { loadPaliGemma } from './paligemma/paligemma.ts';
 import { loadQwen } from './qwen-vl/qwen-vl.ts';
 import { loadSmolVlm } from './smolvlm/smolvlm.ts';
 
 /** By config.json's model_type. */
 const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   blip: loadBlip,
+  gemma3: loadGemma3,
   idefics3: loadSmolVlm,
   instructblip: loadInstructBlip,
   llava: loadLlava,
   llava_next: loadLlavaNext,
   llava_onevision: loadLlavaOnevision,
+  paligemma: loadPaliGemma,
   qwen2_vl: loadQwen('qwen2_vl'),
   qwen2_5_vl: loadQwen('qwen2_5_vl'),
   qwen3_vl: loadQwen('qwen3_vl'),

@@ -23,6 +23,11 @@ export interface Sample {
    * its left has places that do not begin at 0.
    */
   readonly places?: readonly number[];
+  /**
+   * How many of `ids` are the prompt: what follows goes on with it, an answer in the making. Default all. It matters where a
+   * prompt sees all of itself (PaliGemma).
+   */
+  readonly promptEnd?: number;
 }
 
 /** Position ids that a model gives the tokens of a prompt. */
@@ -132,6 +137,11 @@ export interface Conventions {
   imageText?(image: ImageInput): string;
   /** The text of a prompt that stands where an image goes; default `<image>`. */
   readonly imagePlaceholder?: string;
+  /**
+   * A prompt's text as the family's processor completes it, with all special tokens in it: the tokenizer then adds none. Left
+   * out where the tokenizer does.
+   */
+  completePrompt?(text: string): string;
   /** Prompt templates by name, the default first. The placeholder in them is where an image goes. */
   readonly templates: PromptTemplates;
 }

@@ -129,7 +129,13 @@ export class Processor {
    * @param pictures how many images the template is to name
    */
   encode(question: Question, pictures = 1): EncodedText {
-    return this.tokenizer.encodeWithRanges(this.#format.text(question, pictures), { startOnce: true });
+    const text = this.#format.text(question, pictures);
+    return this.#encodeWhole(this.#model.completePrompt?.(text) ?? text);
+  }
+
+  #encodeWhole(text: string): EncodedText {
+    const options = this.#model.completePrompt ? { specialTokens: false } : { startOnce: true };
+    return this.tokenizer.encodeWithRanges(text, options);
   }
 
   /** The tokens of a prompt that stand for an image, or for a feature of one. */
@@ -155,7 +161,7 @@ export class Processor {
     const placeholder = placeholderOf(model);
     const texts = shown.map((image) => model.imageText?.(image) ?? '');
     const filled = fillImageTexts(encoded.text, placeholder, texts);
-    const whole = this.tokenizer.encodeWithRanges(filled.text, { startOnce: true });
+    const whole = this.#encodeWhole(filled.text);
     const { ids } = model.expand(whole.ids, shown);
     const positions = positionsIn(encoded, whole, filled, placeholder, model.imageToken);
     return { encoded, instruction, ids, positions };

@@ -62,6 +62,7 @@ export abstract class TiledImageModel implements VisionLanguageModel {
   readonly defaultTower?: string;
   readonly imageToken?: number;
   imageText?(image: ImageInput): string;
+  completePrompt?(text: string): string;
   readonly imageEmbedding = 'vision.hook_embed';
   readonly tensors: SampleTensors = PICTURE_TENSORS;
   readonly #parts: ModelParts;

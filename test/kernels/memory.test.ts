@@ -16,6 +16,7 @@ import {
   meanRows,
   metricValues,
   normalize,
+  normalizeHeads,
   planAttention,
   releasePlan,
   restoration,
@@ -49,6 +50,10 @@ it('kernels keep nothing but their results: the tables they upload go back to th
     'matmul with a quantised weight': () => [matmul(w, x, quantized)],
     activate: () => [activate(w, x, 'gelu')],
     normalize: () => [normalize(w, x, { scale: vector, eps: 1 })],
+    normalizeHeads: () => {
+      normalizeHeads(w, x, 1, { scale: vector, eps: 1 });
+      return [];
+    },
     gatherRows: () => [gatherRows(w, x, Uint32Array.of(1), w.empty(1, 4, 'out'))],
     meanRows: () => [meanRows(w, x, [[0, 1]])],
     blendRows: () => {
@@ -81,7 +86,7 @@ it('kernels keep nothing but their results: the tables they upload go back to th
     },
     'attention tables': () => {
       const plan = planAttention(
-        [{ keys: Uint32Array.of(0), queries: [{ query: 0, out: 0, keys: 1 }] }],
+        [{ keys: Uint32Array.of(0, 1), queries: [{ query: 0, out: 0, first: 1, keys: 2 }] }],
         1,
         1,
       );

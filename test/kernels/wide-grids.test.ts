@@ -19,6 +19,7 @@ import {
   meanRows,
   metricValues,
   normalize,
+  normalizeHeads,
   rotate,
 } from '../../src/kernels/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
@@ -123,6 +124,13 @@ describe('with more rows than the widest grid', () => {
       await read(w, weighted),
       numbers(rows).map((value) => 3 * value),
     );
+  });
+
+  it('heads are normalised', async () => {
+    const { w, rows } = await setup();
+    const x = w.upload(new Float32Array(2 * rows).fill(-3), rows, 2, 'heads');
+    normalizeHeads(w, x, 2, { scale: uploadVector(w, [2]), eps: 0 });
+    expectClose(await read(w, x), new Float32Array(2 * rows).fill(-2), { rtol: 1e-6 });
   });
 
   it('rows are added', async () => {

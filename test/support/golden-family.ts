@@ -3,7 +3,7 @@
 
 import { beforeAll, describe, expect, test } from 'vitest';
 import { argmax } from '../../src/models/generation.ts';
-import type { VisionLanguageModel } from '../../src/models/index.ts';
+import { Processor, type VisionLanguageModel } from '../../src/models/index.ts';
 import {
   runWithCache,
   runWithHooks,
@@ -11,8 +11,9 @@ import {
   type SweepSite,
   sweep,
 } from '../../src/patching/index.ts';
+import { nodeFolder } from '../../src/platform/node/files.ts';
 import { expectClose, expectSameBits } from './close.ts';
-import { GOLDEN, Golden, type GoldenRun, type ImageOf, loadFixtureModel } from './golden.ts';
+import { fixture, GOLDEN, Golden, type GoldenRun, type ImageOf, loadFixtureModel } from './golden.ts';
 import { Random } from './random.ts';
 
 /** float32 itself is up to 1e-5 away from the float64 of the patch tables; effects of one patch are as small as 0.01. */
@@ -227,7 +228,7 @@ export function everySite(
       const layers = [blocks > 1 ? 1 + random.integer(blocks - 1) : 0];
       const group = [...new Set([position(), length - 1])];
       const whole = { site, layers, positions: [position(), group] };
-      return /attn\.hook_[^a]/.test(site)
+      return /attn\.hook_(?!attn_scores|out$)/.test(site)
         ? [whole, { site, layers, positions: [group], heads: true }]
         : [whole];
     });
@@ -279,5 +280,29 @@ function testExactness({ seen }: Family, opened: Opened): void {
     const length = model.imagePositions(golden.sample(id, 'clean').images);
     const sites = everySite(model, 'vision', seen?.positions ?? [0, length], new Random(8), seen?.blocks);
     await expectSameOneByOne(model, [familyJob(opened, id, sites)]);
+  });
+}
+
+/** The folder's own processor: texts of the cases to the tokens that the model reads. */
+export function testPrompts(folder: string, opened: Opened): void {
+  test('prompts, with room for their images', async () => {
+    const { golden, model } = opened;
+    const processor = await Processor.load(model, nodeFolder(fixture(folder)));
+    for (const one of golden.cases)
+      for (const run of SIDES) {
+        const { text, expanded_input_ids: expected } = one[run] as GoldenRun;
+        const { images } = golden.sample(one.id, run);
+        const { encoded, ids, positions } = processor.prompt(text, images);
+        expect(ids, `${one.id} ${run}`).toEqual(expected);
+        // Tokens of the text stand where they say.
+        encoded.ids.forEach((id, i) => {
+          if (
+            !processor.imageTokens.includes(encoded.tokens[i] as string) &&
+            id === ids[positions[i] as number]
+          )
+            return;
+          expect(encoded.tokens[i], `${one.id} ${run}: token ${i}`).toMatch(/image|^\n+$/);
+        });
+      }
   });
 }

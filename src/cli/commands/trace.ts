@@ -8,6 +8,8 @@ import {
   imageBackendOption,
   list,
   type ModelOptions,
+  type Place,
+  positions,
   readSample,
   withModel,
 } from '../options.ts';
@@ -20,6 +22,7 @@ interface TraceOptions extends ModelOptions {
   readonly prompt?: string;
   readonly out: string;
   readonly names?: string[];
+  readonly queries?: Place[] | 'all';
 }
 
 export function traceCommand(program: Command): void {
@@ -45,6 +48,11 @@ export function traceCommand(program: Command): void {
       'which hook points, comma-separated globs (default all); pixel_values,input_ids: what sweep --inputs reads',
       list,
     )
+    .option(
+      '--queries <list>',
+      'of scores and patterns the rows of these positions only (default all): whole ones of long prompts may not fit',
+      positions,
+    )
     .action((options: TraceOptions) => trace(options));
 }
 
@@ -63,10 +71,12 @@ async function trace(options: TraceOptions): Promise<void> {
       const { image = [], prompt = '' } = options;
       samples = [await readSample(await processor(), image, prompt)];
     }
+    const queries = queriesOf(options, padded !== undefined);
     const wanted = options.names?.filter((name) => !['input_ids', ...model.tensors.names].includes(name));
     const names = wanted?.filter((name) => name !== 'logits');
     const { logits, cache } = await runWithCache(model, samples, {
       names: wanted ? (names?.length ? names : () => false) : (name) => name !== 'logits',
+      ...(queries && { queries }),
     });
     const entries: TensorOutput[] = [...cacheEntries(model, cache, samples, padded)];
     if (logits && (!wanted || wanted.includes('logits') || wanted.length > 0))
@@ -79,6 +89,20 @@ async function trace(options: TraceOptions): Promise<void> {
     await writeTensors(options.out, entries);
     cache.release();
     console.log(`${entries.length} tensors → ${options.out}`);
+  });
+}
+
+/** @throws NoticeError('usage') */
+function queriesOf({ queries = 'all' }: TraceOptions, padded: boolean): number[] | undefined {
+  if (queries === 'all') return undefined;
+  if (padded) throw new NoticeError('usage', '--queries goes with prompts without padding');
+  return queries.map(({ tile, position }) => {
+    if (tile !== undefined)
+      throw new NoticeError(
+        'usage',
+        `--queries counts positions through all tiles, found ${tile}:${position}`,
+      );
+    return position;
   });
 }
 

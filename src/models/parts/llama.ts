@@ -3,6 +3,7 @@
 import type { Tensor, Work } from '../../gpu/index.ts';
 import {
   type Activation,
+  activate,
   embedTokens,
   gatherRows,
   matmul,
@@ -13,24 +14,38 @@ import {
 import type { Checkpoint, WeightLoader } from '../../weights/index.ts';
 import type { HookInfo } from '../hook-table.ts';
 import type { JsonConfig } from '../json-config.ts';
-import type { ModelRun } from '../model.ts';
+import type { ModelRun, Sample } from '../model.ts';
 import { lastPositions, placesOf, sequenceIn, sequencesIn } from '../sequences.ts';
 import {
   type BlockWeights,
+  type KeyRange,
+  type Mask,
+  maskOf,
   passPoint,
   rotaryAngles,
   Tower,
   type TowerConfig,
   type Walk,
+  withBlocks,
 } from '../tower/index.ts';
 import { prefixOf, rmsNorm } from '../weight-maps.ts';
 import { type Biases, type BlockNames, type BlockPlace, blockHooks, loadBlocks } from './block.ts';
 
 export interface LlamaSettings {
   readonly tower: TowerConfig;
+  /** Modules of a block; default LLaMA's. */
+  readonly block?: BlockNames;
+  /** Norms whose weights are what the scale is more than 1. */
+  readonly unitNorms?: boolean;
+  /** What embeddings of tokens are multiplied by; features of images come as they are. */
+  readonly embeddingScale?: number;
+  /** Logits are kept within ± this: cap · tanh(logit / cap). */
+  readonly logitSoftcap?: number | undefined;
+  /** Position id of the first token; default 0. */
+  readonly firstPlace?: number;
   readonly eps: number;
   readonly biases: Biases;
-  /** Whether each head's queries and keys are normalised before they are turned (Qwen3). */
+  /** Whether each head's queries and keys are normalised before they are turned (Qwen3, Gemma 3). */
   readonly headNorms?: boolean;
   readonly vocabulary: number;
   readonly maxPositions: number;
@@ -42,7 +57,7 @@ export interface LlamaSettings {
 
 const ACTIVATIONS: readonly Activation[] = ['gelu', 'gelu_pytorch_tanh', 'quick_gelu', 'silu'];
 
-const BLOCK: BlockNames = {
+export const LLAMA_BLOCK: BlockNames = {
   attention: {
     queryKeyValue: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
     output: 'self_attn.o_proj',
@@ -74,6 +89,10 @@ export interface LlamaDefaults {
   readonly eps: number;
   /** Kinds of `rope_scaling` that are none. */
   readonly rotaryTypes: readonly string[];
+  /** Default silu. */
+  readonly activation?: Activation;
+  /** Default false. */
+  readonly tiedHead?: boolean;
   /** Biases that no file mentions. */
   readonly biases?: Biases;
   readonly headNorms?: boolean;
@@ -110,7 +129,7 @@ export function readLlama(text: JsonConfig, defaults: LlamaDefaults = LLAMA): Ll
       keyHeads,
       headSize,
       mlpWidth: text.size('intermediate_size', defaults.mlp),
-      activation: text.choice('hidden_act', ACTIVATIONS, 'silu'),
+      activation: text.choice('hidden_act', ACTIVATIONS, defaults.activation ?? 'silu'),
       norm: 'before',
       causal: true,
       rotary: { theta: rotaryTheta(text, defaults) },
@@ -120,7 +139,7 @@ export function readLlama(text: JsonConfig, defaults: LlamaDefaults = LLAMA): Ll
     ...(defaults.headNorms && { headNorms: true }),
     vocabulary: text.size('vocab_size', defaults.vocabulary),
     maxPositions: text.size('max_position_embeddings', defaults.maxPositions),
-    tiedHead: text.boolean('tie_word_embeddings', false),
+    tiedHead: text.boolean('tie_word_embeddings', defaults.tiedHead ?? false),
     stopTokens: text.tokens('eos_token_id', defaults.stopTokens),
   };
 }
@@ -151,14 +170,14 @@ export async function loadLlama(
   checkpoint: Checkpoint,
   settings: LlamaSettings,
 ): Promise<LlamaWeights> {
-  const { tower, eps, biases, vocabulary, tiedHead } = settings;
+  const { tower, eps, biases, vocabulary, tiedHead, unitNorms: unit = false } = settings;
   const prefix = prefixOf(checkpoint, 'embed_tokens.weight');
   const shape = { rows: vocabulary, columns: tower.width };
   const tokens = await loader.matrix(`${prefix}embed_tokens.weight`, shape);
   return {
     tokens,
-    blocks: await loadBlocks(loader, blocksOf(settings, prefix), { eps, rms: true, biases }),
-    norm: await rmsNorm(loader, `${prefix}norm`, tower.width, eps),
+    blocks: await loadBlocks(loader, blocksOf(settings, prefix), { eps, rms: unit ? 'unit' : true, biases }),
+    norm: await rmsNorm(loader, `${prefix}norm`, tower.width, eps, { unit }),
     head: tiedHead
       ? tokens
       : await loader.matrix(`${prefixOf(checkpoint, 'lm_head.weight')}lm_head.weight`, shape),
@@ -170,10 +189,21 @@ export function llamaHooks(settings: LlamaSettings, prefix: string): HookInfo[] 
   return blockHooks(blocksOf(settings, prefix));
 }
 
-function blocksOf({ tower: config, headNorms }: LlamaSettings, prefix: string): BlockPlace {
+function blocksOf(
+  { tower: config, block = LLAMA_BLOCK, headNorms }: LlamaSettings,
+  prefix: string,
+): BlockPlace {
   const norms = headNorms && { queryNorm: 'self_attn.q_norm', keyNorm: 'self_attn.k_norm' };
-  const names = { ...BLOCK, attention: { ...BLOCK.attention, ...norms } };
+  const names = { ...block, attention: { ...block.attention, ...norms } };
   return { config, path: (layer) => `${prefix}layers.${layer}`, names };
+}
+
+/** Positions of a prompt that see each other, also those behind them: features of an image, or the prompt before its answer. */
+export interface Together {
+  /** Ranges in order; the same array where prompts have the same. */
+  blocks(sample: Sample): readonly KeyRange[];
+  /** As for {@link withBlocks}. */
+  readonly beyondWindow: boolean;
 }
 
 /** A LLaMA that reads a prompt and continues it. */
@@ -182,14 +212,22 @@ export class Llama {
   readonly tower: Tower;
   readonly #weights: LlamaWeights;
 
-  constructor(settings: LlamaSettings, weights: LlamaWeights) {
+  readonly #together: Together | undefined;
+
+  constructor(settings: LlamaSettings, weights: LlamaWeights, together?: Together) {
     this.settings = settings;
+    this.#together = together;
     this.tower = new Tower(settings.tower, weights.blocks);
     this.#weights = weights;
   }
 
   embed(w: Work, ids: readonly number[]): Tensor {
-    return embedTokens(w, ids, this.#weights.tokens);
+    const { embeddingScale: scale } = this.settings;
+    const embedded = embedTokens(w, ids, this.#weights.tokens);
+    if (scale === undefined) return embedded;
+    const scaled = activate(w, embedded, { scale });
+    w.release(embedded);
+    return scaled;
   }
 
   /** From the first residual stream to the logits of every run's last position. */
@@ -200,15 +238,26 @@ export class Llama {
     { probe, ...beside }: Pick<Walk, 'probe' | 'memory' | 'cache' | 'behind'>,
   ): Promise<Tensor> {
     const { norm, head } = this.#weights;
-    const { tower, maxPositions } = this.settings;
+    const { tower, maxPositions, logitSoftcap: cap, firstPlace = 0 } = this.settings;
     const { name } = tower;
     const sequences = sequencesIn(runs, name);
-    const rotary = rotaryAngles(w, tower, sequences, placesOf(runs, name), maxPositions);
-    const walk: Walk = { w, probe, runs: sequences, rotary, ...beside };
+    const places = placesOf(runs, name);
+    const rotary = rotaryAngles(
+      w,
+      tower,
+      sequences,
+      (run, position) => firstPlace + places(run, position),
+      firstPlace + maxPositions,
+    );
+    const walk: Walk = { w, probe, runs: sequences, rotary, mask: this.#mask(runs), ...beside };
+    const logits = () => {
+      replace(w, stream, matmul(w, stream.x, head));
+      if (cap !== undefined) replace(w, stream, activate(w, stream.x, { scale: 1, cap }));
+    };
     const stream = { x: embedded };
     await passPoint(walk, `${name}.hook_embed`, stream, 'x');
     stream.x = await this.tower.walk(walk, stream.x);
-    w.release(rotary.table);
+    rotary.release();
     // Norm and head work on the rows of the last positions, unless somebody looks at others.
     const wantsAll = probe.wants('logits_all');
     const normalizesAll = wantsAll || probe.wants(`${name}.hook_out`);
@@ -217,16 +266,25 @@ export class Llama {
       await passPoint(walk, `${name}.hook_out`, stream, 'x');
     }
     if (wantsAll) {
-      replace(w, stream, matmul(w, stream.x, head));
+      logits();
       for (const run of runs) run.towers.set('logits_all', sequenceIn(run, name));
       await passPoint(walk, 'logits_all', stream, 'x');
     }
     const rows = lastPositions(runs, name);
     replace(w, stream, gatherRows(w, stream.x, rows, w.empty(rows.length, stream.x.columns, 'answers')));
     if (!normalizesAll) replace(w, stream, normalize(w, stream.x, norm));
-    if (!wantsAll) replace(w, stream, matmul(w, stream.x, head));
+    if (!wantsAll) logits();
     await passPoint(walk, 'logits', stream, 'x');
     return stream.x;
+  }
+
+  /** What the positions of the runs see, where the prompts decide. */
+  #mask(runs: readonly ModelRun[]): Mask | undefined {
+    const together = this.#together;
+    if (!together) return undefined;
+    const { tower } = this.settings;
+    const owners = new Map(runs.map((run) => [sequenceIn(run, tower.name), run.sample]));
+    return withBlocks(maskOf(tower), (run) => together.blocks(owners.get(run) as Sample), together);
   }
 }
 

@@ -133,6 +133,18 @@ export function patchSide({ imageSize, patchSize }: VitSettings): number {
   return Math.floor(imageSize / patchSize);
 }
 
+/** For each of side × side features, row by row, the patches of its block of scale × scale, row by row. */
+export function blocksOfPatches(side: number, scale: number): number[][] {
+  const patches = side * scale;
+  return Array.from({ length: side ** 2 }, (_, feature) => {
+    const [row, column] = [Math.floor(feature / side) * scale, (feature % side) * scale];
+    return Array.from(
+      { length: scale ** 2 },
+      (_, i) => (row + Math.floor(i / scale)) * patches + column + (i % scale),
+    );
+  });
+}
+
 /** Positions of an image or tile. */
 export function vitPositions(settings: VitSettings): number {
   return patchSide(settings) ** 2 + Number(settings.classToken);

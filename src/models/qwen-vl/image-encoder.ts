@@ -57,7 +57,7 @@ export class ImageEncoder {
       stacked.push(await this.#deepstack(w, runs, probe, j, frame.x));
     }
     frame.x = await this.#tower.walk(walk, frame.x, from, tower.layers);
-    w.release(walk.rotary.table);
+    walk.rotary.release();
     const features = await this.#merge(w, runs, probe, frame.x);
     if (window !== undefined) rasterOrder(runs, layouts);
     return [{ tensor: features, runs: runsIn(runs, 'projector') }, ...stacked];

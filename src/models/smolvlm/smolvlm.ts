@@ -10,7 +10,7 @@ import { adoptFeatures, followingRuns, selectFeatures } from '../feature-runs.ts
 import type { ImageInput } from '../image-input.ts';
 import type { ModelRun } from '../model.ts';
 import { Llama } from '../parts/llama.ts';
-import { walkVit } from '../parts/vit.ts';
+import { blocksOfPatches, walkVit } from '../parts/vit.ts';
 import { sequencesIn } from '../sequences.ts';
 import { type Probe, passPoint, Tower } from '../tower/index.ts';
 import { parseSmolVlmConfig, type SmolVlmConfig } from './config.ts';
@@ -54,7 +54,7 @@ export class SmolVlm extends ContinuingModel {
     this.config = config;
     this.#weights = weights;
     this.#vision = new Tower(vision.tower, weights.vision.blocks);
-    this.#blocks = shuffledPatches(side, scale);
+    this.#blocks = blocksOfPatches(side, scale);
   }
 
   override imageText(image: ImageInput): string {
@@ -90,16 +90,4 @@ export class SmolVlm extends ContinuingModel {
     await passPoint(walk, 'connector.hook_out', out, 'x');
     return out.x;
   }
-}
-
-/** Pixel shuffle: for each feature, row by row, the patches of its block of scale × scale, row by row. */
-function shuffledPatches(side: number, scale: number): number[][] {
-  const patches = side * scale;
-  return Array.from({ length: side ** 2 }, (_, feature) => {
-    const [row, column] = [Math.floor(feature / side) * scale, (feature % side) * scale];
-    return Array.from(
-      { length: scale ** 2 },
-      (_, i) => (row + Math.floor(i / scale)) * patches + column + (i % scale),
-    );
-  });
 }

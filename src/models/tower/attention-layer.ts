@@ -66,7 +66,7 @@ export async function selfAttention(
     await passOwn(walk, prefix, projected, { ...part, hook });
   }
   if (config.rotary) {
-    rotateRows(walk, projected, [query, key]);
+    rotateRows(walk, layer, projected, [query, key]);
     await passOwn(walk, prefix, projected, { ...query, hook: 'hook_rot_q' });
     await passOwn(walk, prefix, projected, { ...key, hook: 'hook_rot_k' });
   }

@@ -23,6 +23,8 @@ export interface TowerConfig {
   readonly windows?: readonly (number | undefined)[];
   /** Rotary position embedding of queries and keys, or none. */
   readonly rotary: Rotary | undefined;
+  /** By layer, where they differ; default `rotary`. */
+  readonly rotaries?: readonly Rotary[];
   /** What products of query and key are multiplied by; default d_head^−½. */
   readonly scoreScale?: number;
   /** Scores are kept within ± this before they are masked: cap · tanh(score / cap). */

@@ -120,7 +120,12 @@ async function pass(
 }
 
 /** Rotates queries and keys of all rows by the position ids of their positions. */
-export function rotateRows(walk: Walk, { tensor, queries, keys }: Projected, parts: readonly Part[]): void {
+export function rotateRows(
+  walk: Walk,
+  layer: number,
+  { tensor, queries, keys }: Projected,
+  parts: readonly Part[],
+): void {
   const { w, runs, rotary } = walk;
   if (!rotary) throw new Error('rotary embedding without its table');
   const positions = new Uint32Array(tensor.rows);
@@ -132,7 +137,7 @@ export function rotateRows(walk: Walk, { tensor, queries, keys }: Projected, par
   }
   const buffer = w.uploadWords(positions, 'positions');
   for (const { first, heads, headSize } of parts)
-    rotate(w, columnsOf(tensor, first, heads * headSize), heads, buffer, rotary.table);
+    rotate(w, columnsOf(tensor, first, heads * headSize), heads, buffer, rotary.tableOf(layer));
   w.release(buffer);
 }
 

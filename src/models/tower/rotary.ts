@@ -5,10 +5,12 @@ import type { Work } from '../../gpu/index.ts';
 import { rotaryTable, type Turn } from '../../kernels/index.ts';
 import type { TowerConfig } from './config.ts';
 import type { Sequence } from './sequence.ts';
-import type { Walk } from './walk.ts';
+import type { RotaryTables } from './walk.ts';
 
 export interface Rotary {
   readonly theta: number;
+  /** Positions count for so much less: linear scaling. */
+  readonly factor?: number;
   /**
    * Which coordinate of a position turns a pair of features; default its number. `grid` (vision towers): the row turns the
    * first half of the pairs, the column the second. Sections (mRoPE): so many pairs are turned by time, row and column, one
@@ -45,12 +47,12 @@ export function coordinatesOf(place: number): [time: number, row: number, column
 }
 
 /** What turns each pair of a head's features. */
-export function turnsOf(headSize: number, { theta, by }: Rotary): Turn[] {
+export function turnsOf(headSize: number, { theta, factor = 1, by }: Rotary): Turn[] {
   const pairs = headSize / 2;
   const turn = (axis: number, step: number, steps: number): Turn => {
     // transformers computes exponent, power and inverse in f32.
     const power = Math.fround(theta ** Math.fround(step / steps));
-    return { axis, frequency: Math.fround(1 / power) };
+    return { axis, frequency: Math.fround(Math.fround(1 / power) / factor) };
   };
   return Array.from({ length: pairs }, (_, pair) => {
     if (by !== 'grid') return turn(by ? sectionOf(pair, by) : 0, pair, pairs);
@@ -66,7 +68,7 @@ function sectionOf(pair: number, { sections: [time, row, column], interleaved }:
 }
 
 /**
- * (cos, sin) of the position ids in a walk. What a derived run gets rows for later has the place of its base.
+ * (cos, sin) of the position ids in a walk, for each of the tower's rotations; to be released after it. What a derived run gets rows for later has the place of its base.
  *
  * @param places position ids of the runs' positions
  * @param maxPositions coordinates that the tower knows
@@ -74,11 +76,11 @@ function sectionOf(pair: number, { sections: [time, row, column], interleaved }:
  */
 export function rotaryAngles(
   w: Work,
-  { name, headSize, rotary }: TowerConfig,
+  { name, headSize, rotary, rotaries }: TowerConfig,
   runs: readonly Sequence[],
   places: (run: Sequence, position: number) => number,
   maxPositions = TIMES,
-): NonNullable<Walk['rotary']> {
+): RotaryTables {
   if (!rotary) throw new Error(`${name} has no rotary embedding`);
   const rows = new Map<number, number>();
   for (const run of runs)
@@ -90,6 +92,15 @@ export function rotaryAngles(
   const beyond = positions.flat().find((coordinate) => !(coordinate >= 0 && coordinate < maxPositions));
   if (beyond !== undefined)
     throw new NoticeError('text', `position id ${beyond} is not among this model's ${maxPositions}`);
-  const table = w.uploadWords(rotaryTable(positions, turnsOf(headSize, rotary)), `${name} rotary angles`);
-  return { table, rowOf: (run, position) => rows.get(places(run, position)) as number };
+  const tables = new Map(
+    [...new Set([rotary, ...(rotaries ?? [])])].map((one) => [
+      one,
+      w.uploadWords(rotaryTable(positions, turnsOf(headSize, one)), `${name} rotary angles`),
+    ]),
+  );
+  return {
+    tableOf: (layer) => tables.get(rotaries?.[layer] ?? rotary) as GPUBuffer,
+    rowOf: (run, position) => rows.get(places(run, position)) as number,
+    release: () => w.release(...tables.values()),
+  };
 }

@@ -24,6 +24,15 @@ export interface KeyValueCache {
   readonly capacity: number;
 }
 
+/** Angles for the positions of a walk. */
+export interface RotaryTables {
+  /** (cos, sin) of the walk's position ids at a layer. */
+  tableOf(layer: number): GPUBuffer;
+  /** Which row of them turns a run's position. */
+  rowOf(run: Sequence, position: number): number;
+  release(): void;
+}
+
 export interface Walk {
   readonly w: Work;
   readonly probe: Probe;
@@ -35,11 +44,8 @@ export interface Walk {
   readonly mask?: Mask | undefined;
   /** What is added to the residual stream behind a block, after `hook_resid_post`. */
   readonly behind?: ((layer: number, stream: Frame<'x'>) => void) | undefined;
-  /** Where the tower is rotary: (cos, sin) of the walk's position ids, and which row of them turns a run's position. */
-  readonly rotary?: {
-    readonly table: GPUBuffer;
-    readonly rowOf: (run: Sequence, position: number) => number;
-  };
+  /** Where the tower is rotary. */
+  readonly rotary?: RotaryTables;
 }
 
 /** Tensors whose rows belong to the same positions of the same runs. */
