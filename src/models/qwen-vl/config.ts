@@ -81,8 +81,6 @@ export function parseQwenConfig(kind: QwenKind, json: unknown, generation: unkno
   const read = readLlama(text, TEXT[kind]);
   if (text.boolean('use_sliding_window', false))
     text.fail('"use_sliding_window" is true, which is not supported');
-  for (const field of ['num_experts', 'num_local_experts'])
-    if (text.has(field)) text.fail(`"${field}": mixtures of experts are not supported`);
   const language: LlamaSettings = {
     ...read,
     tower: {

@@ -144,11 +144,6 @@ describe('what is not supported is named', () => {
     ],
     [
       'qwen3_vl',
-      { ...QWEN3, text_config: { ...text3, num_experts: 128 } },
-      /"num_experts": mixtures of experts/,
-    ],
-    [
-      'qwen3_vl',
       { ...QWEN3, text_config: { ...text3, model_type: 'qwen3_vl_moe_text' } },
       /"model_type" should be one of qwen3_vl_text/,
     ],

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { loadModel, type VisionLanguageModel } from '../../../src/models/index.ts';
-import { runWithHooks } from '../../../src/patching/index.ts';
+import { runWithHooks, sweep } from '../../../src/patching/index.ts';
 import { nodeFolder } from '../../../src/platform/node/files.ts';
 import { readJson, readTensors } from '../../../src/weights/index.ts';
 import { expectClose, expectSameBits } from '../../support/close.ts';
 import { type FolderFiles, folderWith, renamedWeights } from '../../support/folder.ts';
-import { fixture, GOLDEN, Golden } from '../../support/golden.ts';
+import { fixture, GOLDEN, Golden, loadFixtureModel } from '../../support/golden.ts';
 import { testGpu } from '../../support/gpu.ts';
 
 const altered = async (name: string, files: FolderFiles): Promise<VisionLanguageModel> =>
@@ -70,3 +70,28 @@ test.each([
   );
   await expect(altered(name, { 'model.safetensors': file })).rejects.toThrow(missing);
 });
+
+test.each(['f16', 'nf4'] as const)(
+  'Qwen3-VL as %s: a sweep gives the bits that one by one gives',
+  async (dtype) => {
+    const golden = await Golden.open('qwen3_vl-tiny');
+    const model = await loadFixtureModel('qwen3_vl-tiny', { dtype });
+    const [clean, corrupt] = [golden.sample('case0', 'clean'), golden.sample('case0', 'corrupt')];
+    const sites = [
+      { site: 'vision.hook_mlp_out', layers: [0, 1], positions: [17, 40] },
+      { site: 'language.attn.hook_z', layers: [1], positions: [20], heads: true },
+    ];
+    const jobs = [{ clean, corrupt, correct: 65, incorrect: 285, sites }];
+    const [wavefront] = await sweep(model, jobs);
+    const [oneByOne] = await sweep(model, jobs, { mode: 'one-by-one' });
+    wavefront?.sites.forEach(({ data }, i) => {
+      expectSameBits(data, oneByOne?.sites[i]?.data ?? new Float32Array());
+    });
+    // Weights of 11 bits; what nf4 makes of them, test/models/quantized.test.ts checks.
+    const ofMax = { f16: 5e-3, nf4: 2 }[dtype];
+    const { data } = golden.get('case0/clean/logits');
+    expectClose(wavefront?.logits.clean ?? [], data, { ofMax });
+    expect(wavefront?.logits.clean).not.toEqual(data);
+    model.destroy();
+  },
+);
