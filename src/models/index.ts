@@ -32,7 +32,7 @@ export {
   type Sample,
   type VisionLanguageModel,
 } from './model.ts';
-export { type PreparedPrompt, Processor } from './processor.ts';
+export { type PreparedPrompt, Processor, type Question } from './processor.ts';
 export { ProcessedSample, type SampleInput, samplesOf } from './sample.ts';
 export type { InputTensors, OutputTensor, SampleTensors } from './sample-tensors.ts';
 export { sequenceIn, TooLongError } from './sequences.ts';

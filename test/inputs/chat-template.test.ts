@@ -1,6 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { type ChatMessage, ChatTemplate, PromptFormat, readChatTemplates } from '../../src/inputs/index.ts';
+import {
+  type ChatMessage,
+  type ChatOptions,
+  ChatTemplate,
+  PromptFormat,
+  readChatTemplates,
+} from '../../src/inputs/index.ts';
 import { fixturePath, loadTokenizer, noticeError, readJsonFile } from './support.ts';
 
 interface Cases {
@@ -74,6 +80,22 @@ describe.each(Object.entries(FAMILIES))('%s: prompts of cases.json', (model, pla
     const text = format.text('Which is red?', 3);
     expect(text.split(placeholder)).toHaveLength(4);
   });
+});
+
+interface Rendered extends Required<Pick<ChatOptions, 'addGenerationPrompt'>> {
+  readonly messages: readonly ChatMessage[];
+  readonly text: string;
+}
+
+const { families } = readJsonFile<{ families: Record<string, Rendered[]> }>(
+  fixturePath('chat-templates/expected.json'),
+);
+
+it.each(Object.entries(families))('%s: random conversations as transformers', (model, rows) => {
+  const format = formatOf(model, '<image>');
+  for (const { messages, addGenerationPrompt, text } of rows) {
+    expect(format.chat(messages, { addGenerationPrompt })).toBe(text);
+  }
 });
 
 describe('prompts by a template', () => {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Tokenizer } from '../../src/inputs/index.ts';
 import { fixturePath, loadTokenizer, noticeError, projectPath, readJsonFile } from './support.ts';
 
@@ -181,6 +181,24 @@ describe('files', () => {
     };
     expect(Tokenizer.load({ tokenizer: files.tokenizer }).encode('<image>')).not.toContain(479);
     expect(Tokenizer.load(files).encode('<image>')).toEqual([1, 479]);
+  });
+
+  it.each<[object, RegExp]>([
+    [
+      { type: 'Split', pattern: {}, behavior: 'Isolated' },
+      /the pattern of Split is \{\}; expected a String or a Regex/,
+    ],
+    [
+      { type: 'Split', pattern: { String: ' ' }, behavior: 'Kept' },
+      /Split has the behavior "Kept"; known are Removed,/,
+    ],
+    [{ type: 'Split', pattern: { Regex: '[' }, behavior: 'Isolated' }, /Unterminated character class/],
+    [{ type: 'Morse' }, /Unknown PreTokenizer type: Morse/],
+  ])('refuses the pre-tokenizer %j', (pre_tokenizer, message) => {
+    const warn = vi.spyOn(console, 'warn').mockReturnValue(); // the library says something of it, too
+    expect(load({ ...json, pre_tokenizer })).toThrow(noticeError('config', /^tokenizer\.json: /));
+    expect(load({ ...json, pre_tokenizer })).toThrow(noticeError('config', message));
+    warn.mockRestore();
   });
 
   it('refuses places for tokenizers of another kind', () => {

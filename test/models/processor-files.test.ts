@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
+import type { ChatMessage } from '../../src/inputs/index.ts';
 import { parseBlipConfig } from '../../src/models/blip/config.ts';
 import { Processor, type VisionLanguageModel } from '../../src/models/index.ts';
 import { MemoryFolder } from '../weights/support.ts';
@@ -44,6 +45,29 @@ it('finds the processor class beside or around the image processor', async () =>
     'torchvision',
   );
   expect(await backend({ 'preprocessor_config.json': nameless })).toBe('pil-12');
+});
+
+it('asks in the chat template of the folder where the family has no template, one question or several turns', async () => {
+  const chat_template =
+    '{% for m in messages %}{{ m.role }}: {% for p in m.content %}{{ p.text or "<image>" }} {% endfor %}{% endfor %}so';
+  const files = { 'preprocessor_config.json': settings, 'chat_template.json': { chat_template } };
+  const processor = await load(files);
+  expect(processor.template).toBe('chat');
+  expect(processor.encode('is it red?').text).toBe('user: <image> is it red? so');
+  expect(processor.encode('is it red?', 2).text).toBe('user: <image> <image> is it red? so');
+  const messages: ChatMessage[] = [
+    { role: 'user', content: [{ type: 'image' }, { type: 'text', text: 'red?' }] },
+    { role: 'assistant', content: [{ type: 'text', text: 'no' }] },
+  ];
+  expect(processor.chat(messages)).toBe('user: <image> red? assistant: no so');
+  expect(processor.encode(messages).text).toBe(processor.chat(messages));
+  expect(processor.answerContext).toBe('so');
+  const named = await load({ ...files, 'notice.json': { template: 'Q: {question}' } });
+  expect(named.encode('is it red?').text).toBe('user: <image> Q: is it red? so');
+  const broken = { ...files, 'chat_template.json': { chat_template: '{% for %}' } };
+  await expect(load(broken)).rejects.toThrow(
+    'chat_template.json: chat_template: the chat template cannot be read',
+  );
 });
 
 it.each<[string, object]>([
