@@ -1,10 +1,10 @@
 // LLaVA-NeXT and LLaVA-OneVision against what transformers made of small random models.
 
 import { readFileSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { bestResolution } from '../../../src/inputs/index.ts';
 import { type ImageInput, loadModel, patchGrids, type Sample } from '../../../src/models/index.ts';
-import { runWithHooks, type SweepJob, sweep } from '../../../src/patching/index.ts';
+import { runWithHooks, type SweepJob } from '../../../src/patching/index.ts';
 import { nodeFolder } from '../../../src/platform/node/files.ts';
 import { readJson } from '../../../src/weights/index.ts';
 import { expectClose, expectSameBits } from '../../support/close.ts';
@@ -191,31 +191,6 @@ function testFolder(
     const expected = opened.golden.get('case3/clean/logits').data;
     expectClose(logits ?? [], expected, { ofMax: { f16: 2e-2, bf16: 1e-1 }[dtype] });
     model.destroy();
-  });
-
-  test('samples as tensors of files, and back', () => {
-    const { golden, model } = opened;
-    const samples = ['case0', 'case2'].map((id) => golden.sample(id, 'clean'));
-    const written = new Map(model.tensors.write(samples).map((tensor) => [tensor.name, tensor]));
-    expect([...written.keys()]).toEqual(['pixel_values', 'image_sizes']);
-    const get = (name: string) =>
-      written.get(name) as unknown as { readonly shape: readonly number[]; readonly data: Float32Array };
-    const file = {
-      has: (name: string) => written.has(name),
-      floats: (name: string) => get(name),
-      integers: (name: string) => ({ shape: get(name).shape, data: [...get(name).data] }),
-      fail: (message: string): never => {
-        throw new Error(message);
-      },
-    };
-    const read = model.tensors.read(
-      file,
-      samples.map(({ ids }) => ids),
-    );
-    expect(read).toEqual(samples.map(({ images }) => ({ images })));
-    expect(() => model.tensors.read(file, [[1], [2], [3]])).toThrow(
-      /an image for each of 3 prompts, found 2/,
-    );
   });
 
   test('several pictures in a prompt: each is what it is alone, its features in its place', async () => {
