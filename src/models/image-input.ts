@@ -81,7 +81,10 @@ export function patchGrids(
 /** Where a feature stands in its image. */
 export interface FeaturePlace {
   readonly image: number;
-  /** Of an image that is cut: which tile, in the order in which the model reads them. */
+  /**
+   * Of an image that is cut: which tile, in the order in which the model reads them. Where rows go through all tiles
+   * (LLaVA-NeXT), 0 is the whole picture and 1 the tiles as one.
+   */
   readonly tile?: number;
   readonly row: number;
   readonly column: number;
@@ -89,9 +92,11 @@ export interface FeaturePlace {
 
 /** For each position of a prompt at which a feature of an image stands that lies on it, where that is. */
 export function featurePlaces(
-  model: Pick<VisionLanguageModel, 'imageToken' | 'featureCount' | 'featureGrids'>,
+  model: Pick<VisionLanguageModel, 'imageAttention' | 'imageToken' | 'featureCount' | 'featureGrids'>,
   { images, ids }: Sample,
 ): Map<number, FeaturePlace> {
+  // Features that another tower attends to stand nowhere in the prompt.
+  if (model.imageAttention.endsWith('.cross_attn')) return new Map();
   const tokens = ids.flatMap((id, position) => (id === model.imageToken ? [position] : []));
   const places = new Map<number, FeaturePlace>();
   let start = 0;

@@ -122,7 +122,11 @@ function samplePair(model: VisionLanguageModel, promptTokens: number) {
   return {
     clean,
     image: { ...clean, images: [model.blankImage()] },
-    text: { ...clean, ids: clean.ids.map((id, i) => (i === at ? 4 : id)) },
+    text: {
+      ...clean,
+      ids: clean.ids.map((id, i) => (i === at ? 4 : id)),
+      instruction: words.map((id, i) => (i === at - first ? 4 : id)),
+    },
     question: Array.from({ length: promptTokens }, (_, i) => first + i),
   };
 }

@@ -1,5 +1,13 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { loadModel, type Sample, type VisionLanguageModel } from '../../../src/models/index.ts';
+import {
+  featurePlaces,
+  loadModel,
+  type Sample,
+  type VisionLanguageModel,
+} from '../../../src/models/index.ts';
+import { paperConventions } from '../../../src/notice/conventions.ts';
+import { readAttention, saveAttention } from '../../../src/notice/experiment/attention.ts';
+import type { PreparedPair } from '../../../src/notice/experiment/prepare.ts';
 import {
   runWithCache,
   runWithHooks,
@@ -9,7 +17,7 @@ import {
   sweep,
 } from '../../../src/patching/index.ts';
 import { nodeFolder } from '../../../src/platform/node/files.ts';
-import { readJson } from '../../../src/weights/index.ts';
+import { memorySource, readJson } from '../../../src/weights/index.ts';
 import { expectClose, expectSameBits } from '../../support/close.ts';
 import { folderWith, renamedWeights } from '../../support/folder.ts';
 import { fixture, GOLDEN, Golden, type GoldenCase, loadFixtureModel } from '../../support/golden.ts';
@@ -281,6 +289,32 @@ describe('prompts', () => {
   ])('%s', async (_, other, message) => {
     const sample = { ...golden.sample('case0', 'clean'), ...other };
     await expect(runWithHooks(model, [sample], {})).rejects.toThrow(message);
+  });
+});
+
+describe('the paper’s experiment', () => {
+  test('patches heads at words, and looks at the image through the queries', async () => {
+    const { headSite, moduleSites, headPositions } = paperConventions(model);
+    expect(headSite).toBe('language.attn.hook_z');
+    expect(moduleSites).toEqual(['language.attn.hook_z', 'language.hook_mlp_out']);
+    expect(headPositions).toEqual(['answer', 'last']);
+    const clean = golden.sample('case0', 'clean');
+    const sample = { pair: { id: 'a' } as PreparedPair['pair'], clean, answerPositions: [11] };
+    const saved = memorySource(await saveAttention(model, [sample], 'last'), 'attention');
+    const found = await readAttention(saved, 'a');
+    // Two of three blocks attend to the image: 5 × 5 patches without the class token.
+    expect(found).toMatchObject({ layers: 2, heads: 2, patches: 25 });
+    const { shape, data } = golden.get('case0/clean/qformer.blocks.2.cross_attn.hook_pattern');
+    const [, queries = 0, keys = 0] = shape;
+    const mean = Array.from({ length: 25 }, (_, patch) => {
+      const rows = Array.from(
+        { length: queries },
+        (_, q) => data[(queries + q) * keys + 1 + patch] as number,
+      );
+      return rows.reduce((sum, value) => sum + value, 0) / queries;
+    });
+    expectClose(found?.data.subarray(3 * 25, 4 * 25) ?? [], mean, { ofMax: GOLDEN });
+    expect(featurePlaces(model, clean)).toEqual(new Map());
   });
 });
 
