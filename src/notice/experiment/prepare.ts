@@ -124,7 +124,7 @@ export function tooLong(
  * A pair with its images.
  *
  * @param options `digests`: what the images' bytes must be; `generated`: path of the generated counterpart image
- * @throws UnusablePair, NoticeError('image'), ('text'), ('data') if an image is another than it was
+ * @throws UnusablePair, NoticeError('image') also for pictures that do not stand for the same tokens, ('text'), ('data') if an image is another than it was
  */
 export async function preparePair(
   model: VisionLanguageModel,
@@ -145,14 +145,26 @@ export async function preparePair(
   const images = await read(pair.cleanImage, digests?.clean);
   const prompt = processor.prompt(pair.cleanPrompt, images);
   const { encoded, ids, instruction, positions } = prompt;
+  /** A picture in the clean one's place: of another size, it may stand for other tokens. */
+  const readAlike = async (path: string, digest: string | undefined): Promise<ImageInput[]> => {
+    const other = await read(path, digest);
+    const theirs = processor.prompt(pair.cleanPrompt, other).ids;
+    if (theirs.length !== ids.length || theirs.some((id, p) => id !== ids[p]))
+      throw new NoticeError(
+        'image',
+        `pair ${pair.id}: with ${path} the prompt has ${theirs.length} tokens, with ${pair.cleanImage} ${ids.length}, or others; ` +
+          'patching goes position by position, so give the model pictures of the same size',
+      );
+    return other;
+  };
   const clean: Sample = { images, ids, instruction };
   const span = optionTokens(encoded, pair).correct;
   const answerPositions = positions.slice(span.start, span.end);
   return {
     ...known,
     clean,
-    corruptImage: { ...clean, images: await read(pair.corruptImage, digests?.corrupt) },
-    generated: generated ? { ...clean, images: await read(generated, digests?.generated) } : undefined,
+    corruptImage: { ...clean, images: await readAlike(pair.corruptImage, digests?.corrupt) },
+    generated: generated ? { ...clean, images: await readAlike(generated, digests?.generated) } : undefined,
     text: known.textProblem === undefined ? textPair(model, processor, pair, clean, compat) : undefined,
     prompt,
     tokens: encoded.tokens.flatMap((text, i) => {
