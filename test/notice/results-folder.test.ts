@@ -325,6 +325,17 @@ test('attention is read one sample at a time', async () => {
   expect([...asked].sort()).toEqual(record.tasks[0]?.selected.toSorted());
 });
 
+test('what killed processes left half-written goes when a run is complete', async () => {
+  const path = await copy('left');
+  const { folder } = await ResultsFolder.existing(path);
+  const whole = await filesOf(path);
+  for (const place of ['cells', 'controls', 'attention', 'checksums', 'evaluation', '.'])
+    await writeFile(join(path, place, 'x.0123.tmp'), 'half');
+  const names = new Set(record.parts?.map(({ name }) => name));
+  await folder.keepOnly(new Map((['cells', 'controls', 'attention'] as const).map((kind) => [kind, names])));
+  expect(await filesOf(path)).toEqual(whole);
+});
+
 test('a merged folder has the bytes of its source', async () => {
   const out = join(scratch, 'whole');
   await mergeResults([sound], out);

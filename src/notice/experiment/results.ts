@@ -233,7 +233,10 @@ export class ResultsFolder implements ResultsStore {
     }
     for (const name of await this.#names('checksums'))
       if (!sums.has(name)) await this.#remove(this.file('checksums', name));
-    // Nothing is left to do in a part, so a claim on one is that of a process that was killed.
+    // Nothing is left to write or to do in a part: what is half-written, or claims one, is of a process that was killed.
+    for (const place of [...KINDS, 'checksums', 'evaluation', ''])
+      for (const name of await this.#names(place))
+        if (name.endsWith('.tmp')) await this.#remove(this.file(place, name));
     for (const name of await this.#names('claims'))
       if (name !== 'record') await this.#remove(this.file('claims', name));
   }
