@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { parseLlavaConfig } from '../../src/models/llava/config.ts';
+import { CLIP } from '../../src/models/parts/vit.ts';
 
 describe('defaults of transformers', () => {
   test('nothing given: CLIP ViT-L/14 at 336 pixels and LlamaConfig()', () => {
@@ -44,6 +45,7 @@ describe('defaults of transformers', () => {
         tiedHead: false,
         stopTokens: [2],
       },
+      visionNames: CLIP,
       featureBlocks: 23,
       classFeature: false,
       projector: { activation: 'gelu', bias: true },
@@ -103,6 +105,14 @@ describe('the token that ends an answer', () => {
   ])('%s', (_, config, generation, expected) => {
     expect(parseLlavaConfig(config, generation).stopTokens).toEqual(expected);
   });
+});
+
+test('the image token has two names, which must not contradict each other', () => {
+  expect(parseLlavaConfig({ image_token_id: 7 }).imageToken).toBe(7);
+  expect(parseLlavaConfig({ image_token_id: 7, image_token_index: 7 }).imageToken).toBe(7);
+  expect(() => parseLlavaConfig({ image_token_id: 7, image_token_index: 8 })).toThrow(
+    '"image_token_index" is 8 and "image_token_id", its other name, differs',
+  );
 });
 
 test('rotary base: rope_theta, or inside rope_parameters', () => {

@@ -17,48 +17,22 @@ import {
 import { setPriority } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import ts from 'typescript';
-import { seeded } from '../../src/random.ts';
-import { chooseTests, distance, ImportGraph, type Reached } from './choose.ts';
-import type { TestChoice } from './host.ts';
+import { chooseTests, ImportGraph, nearest, type Reached, TESTS } from './choose.ts';
 import { Hosted } from './hosted.ts';
-import { type Mutation, mutate, placesOf } from './operators.ts';
+import {
+  type Campaign,
+  caughtBy,
+  describe,
+  draw,
+  locate,
+  type Mutant,
+  parse,
+  type Status,
+  summarize,
+} from './mutant.ts';
+import { mutate } from './operators.ts';
 import { withMarks } from './reach.ts';
 import { TypeCheck } from './type-check.ts';
-
-/** Folders whose files are mutated. */
-const SOURCES = ['src/patching', 'src/analysis', 'src/models', 'src/weights'];
-/** Folders of the tests that may kill. What is beyond them takes minutes. */
-const TESTS = ['analysis', 'weights', 'models', 'patching', 'inputs', 'hub'];
-
-type Status = 'killed' | 'timeout' | 'survived' | 'not reached' | 'does not compile' | 'gone';
-
-interface Outcome {
-  readonly status: Status;
-  /** The commit whose tests were asked. */
-  readonly commit: string;
-  /** The test that failed, or the compiler's words, or how many test files were left out. */
-  readonly by?: string | undefined;
-  readonly seconds: number;
-}
-
-interface Mutant extends Mutation {
-  readonly id: number;
-  readonly file: string;
-  readonly line: number;
-  /** What goes. */
-  readonly code: string;
-  /** The text around it, by which it is found again in another commit. */
-  readonly around: readonly [before: string, after: string];
-  outcome?: Outcome;
-}
-
-interface Campaign {
-  readonly commit: string;
-  readonly seed: number;
-  readonly places: number;
-  readonly mutants: readonly Mutant[];
-}
 
 const HELP = `node test/mutants/run.mjs [options]
 
@@ -140,14 +114,21 @@ export async function main(argv: readonly string[]): Promise<void> {
       }
       const { tests, seconds, leftOut } = values.again
         ? nearest(campaign.commit, commit, mutant.file, graph, reached, Number(values.seconds))
-        : chooseTests(mutant, marks.includes(mutant.id), reached, graph, Number(values.seconds));
+        : chooseTests(
+            mutant,
+            marks.includes(mutant.id),
+            reached,
+            graph,
+            Number(values.seconds),
+            caughtBy(campaign),
+          );
       if (tests.length === 0) {
         end('not reached');
         continue;
       }
       writeFileSync(path, mutated);
       try {
-        const answer = await hosted.ask({ tests, changed: [mutant.file] }, 20 + 4 * seconds);
+        const answer = await hosted.ask({ tests, changed: [mutant.file] }, 10 + seconds);
         if (answer === 'timeout') end('timeout');
         else if (answer.failed) end('killed', answer.failed);
         else end('survived', `${tests.length} test files, ${leftOut} left out`);
@@ -179,50 +160,6 @@ function makeCopy(copy: string, commit: string): string {
   execFileSync(process.execPath, ['tools/embed-shaders.mjs'], { cwd: copy });
   writeFileSync(mark, commit);
   return copy;
-}
-
-/** Draws places, and for each one of its mutations. */
-function draw(copy: string, commit: string, seed: number, places: number): Campaign {
-  const all = SOURCES.flatMap((folder) =>
-    readdirSync(join(copy, folder), { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith('.ts'))
-      .sort()
-      .flatMap((name) => {
-        const file = parse(copy, `${folder}/${name}`);
-        return placesOf(file).map((place) => ({ file, path: `${folder}/${name}`, place }));
-      }),
-  );
-  console.log(`${all.length} places in ${SOURCES.join(', ')}; ${places} drawn with seed ${seed}`);
-  const random = seeded(seed);
-  const mutants = random.sample(all, places).map(({ file, path, place }, id): Mutant => {
-    const mutation = place.mutations[random.integer(place.mutations.length)]!;
-    const { start, end } = mutation;
-    const { text } = file;
-    return {
-      id,
-      file: path,
-      line: file.getLineAndCharacterOfPosition(start).line + 1,
-      code: text.slice(start, end),
-      around: [text.slice(Math.max(0, start - 40), start), text.slice(end, end + 40)],
-      ...mutation,
-    };
-  });
-  return { commit, seed, places: all.length, mutants };
-}
-
-function parse(copy: string, path: string): ts.SourceFile {
-  return ts.createSourceFile(path, readFileSync(join(copy, path), 'utf8'), ts.ScriptTarget.Latest, true);
-}
-
-/** A mutant's place in a text that may have changed since: where the same code stands between the same, if it does once. */
-function locate(text: string, mutant: Mutant): Mutation | undefined {
-  const { code, around } = mutant;
-  const whole = around[0] + code + around[1];
-  const given = mutant.start - around[0].length;
-  const found = text.startsWith(whole, given) ? given : text.indexOf(whole);
-  if (found < 0 || (found !== given && text.indexOf(whole, found + 1) >= 0)) return undefined;
-  const start = found + around[0].length;
-  return { ...mutant, start, end: start + code.length };
 }
 
 /**
@@ -280,63 +217,4 @@ function readReached(folder: string): Reached[] {
     .split('\n')
     .filter(Boolean)
     .map((line) => JSON.parse(line) as Reached);
-}
-
-/** Test files that load a file: first those that have changed between two commits, then the nearest. */
-function nearest(
-  before: string,
-  commit: string,
-  file: string,
-  graph: ImportGraph,
-  reached: readonly Reached[],
-  limit: number,
-): { tests: TestChoice[]; seconds: number; leftOut: number } {
-  const changed = execFileSync('git', ['diff', '--name-only', before, commit, '--', 'test'], {
-    encoding: 'utf8',
-  });
-  const known = new Map(reached.map((entry) => [entry.file, entry.seconds]));
-  const isNew = new Set(changed.split('\n'));
-  const files = graph
-    .tests(file)
-    .filter((test) => TESTS.includes(test.split('/')[1]!))
-    .map((test) => ({
-      test,
-      seconds: known.get(test) ?? 10,
-      rank: 3 * (isNew.has(test) ? 0 : 1) + distance(file, test),
-    }))
-    .sort((a, b) => a.rank - b.rank || a.seconds - b.seconds);
-  let seconds = 0;
-  const tests: TestChoice[] = [];
-  for (const { test, seconds: more } of files) {
-    if (tests.length > 0 && seconds + more > limit) continue;
-    tests.push({ file: test });
-    seconds += more;
-  }
-  return { tests, seconds, leftOut: files.length - tests.length };
-}
-
-function describe({ file, line, operator, code, replacement }: Mutant): string {
-  const short = (text: string) => {
-    const flat = text.replace(/\s+/g, ' ');
-    return flat.length > 60 ? `${flat.slice(0, 57)}…` : flat;
-  };
-  return `${file}:${line} ${operator}: ${short(code)} → ${short(replacement) || 'nothing'}`;
-}
-
-function summarize({ commit, seed, places, mutants }: Campaign): void {
-  const with_ = (...statuses: Status[]) =>
-    mutants.filter(({ outcome }) => outcome && statuses.includes(outcome.status));
-  const done = with_('killed', 'timeout', 'survived', 'not reached');
-  const caught = with_('killed', 'timeout');
-  console.log(
-    `\n${commit}, seed ${seed}: ${mutants.length} of ${places} places drawn, ` +
-      `${mutants.filter(({ outcome }) => outcome).length} tried, ` +
-      `${with_('does not compile').length} do not compile, ${with_('gone').length} are gone\n` +
-      `${caught.length} of ${done.length} caught (${((100 * caught.length) / done.length).toFixed(1)} %), ` +
-      `${with_('timeout').length} of them by running out of time`,
-  );
-  for (const mutant of with_('survived', 'not reached')) {
-    const { id, outcome } = mutant;
-    console.log(`  ${id} ${outcome?.status} ${describe(mutant)} ${outcome?.by ?? ''}`);
-  }
 }

@@ -1,8 +1,12 @@
 // Which tests a mutation must get past: those that come past its place, the nearest first.
 
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path/posix';
 import type { TestChoice } from './host.ts';
+
+/** Folders of the tests that may kill. What is beyond them takes minutes. */
+export const TESTS = ['analysis', 'weights', 'models', 'patching', 'inputs', 'hub'];
 
 /** What the tests of a file come past. */
 export interface Reached {
@@ -56,8 +60,10 @@ export interface Chosen {
 }
 
 /**
- * The tests that come past a place, nearest and shortest files first, as many as the time allows.
+ * The tests that come past a place, as many as the time allows: the nearest files first, of those the ones that have caught
+ * most for the time they take.
  *
+ * @param caught how many mutants each file has caught
  * @param atLoad whether the place is run when its file is loaded: then all tests of all that load it are asked
  */
 export function chooseTests(
@@ -66,7 +72,9 @@ export function chooseTests(
   reached: readonly Reached[],
   graph: ImportGraph,
   limit: number,
+  caught: ReadonlyMap<string, number>,
 ): Chosen {
+  const worth = (file: string, seconds: number) => (1 + (caught.get(file) ?? 0)) / seconds;
   const loading = new Set(atLoad ? graph.tests(mutant.file) : []);
   const candidates = reached.flatMap(({ file, outside, tests }) => {
     const good = Object.entries(tests).filter(([, { ok }]) => ok);
@@ -78,7 +86,7 @@ export function chooseTests(
     const seconds = past.reduce((sum, [, test]) => sum + test.seconds, START_SECONDS);
     return [{ file, ids: past.map(([id]) => id), seconds, distance: distance(mutant.file, file) }];
   });
-  candidates.sort((a, b) => a.distance - b.distance || a.seconds - b.seconds);
+  candidates.sort((a, b) => a.distance - b.distance || worth(b.file, b.seconds) - worth(a.file, a.seconds));
   const chosen: TestChoice[] = [];
   let seconds = 0;
   for (const { file, ids, seconds: more } of candidates) {
@@ -94,4 +102,37 @@ export function distance(source: string, test: string): number {
   const folder = source.split('/')[1];
   if (test.split('/')[1] !== folder) return 2;
   return basename(test, '.test.ts') === basename(source, '.ts') ? 0 : 1;
+}
+
+/** Test files that load a file: first those that have changed between two commits, then the nearest. */
+export function nearest(
+  before: string,
+  commit: string,
+  file: string,
+  graph: ImportGraph,
+  reached: readonly Reached[],
+  limit: number,
+): { tests: TestChoice[]; seconds: number; leftOut: number } {
+  const changed = execFileSync('git', ['diff', '--name-only', before, commit, '--', 'test'], {
+    encoding: 'utf8',
+  });
+  const known = new Map(reached.map((entry) => [entry.file, entry.seconds]));
+  const isNew = new Set(changed.split('\n'));
+  const files = graph
+    .tests(file)
+    .filter((test) => TESTS.includes(test.split('/')[1]!))
+    .map((test) => ({
+      test,
+      seconds: known.get(test) ?? 10,
+      rank: 3 * (isNew.has(test) ? 0 : 1) + distance(file, test),
+    }))
+    .sort((a, b) => a.rank - b.rank || a.seconds - b.seconds);
+  let seconds = 0;
+  const tests: TestChoice[] = [];
+  for (const { test, seconds: more } of files) {
+    if (tests.length > 0 && seconds + more > limit) continue;
+    tests.push({ file: test });
+    seconds += more;
+  }
+  return { tests, seconds, leftOut: files.length - tests.length };
 }

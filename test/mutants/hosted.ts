@@ -8,6 +8,9 @@ import type { Answer, Request } from './host.ts';
 /** A mutation can make a list that grows for ever. */
 const MOST_BYTES = 6 * 2 ** 30;
 const PAGE_BYTES = 4096;
+const TICKS_PER_SECOND = 100;
+/** For tests that wait for what never comes; they have a time limit of their own. */
+const LONGEST_WAIT_SECONDS = 600;
 
 export class Hosted {
   readonly #root: string;
@@ -32,15 +35,20 @@ export class Hosted {
     this.#touched.add(file);
   }
 
-  /** Runs tests; `timeout` if they take longer than `seconds`, or more memory than there should be. */
+  /**
+   * Runs tests; `timeout` if they compute for longer than `seconds`, or take more memory than there should be. It is the
+   * processors' time that counts, so that other work on the machine makes no difference.
+   */
   async ask(request: Request, seconds: number): Promise<Answer | 'timeout'> {
     const child = this.#child ?? (await this.#start(request.all ? this.#reached : ''));
     const changed = [...new Set([...request.changed, ...this.#touched])];
     this.#touched.clear();
     const answer = new Promise<Answer | 'timeout'>((settle, fail) => {
-      const deadline = Date.now() + 1000 * seconds;
+      const deadline = Date.now() + 1000 * Math.max(LONGEST_WAIT_SECONDS, seconds);
+      const before = usageOf(child.pid as number).seconds;
       const watch = setInterval(() => {
-        if (Date.now() < deadline && memoryOf(child.pid as number) < MOST_BYTES) return;
+        const used = usageOf(child.pid as number);
+        if (Date.now() < deadline && used.seconds - before < seconds && used.bytes < MOST_BYTES) return;
         done();
         this.stop();
         settle('timeout');
@@ -98,23 +106,27 @@ export class Hosted {
   }
 }
 
-/** Bytes that the processes of a group hold together, as far as the system says so (Linux). */
-function memoryOf(leader: number): number {
-  const childrenOf = (pid: number): number[] => {
+/** What a process and those that it started hold, and have computed, as far as the system says so (Linux). */
+function usageOf(leader: number): { bytes: number; seconds: number } {
+  const read = (path: string) => {
     try {
-      return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+      return readFileSync(`/proc/${path}`, 'utf8');
     } catch {
-      return [];
-    }
-  };
-  const bytesOf = (pid: number): number => {
-    try {
-      return PAGE_BYTES * Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]);
-    } catch {
-      return 0;
+      return ''; // it has ended meanwhile
     }
   };
   const all = [leader];
-  for (const pid of all) all.push(...childrenOf(pid));
-  return all.reduce((sum, pid) => sum + bytesOf(pid), 0);
+  for (const pid of all)
+    all.push(...read(`${pid}/task/${pid}/children`).split(' ').filter(Boolean).map(Number));
+  let [bytes, seconds] = [0, 0];
+  for (const pid of all) {
+    bytes += PAGE_BYTES * Number(read(`${pid}/statm`).split(' ')[1] ?? 0);
+    // Behind the name in brackets: state, …, and as 12th to 15th the times of the process and of its children that have ended.
+    const times = read(`${pid}/stat`)
+      .replace(/^.*\) /s, '')
+      .split(' ')
+      .slice(11, 15);
+    seconds += times.reduce((sum, ticks) => sum + Number(ticks), 0) / TICKS_PER_SECOND;
+  }
+  return { bytes, seconds };
 }

@@ -136,8 +136,9 @@ test('the tests that are asked come past the place, the nearest and shortest fir
     entry('test/models/other.test.ts', 1, [4]),
     entry('test/models/tower.test.ts', 5, [3]),
   ];
+  const caught = new Map<string, number>();
   const choose = (limit: number) =>
-    chooseTests({ id: 3, file: 'src/models/tower/tower.ts' }, false, reached, graph, limit);
+    chooseTests({ id: 3, file: 'src/models/tower/tower.ts' }, false, reached, graph, limit, caught);
   const { tests, leftOut } = choose(100);
   expect(tests).toEqual([
     { file: 'test/models/tower.test.ts', ids: ['test/models/tower.test.ts/a'] },
@@ -150,4 +151,6 @@ test('the tests that are asked come past the place, the nearest and shortest fir
   ]);
   expect(leftOut).toBe(0);
   expect(choose(1)).toMatchObject({ tests: [{ file: 'test/models/tower.test.ts' }], leftOut: 3 });
+  caught.set('test/models/slow.test.ts', 9);
+  expect(choose(100).tests[1]).toMatchObject({ file: 'test/models/slow.test.ts' });
 });

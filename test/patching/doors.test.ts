@@ -131,6 +131,18 @@ test.each([
   await expect(generateWithHooks(model, [sample], { hooks })).rejects.toMatchObject(refusal(message));
 });
 
+test('a signal that is none', async () => {
+  const options = { signal: untyped<AbortSignal>({ aborted: false }) };
+  const refused = refusal(/signal is an Object, expected an AbortSignal/);
+  await expect(runWithHooks(model, [sample], options)).rejects.toMatchObject(refused);
+  await expect(model.generate([sample], options)).rejects.toMatchObject(refused);
+  await expect(sweep(model, [job], options)).rejects.toMatchObject(refused);
+  await expect(planSweep(model, [job], options)).rejects.toMatchObject(refused);
+  await expect(loadModel(model.gpu, nodeFolder(fixture('blip-tiny')), options)).rejects.toMatchObject(
+    refused,
+  );
+});
+
 test('what is no function, and no name', async () => {
   const no = untyped<undefined>('x');
   await expect(model.generate([sample], { onToken: no })).rejects.toMatchObject(refusal(/onToken is "x"/));

@@ -81,9 +81,10 @@ describe('a layer in a file', () => {
     }
   });
 
-  test('of more than one portion arrives whole', async () => {
-    // 4.5 MB of codes; rows that are no whole words, blocks that end inside rows.
-    const [rows, columns] = [1100, 8196];
+  test.each([
+    ['of more than one portion', 1100, 8196], // 4.5 MB of codes; rows that are no whole words, blocks that end inside rows
+    ['of one row', 1, 100],
+  ])('%s arrives whole', async (_, rows, columns) => {
     const random = new Random(3);
     const packed = Uint8Array.from({ length: (rows * columns) / 2 }, () => random.integer(256));
     const absmax = random.vector(Math.ceil((rows * columns) / 64)).map(Math.abs);
