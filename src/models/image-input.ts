@@ -109,7 +109,10 @@ export function featurePlaces(
         // Tiles are as large as the grid of the whole picture beside them.
         const tile = grids.some((other) => other.tile) ? Math.floor(feature / (size.rows * size.columns)) : g;
         const place = { image, row: row % size.rows, column: column % size.columns };
-        places.set(tokens[start + feature] as number, grids.length > 1 ? { ...place, tile } : place);
+        places.set(
+          tokens[start + feature] as number,
+          grid.tile || grids.length > 1 ? { ...place, tile } : place,
+        );
       });
     });
     start += model.featureCount(input);
