@@ -8,7 +8,8 @@ BPE of its own, tiles switched off. Prompt, as SmolVLM's chat template writes an
 
   python train_smolvlm.py train  --blip ../weights/blip-shapes --llava ../weights/llava-shapes --minutes 60
   python train_smolvlm.py export --out smolvlm-shapes
-  python train_smolvlm.py eval   --model smolvlm-shapes --data ../data --report evaluation-smolvlm.json
+  python train_smolvlm.py eval    --model smolvlm-shapes --data ../data --report evaluation-smolvlm.json
+  python train_smolvlm.py analyse --model smolvlm-shapes --data ../data --report analysis-smolvlm.json
 
 Needs transformers 5.24, and the images of make_shapes.py (see train_shapes.py). The vision tower starts from blip-shapes' and
 the decoder from llava-shapes', whose pairs of key heads are averaged into one; both are then trained as a whole, with the
@@ -503,9 +504,79 @@ def evaluate(args):
         dump(args.report, rep)
 
 
+# ----------------------------------------------------------------------------- NOTICE-style analysis
+@torch.no_grad()
+def analyse(args):
+    """One head of the decoder at a time (input of o_proj), patched at the tokens of the correct option with the clean run's
+    value: mean of LD' - LD* over pairs answered correctly, first token of the answer. All heads of a pair are one batch."""
+    from PIL import Image
+    from export_shapes import find_span, read_pairs
+    torch.set_num_threads(args.threads)
+    m = SmolVLMForConditionalGeneration.from_pretrained(args.model, dtype=torch.float32).eval()
+    size = WIDTH // HEADS
+
+    def features_of(path):
+        u8 = np.asarray(Image.open(os.path.join(args.data, path)).convert("RGB"))
+        px = ((torch.from_numpy(u8.copy()).float() / 255 - 0.5) / 0.5).permute(2, 0, 1)[None]
+        return m.model.connector(vision(m, px))[0]
+
+    def run(img, ids, batch=1, keep=None, patch=None):
+        """Logits of the answer's first token [batch, vocabulary]. keep: list for every layer's z; patch: (positions, z)."""
+        hooks = []
+        for i, layer in enumerate(m.model.text_model.layers):
+            def hook(_, inputs, i=i):
+                z = inputs[0]
+                if keep is not None:
+                    keep.append(z[0].clone())
+                if patch is not None:
+                    z = z.clone()
+                    for h in range(HEADS):
+                        s = slice(h * size, (h + 1) * size)
+                        z[i * HEADS + h, patch[0], s] = patch[1][i][patch[0], s]
+                return (z,)
+            hooks.append(layer.self_attn.o_proj.register_forward_pre_hook(hook))
+        x = m.model.text_model.embed_tokens(torch.tensor(ids))
+        x = torch.cat([x[:FIRST_IMAGE], img, x[FIRST_IMAGE + NIMG:]])
+        y = m.model.text_model(inputs_embeds=x.expand(batch, -1, -1), use_cache=False).last_hidden_state
+        for h in hooks:
+            h.remove()
+        return m.lm_head(y[:, -1])
+
+    rep = {"definition": " ".join(analyse.__doc__.split())}
+    for task in M.TASKS:
+        rows, _ = read_pairs(args.data, task)
+        gaps, effects, used = {"clean": [], "image": [], "text": []}, {"image": [], "text": []}, 0
+        for r in rows:
+            ids, bad = (PREFIX + tail(r[k])[0] for k in ("clean_prompt", "corrupt_prompt"))
+            right, wrong = (ids_of(" " + r[k]) for k in ("correct_answer", "incorrect_answer"))
+            clean, keep = features_of(r["clean_image_path"]), []
+            logits = run(clean, ids, keep=keep)
+            if used == args.pairs or int(logits[0].argmax()) != right[0]:
+                continue
+            used += 1
+            difference = lambda v: v[:, right[0]] - v[:, wrong[0]]
+            gaps["clean"].append(float(difference(logits)))
+            corrupt = features_of(r["corrupt_image_path"])
+            for mode, img, prompt in (("image", corrupt, ids), ("text", clean, bad)):
+                base = float(difference(run(img, prompt)))
+                gaps[mode].append(base)
+                patched = run(img, prompt, LAYERS * HEADS, patch=(find_span(ids, right), keep))
+                effects[mode].append((difference(patched) - base).view(LAYERS, HEADS).numpy())
+        out = {"pairs": used, "logit_gap": {k: round(float(np.mean(v)), 3) for k, v in gaps.items()}}
+        for mode, e in effects.items():
+            mean = np.mean(e, 0)
+            top = np.argsort(-mean.reshape(-1))[:4]
+            out[mode] = {"mean_logit_difference": np.round(mean, 4).tolist(),
+                         "top": [[f"L{k // HEADS}.H{k % HEADS}", round(float(mean.reshape(-1)[k]), 4)] for k in top]}
+        rep[task] = out
+        print(task, json.dumps(out), flush=True)
+    if args.report:
+        dump(args.report, rep)
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("cmd", choices=["train", "export", "eval", "tokens"])
+    ap.add_argument("cmd", choices=["train", "export", "eval", "analyse", "tokens"])
     ap.add_argument("--cache", default="cache", help="folder of train.npz and held.npz")
     ap.add_argument("--ckpt", default="smolvlm.pt", help="checkpoint written by train, read by export")
     ap.add_argument("--blip", default="../weights/blip-shapes", help="where the vision tower starts")
@@ -527,6 +598,7 @@ def main():
     ap.add_argument("--out", default="smolvlm-shapes")
     ap.add_argument("--model", default="smolvlm-shapes")
     ap.add_argument("--data", default="../data")
+    ap.add_argument("--pairs", type=int, default=60, help="of each task, for analyse")
     ap.add_argument("--report", default=None)
     args = ap.parse_args()
     if args.cmd == "tokens":
@@ -534,7 +606,7 @@ def main():
             print(w, [T.id_to_token(i) for i in ids_of(" " + w)])
         print(VOCAB, [T.id_to_token(i) for i in PREFIX[:4] + tail("is the circle striped or dotted?", "striped")[0]])
     else:
-        dict(train=train, export=export, eval=evaluate)[args.cmd](args)
+        dict(train=train, export=export, eval=evaluate, analyse=analyse)[args.cmd](args)
 
 
 if __name__ == "__main__":
