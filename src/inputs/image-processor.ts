@@ -8,7 +8,7 @@ import {
   parsePreprocessorConfig,
 } from './preprocessor-config.ts';
 import { packPatches } from './processors/dynamic.ts';
-import type { TileGrid } from './processors/layout.ts';
+import type { CutPicture, Resize, TileGrid } from './processors/layout.ts';
 import { resize } from './resample.ts';
 
 /** What the vision tower reads of one picture. */
@@ -69,29 +69,51 @@ export class ImageProcessor {
         `${name}: ${image.data.length} bytes of pixels, but ${image.width}×${image.height} RGB needs ${image.width * image.height * 3}.`,
       );
     }
-    const { layout, resample, backend } = this.settings;
-    const { tiles, grid, shown, view } = layout.cut(
-      image,
-      (from, width, height) => {
-        checkImageSize(width, height, `${name} after resizing`);
-        return resize(from, width, height, resample, backend);
-      },
-      pictures,
+    const { resample, backend, layout } = this.settings;
+    const cut = this.#cut(image, name, pictures, (from, width, height) =>
+      resize(from, width, height, resample, backend),
     );
+    const pixels = this.#normalize(cut.tiles);
+    const values = this.#valuesOf(cut, image);
+    const data = layout.packing ? packPatches(pixels, values, layout.packing) : pixels;
+    return { image: cut.shown, view: cut.view, pixelValues: { ...values, data } };
+  }
+
+  /**
+   * What {@link process} makes of a picture of this size, but for the pixels: `data` is empty.
+   *
+   * @throws NoticeError('image') as {@link process} does
+   */
+  measure({ width, height }: Pick<RgbImage, 'width' | 'height'>, name = 'image', pictures = 1): PixelValues {
+    checkImageSize(width, height, name);
+    const data = new Uint8Array(0);
+    const picture = { width, height, data };
+    const resized = (_: RgbImage, toWidth: number, toHeight: number) => ({
+      width: toWidth,
+      height: toHeight,
+      data,
+    });
+    const cut = this.#cut(picture, name, pictures, resized);
+    return { ...this.#valuesOf(cut, picture), data: new Float32Array(0) };
+  }
+
+  #cut(image: RgbImage, name: string, pictures: number, resized: Resize): CutPicture {
+    const checked: Resize = (from, width, height) => {
+      checkImageSize(width, height, `${name} after resizing`);
+      return resized(from, width, height);
+    };
+    return this.settings.layout.cut(image, checked, pictures);
+  }
+
+  #valuesOf({ tiles, grid }: CutPicture, picture: RgbImage): Omit<PixelValues, 'data'> {
     const { width, height } = tiles[0] as RgbImage;
-    const pixels = this.#normalize(tiles);
-    const { packing } = layout;
+    const { packing } = this.settings.layout;
     return {
-      image: shown,
-      view,
-      pixelValues: {
-        data: packing ? packPatches(pixels, { width, height }, packing) : pixels,
-        width,
-        height,
-        ...(grid ? { tiles: grid } : {}),
-        ...(packing ? { patches: { rows: height / packing.patch, columns: width / packing.patch } } : {}),
-        picture: { width: image.width, height: image.height },
-      },
+      width,
+      height,
+      ...(grid ? { tiles: grid } : {}),
+      ...(packing ? { patches: { rows: height / packing.patch, columns: width / packing.patch } } : {}),
+      picture: { width: picture.width, height: picture.height },
     };
   }
 

@@ -1,13 +1,14 @@
 // Which pairs of a task can be asked, and which can be patched, before any is chosen.
 
 import { NoticeError } from '../../errors.ts';
+import type { ImageInput } from '../../models/index.ts';
 import { mapConcurrent } from '../datasets/concurrent.ts';
 import type { Pair } from '../datasets/pair.ts';
 import { drawOrder } from '../datasets/select.ts';
 import { dropOf, type JudgedPair, leaveOut, type RunContext, type TaskState } from './context.ts';
 import { openImage } from './images.ts';
 import { contentKey, keyedInputs } from './keys.ts';
-import { type PairText, prepareText, tooLong, UnusablePair } from './prepare.ts';
+import { otherTokens, type PairText, prepareText, tooLong, UnusablePair } from './prepare.ts';
 
 /** Images that are decoded at once. */
 const AT_ONCE = 8;
@@ -28,11 +29,18 @@ export async function judgePairs(run: RunContext): Promise<void> {
   }
 }
 
-/** Digest of every image by its path, or what is wrong with it. */
-type Images = ReadonlyMap<string, string | NoticeError>;
+interface FoundImage {
+  /** SHA-256 of its bytes. */
+  readonly digest: string;
+  /** As the model reads a picture of its size, without the pixels. */
+  readonly input: ImageInput;
+}
+
+/** Every image by its path, or what is wrong with it. */
+type Images = ReadonlyMap<string, FoundImage | NoticeError>;
 
 async function openAll(
-  { reader }: RunContext,
+  { reader, processor }: RunContext,
   pairs: readonly Pair[],
   generated: ReadonlyMap<string, string>,
 ): Promise<Images> {
@@ -44,13 +52,14 @@ async function openAll(
   ];
   const found = await mapConcurrent(paths, AT_ONCE, async (path) => {
     try {
-      return (await openImage(reader, path)).digest;
+      const { digest, image } = await openImage(reader, path);
+      return { digest, input: processor.images.measure(image, path) };
     } catch (error) {
       if (error instanceof NoticeError) return error;
       throw error;
     }
   });
-  return new Map(paths.map((path, i) => [path, found[i] as string | NoticeError]));
+  return new Map(paths.map((path, i) => [path, found[i] as FoundImage | NoticeError]));
 }
 
 async function judgePair(
@@ -59,22 +68,28 @@ async function judgePair(
   pair: Pair,
   images: Images,
 ): Promise<JudgedPair | undefined> {
-  const [clean, corrupt] = [images.get(pair.cleanImage), images.get(pair.corruptImage)];
-  for (const found of [clean, corrupt]) {
-    if (!(found instanceof NoticeError)) continue;
-    leaveOut(run, task, dropOf(pair, 'bad-image', found));
+  const leave = (reason: string, problem: NoticeError) => {
+    leaveOut(run, task, dropOf(pair, reason, problem));
     return undefined;
-  }
-  const long = tooLong(run.model, run.processor, pair.cleanPrompt);
-  if (long) {
-    leaveOut(run, task, dropOf(pair, 'too-long', long));
-    return undefined;
-  }
+  };
+  const [clean, corrupt] = [images.get(pair.cleanImage), images.get(pair.corruptImage)] as [
+    FoundImage | NoticeError,
+    FoundImage | NoticeError,
+  ];
+  if (clean instanceof NoticeError) return leave('bad-image', clean);
+  if (corrupt instanceof NoticeError) return leave('bad-image', corrupt);
+  const long = tooLong(run.model, run.processor, pair.cleanPrompt, clean.input);
+  if (long) return leave('too-long', long);
+  const unlike = (path: string, other: FoundImage) =>
+    otherTokens(run.processor, pair, { path, input: other.input }, clean.input);
+  const other = unlike(pair.corruptImage, corrupt);
+  if (other) return leave('picture-sizes', other);
   const path = task.input.generated.get(pair.id);
   const found = path === undefined ? undefined : images.get(path);
-  const generated = typeof found === 'string' ? found : undefined;
+  const usable = path !== undefined && found && !(found instanceof NoticeError) && !unlike(path, found);
+  const generated = usable ? found.digest : undefined;
   const prepared = prepareOrLeave(run, task, pair, pair.correct);
-  const digests = { clean: clean as string, corrupt: corrupt as string, generated };
+  const digests = { clean: clean.digest, corrupt: corrupt.digest, generated };
   const { id, category, correct, incorrect, cleanPrompt } = pair;
   return {
     pair,

@@ -105,19 +105,47 @@ export function prepareText(
   };
 }
 
-/** What a model says to a prompt with more tokens than it reads; what hangs on the images is told when it is asked. */
+/**
+ * What a model says to a prompt with more tokens than it reads.
+ *
+ * @param image default one of the size that the model was made for
+ */
 export function tooLong(
   model: VisionLanguageModel,
   processor: Processor,
   question: string,
+  image: ImageInput = model.blankImage(),
 ): TooLongError | undefined {
   try {
-    model.expand(processor.encode(question).ids);
+    processor.prompt(question, [image]);
   } catch (error) {
     if (error instanceof TooLongError) return error;
     if (!(error instanceof NoticeError)) throw error;
   }
   return undefined;
+}
+
+/**
+ * What is wrong with a picture in the place of a pair's clean one: of another size, it may stand for other tokens.
+ *
+ * @param clean the clean picture as the model reads it; of both only the sizes count
+ */
+export function otherTokens(
+  processor: Processor,
+  pair: Pair,
+  { path, input }: { readonly path: string; readonly input: ImageInput },
+  clean: ImageInput,
+): NoticeError | undefined {
+  const [ids, theirs] = [clean, input].map((image) => processor.prompt(pair.cleanPrompt, [image]).ids) as [
+    readonly number[],
+    readonly number[],
+  ];
+  if (theirs.length === ids.length && theirs.every((id, p) => id === ids[p])) return undefined;
+  return new NoticeError(
+    'image',
+    `pair ${pair.id}: with ${path} the prompt has ${theirs.length} tokens, with ${pair.cleanImage} ${ids.length}, or others; ` +
+      'patching goes position by position, so give the model pictures of the same size',
+  );
 }
 
 /**
@@ -145,16 +173,15 @@ export async function preparePair(
   const images = await read(pair.cleanImage, digests?.clean);
   const prompt = processor.prompt(pair.cleanPrompt, images);
   const { encoded, ids, instruction, positions } = prompt;
-  /** A picture in the clean one's place: of another size, it may stand for other tokens. */
   const readAlike = async (path: string, digest: string | undefined): Promise<ImageInput[]> => {
     const other = await read(path, digest);
-    const theirs = processor.prompt(pair.cleanPrompt, other).ids;
-    if (theirs.length !== ids.length || theirs.some((id, p) => id !== ids[p]))
-      throw new NoticeError(
-        'image',
-        `pair ${pair.id}: with ${path} the prompt has ${theirs.length} tokens, with ${pair.cleanImage} ${ids.length}, or others; ` +
-          'patching goes position by position, so give the model pictures of the same size',
-      );
+    const problem = otherTokens(
+      processor,
+      pair,
+      { path, input: other[0] as ImageInput },
+      images[0] as ImageInput,
+    );
+    if (problem) throw problem;
     return other;
   };
   const clean: Sample = { images, ids, instruction };
