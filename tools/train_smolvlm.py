@@ -13,7 +13,7 @@ BPE of its own, tiles switched off. Prompt, as SmolVLM's chat template writes an
 
 Needs transformers 5.24, and the images of make_shapes.py (see train_shapes.py). The vision tower starts from blip-shapes' and
 the decoder from llava-shapes', whose pairs of key heads are averaged into one; both are then trained as a whole, with the
-per-patch and noun losses of the other two. All questions of an image share its tokens (block-diagonal causal mask); this is
+per-patch and noun losses of the other two; to a picture without content the answer is "neither". All questions of an image share its tokens (block-diagonal causal mask); this is
 checked against the plain forward pass.
 """
 import argparse
@@ -102,6 +102,9 @@ AROUND = "<fake_token_around_image>"
 PREFIX = ids_of("<|im_start|>User:" + AROUND + "<global-img>" + "<image>" * NIMG + AROUND)
 FIRST_IMAGE = PREFIX.index(IMAGE)
 TAIL = 40
+NEITHER = ids_of(" neither") + [EOS]
+# CLIP's mean colour, as for the other two; in SmolVLM's own pixels all zeros would be padding to transformers.
+BLANK = (torch.tensor(MEAN)[:, None, None] - 0.5) / 0.5
 TEMPLATE = ("<|im_start|>{% for message in messages %}{{message['role'] | capitalize}}"
             "{% if message['content'][0]['type'] == 'image' %}{{':'}}{% else %}{{': '}}{% endif %}"
             "{% for line in message['content'] %}{% if line['type'] == 'text' %}{{line['text']}}"
@@ -287,11 +290,17 @@ class Packed(Data):
         mean, std = torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
         return (x * std + mean - 0.5) / 0.5, idx, attr
 
-    def packed(self, ids, rng=None, nq=4, augment=False):
+    def packed(self, ids, rng=None, nq=4, augment=False, blank=0.0):
         x, idx, attr = self.pixels(ids, augment)
         sel = np.tile(np.arange(nq), (len(ids), 1)) if rng is None else rng.random((len(ids), self.q.shape[1])).argsort(1)[:, :nq]
         u = self.inv[ids[:, None], sel]
         t = self.t[u].astype(np.int64)
+        if blank > 0:                                  # nothing to see: the answer is "neither", whatever is asked
+            for i in np.flatnonzero(rng.random(len(ids)) < blank):
+                x[i] = BLANK
+                for row, start in zip(t[i], self.s[u[i]]):
+                    row[start:] = PADT
+                    row[start:start + len(NEITHER)] = NEITHER
         t = t[..., :int((t != PADT).sum(-1).max())]
         return x, torch.from_numpy(t), torch.from_numpy(self.s[u].astype(np.int64)), idx, attr, self.kind[ids[:, None], sel]
 
@@ -364,7 +373,7 @@ def train(args):
             order, pos = rng.permutation(len(data.img)), 0
         ids = order[pos:pos + args.batch]
         pos += args.batch
-        x, t, s, idx, attr, kind = data.packed(ids, rng, args.questions, augment=True)
+        x, t, s, idx, attr, kind = data.packed(ids, rng, args.questions, augment=True, blank=args.blank)
         mid = []
         h, y = forward(m, x, t, mid)
         lv, hit = answer_loss(m, y, t, s)
@@ -475,8 +484,7 @@ def evaluate(args):
     rep["held_out"] = {"images": len(held.img), "questions": int(hit.size),
                        "task": {t: share(hit[held.task == i]) for i, t in enumerate(M.TASKS)},
                        "kind": {k: share(hit[held.kind[:, 0] == i]) for i, k in enumerate(KINDS)}}
-    # Grey 128, not the exact zeros of normalised pixels: transformers takes a picture of zeros for padding.
-    blank = np.array(run(normal(np.full_like(held.img, 128)), prompts)) == truth
+    blank = np.array(run(BLANK[None].expand(len(held.img), -1, M.SIZE, M.SIZE), prompts)) == truth
     rep["held_out_blank_image"] = {t: share(blank[held.task == i]) for i, t in enumerate(M.TASKS)}
     if os.path.exists(args.ckpt):
         m32 = SmolVLMForConditionalGeneration(config()).eval()
@@ -564,9 +572,10 @@ def analyse(args):
                 effects[mode].append((difference(patched) - base).view(LAYERS, HEADS).numpy())
         out = {"pairs": used, "logit_gap": {k: round(float(np.mean(v)), 3) for k, v in gaps.items()}}
         for mode, e in effects.items():
-            mean = np.mean(e, 0)
+            mean, e = np.mean(e, 0, dtype=np.float64), np.asarray(e, np.float64)
             top = np.argsort(-mean.reshape(-1))[:4]
             out[mode] = {"mean_logit_difference": np.round(mean, 4).tolist(),
+                         "first_pairs": np.round(e[:2], 5).tolist(),
                          "top": [[f"L{k // HEADS}.H{k % HEADS}", round(float(mean.reshape(-1)[k]), 4)] for k in top]}
         rep[task] = out
         print(task, json.dumps(out), flush=True)
@@ -591,6 +600,7 @@ def main():
     ap.add_argument("--warmup", type=int, default=100)
     ap.add_argument("--patch-weight", type=float, default=0.2)
     ap.add_argument("--noun-weight", type=float, default=4.0)
+    ap.add_argument("--blank", type=float, default=0.03, help="share of images replaced by none, to which the answer is 'neither'")
     ap.add_argument("--seed", type=int, default=0)
     ap.add_argument("--threads", type=int, default=2)
     ap.add_argument("--log-every", type=int, default=50)

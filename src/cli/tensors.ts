@@ -14,6 +14,9 @@ import {
   type TensorEntry,
 } from '../weights/index.ts';
 
+/** Tensors of a file that are named where one is missing. */
+const SHOWN = 8;
+
 /** Samples of a file with the padding that they were in. */
 export interface PaddedSamples {
   readonly samples: Sample[];
@@ -77,7 +80,7 @@ function inputTensors(tensors: ReadonlyMap<string, HostTensor>, path: string, pr
     if (!tensor)
       throw new NoticeError(
         'shape',
-        `${path}: tensor "${prefix + name}" is missing; it holds ${[...tensors.keys()].join(', ') || 'nothing'}`,
+        `${path}: tensor "${prefix + name}" is missing; it holds ${namesOf([...tensors.keys()])}`,
       );
     if (tensor.shape.length !== rank)
       throw new NoticeError(
@@ -162,4 +165,10 @@ export function integersIn(
       `${path}: expected "${name}" [${count}], found ${tensor ? `[${tensor.shape.join(', ')}]` : 'no such tensor'}`,
     );
   return integersOf(tensor, `${path}: "${name}"`);
+}
+
+/** The first names, and how many there are. */
+function namesOf(names: readonly string[]): string {
+  if (names.length === 0) return 'nothing';
+  return names.slice(0, SHOWN).join(', ') + (names.length > SHOWN ? `, … (${names.length} tensors)` : '');
 }

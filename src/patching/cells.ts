@@ -74,7 +74,7 @@ export function measuredJobs(
     ...job,
     clean: samples[2 * pair] as Sample,
     corrupt: samples[2 * pair + 1] as Sample,
-    ...(metric && { metric: job.metric ?? metric }),
+    ...(metric !== undefined && job.metric === undefined && { metric }),
   }));
 }
 
