@@ -32,6 +32,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import SmolVLMConfig, SmolVLMForConditionalGeneration
 
 import make_shapes as M
+from train_llava import dump, merge, words
 from train_shapes import KINDS, MEAN, STD, Data, NounHead, PatchHeads
 
 SHUFFLE = 2
@@ -66,19 +67,7 @@ def learn_bpe():
             return merges
         best = max(pairs.items(), key=lambda t: (t[1], -len(t[0][0] + t[0][1]), t[0]))[0]
         merges.append(best)
-        seqs = {u: merged(s, best) for u, s in seqs.items()}
-
-
-def merged(s, pair):
-    out, i = [], 0
-    while i < len(s):
-        if tuple(s[i:i + 2]) == pair:
-            out.append(s[i] + s[i + 1])
-            i += 2
-        else:
-            out.append(s[i])
-            i += 1
-    return out
+        seqs = {u: merge(s, best) for u, s in seqs.items()}
 
 
 def tokenizer():
@@ -255,22 +244,6 @@ def answer_loss(m, y, t, start):
 
 
 # ----------------------------------------------------------------------------- data
-def words(ids):
-    """WordPiece ids -> text (the questions are stored in BLIP's tokens)."""
-    out = []
-    for i in ids:
-        if i in (M.PAD, M.CLS, M.SEP, M.DEC):
-            continue
-        t = M.VOCAB[i]
-        if t.startswith("##"):
-            out[-1] += t[2:]
-        elif t == "?":
-            out[-1] += t
-        else:
-            out.append(t)
-    return " ".join(out)
-
-
 class Packed(Data):
     def __init__(self, path):
         super().__init__(path)
@@ -407,12 +380,6 @@ def save(m, ph, nh, args, step, t0):
 
 
 # ----------------------------------------------------------------------------- export
-def dump(path, obj):
-    with open(path, "w") as fh:
-        json.dump(obj, fh, indent=2, ensure_ascii=False)
-        fh.write("\n")
-
-
 def write_inputs(out):
     """Tokenizer, chat template and processor in the file layout of the hub's SmolVLM-256M-Instruct."""
     T.save(os.path.join(out, "tokenizer.json"))

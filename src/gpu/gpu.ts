@@ -241,11 +241,12 @@ export class Gpu {
   }
 
   /**
-   * Counts the first of the works that `owner` does, so that its kernels are compiled ahead; does nothing from then on.
+   * Counts the first of the works that `owner` does, so that its kernels are compiled ahead; does nothing from then on, nor
+   * where kernels are compiled as they are recorded.
    * What is wrong with the work is left to the work itself.
    */
   async ahead(owner: object, body: (w: Work) => unknown): Promise<void> {
-    if (this.#counted.has(owner)) return;
+    if (!this.#workDevice.pipelines.compilesAhead || this.#counted.has(owner)) return;
     this.#counted.add(owner);
     await this.count(body).catch(() => {});
   }

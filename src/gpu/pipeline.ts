@@ -40,10 +40,11 @@ export interface Pipeline {
 const COMPUTE = 4; // GPUShaderStage.COMPUTE
 
 export class PipelineCache {
+  /** Whether kernels that are expected are compiled before the next work begins. */
+  readonly compilesAhead: boolean;
   readonly #device: GPUDevice;
   readonly #immediates: boolean;
   readonly #paramsLayout: GPUBindGroupLayout;
-  readonly #compilesAhead: boolean;
   readonly #pipelines = new Map<string, Pipeline>();
   /** Finds a pipeline without comparing texts: kernels keep their source objects. */
   readonly #bySource = new WeakMap<object, Pipeline>();
@@ -59,12 +60,12 @@ export class PipelineCache {
     this.#device = device;
     this.#immediates = immediates;
     this.#paramsLayout = paramsLayout;
-    this.#compilesAhead = compilesAhead;
+    this.compilesAhead = compilesAhead;
   }
 
   /** Takes note of a kernel that is soon to be used. */
   expect(source: KernelSource): void {
-    if (this.#compilesAhead && !this.#bySource.has(source)) this.#expected.add(source);
+    if (this.compilesAhead && !this.#bySource.has(source)) this.#expected.add(source);
   }
 
   /**

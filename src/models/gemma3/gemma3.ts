@@ -2,7 +2,7 @@
 // picture see each other. Behaviour is that of transformers' Gemma3ForConditionalGeneration.
 
 import type { Gpu, Tensor, Work } from '../../gpu/index.ts';
-import { matmul, meanRows, normalize } from '../../kernels/index.ts';
+import { meanRows, normalize } from '../../kernels/index.ts';
 import type { WeightLoader } from '../../weights/index.ts';
 import { ContinuingModel, generationConfig } from '../continuing-model.ts';
 import type { ModelFiles } from '../family.ts';
@@ -10,6 +10,7 @@ import { adoptFeatures, followingRuns, selectFeatures } from '../feature-runs.ts
 import type { FeatureGrid, ImageInput } from '../image-input.ts';
 import type { ModelRun, Sample } from '../model.ts';
 import { Llama, type Together } from '../parts/llama.ts';
+import { projectLinear } from '../parts/projector.ts';
 import { blocksOfPatches, walkVit } from '../parts/vit.ts';
 import type { SampleTensors } from '../sample-tensors.ts';
 import { sequencesIn } from '../sequences.ts';
@@ -83,11 +84,7 @@ export class Gemma3 extends ContinuingModel {
     stage.x = normalize(w, pooled, projector.norm);
     w.release(pooled);
     await passPoint(walk, 'projector.hook_normalized', stage, 'x');
-    const normalized = stage.x;
-    stage.x = matmul(w, normalized, projector.weight);
-    w.release(normalized);
-    await passPoint(walk, 'projector.hook_out', stage, 'x');
-    return stage.x;
+    return projectLinear(walk, 'projector', stage.x, { weight: projector.weight, bias: undefined });
   }
 }
 

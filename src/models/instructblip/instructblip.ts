@@ -3,7 +3,6 @@
 
 import { NoticeError } from '../../errors.ts';
 import type { Gpu, Tensor, Work } from '../../gpu/index.ts';
-import { matmul } from '../../kernels/index.ts';
 import type { WeightLoader } from '../../weights/index.ts';
 import { ContinuingModel, generationConfig } from '../continuing-model.ts';
 import type { ModelFiles } from '../family.ts';
@@ -11,9 +10,10 @@ import { followingRuns } from '../feature-runs.ts';
 import type { ImageInput } from '../image-input.ts';
 import type { ModelRun } from '../model.ts';
 import { Llama, loadLlama } from '../parts/llama.ts';
+import { projectLinear } from '../parts/projector.ts';
 import { BLIP_VIT, loadVit, patchSide, type VitWeights, walkVit } from '../parts/vit.ts';
 import { checkLength, sequencesIn } from '../sequences.ts';
-import { type Linear, type Memory, type Probe, passPoint, Tower } from '../tower/index.ts';
+import { type Linear, type Memory, type Probe, Tower } from '../tower/index.ts';
 import { linear, prefixOf } from '../weight-maps.ts';
 import { type InstructBlipConfig, parseInstructBlipConfig } from './config.ts';
 import { instructBlipHooks } from './hooks.ts';
@@ -113,9 +113,7 @@ export class InstructBlip extends ContinuingModel {
     const { qformer, projection } = this.#stages;
     const found = await qformer.look(w, runs, memory, probe);
     followingRuns(runs, QUERIES, 'projector');
-    const out = { x: matmul(w, found, projection.weight, { bias: projection.bias }) };
-    w.release(found);
-    await passPoint({ w, probe, runs: sequencesIn(runs, 'projector') }, 'projector.hook_out', out, 'x');
-    return { tower: 'projector', features: out.x };
+    const walk = { w, probe, runs: sequencesIn(runs, 'projector') };
+    return { tower: 'projector', features: await projectLinear(walk, 'projector', found, projection) };
   }
 }

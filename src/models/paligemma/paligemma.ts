@@ -2,16 +2,16 @@
 // itself. Behaviour is that of transformers' PaliGemmaForConditionalGeneration.
 
 import type { Gpu, Tensor, Work } from '../../gpu/index.ts';
-import { matmul } from '../../kernels/index.ts';
 import type { WeightLoader } from '../../weights/index.ts';
 import { ContinuingModel, generationConfig } from '../continuing-model.ts';
 import type { ModelFiles } from '../family.ts';
 import { followingRuns } from '../feature-runs.ts';
 import type { ModelRun, Sample } from '../model.ts';
 import { Llama, type Together } from '../parts/llama.ts';
+import { projectLinear } from '../parts/projector.ts';
 import { patchSide, walkVit } from '../parts/vit.ts';
 import { sequencesIn } from '../sequences.ts';
-import { type KeyRange, type Probe, passPoint, Tower } from '../tower/index.ts';
+import { type KeyRange, type Probe, Tower } from '../tower/index.ts';
 import { type PaliGemmaConfig, parsePaliGemmaConfig } from './config.ts';
 import { paliGemmaHooks } from './hooks.ts';
 import { loadPaliGemmaWeights, type PaliGemmaWeights } from './weights.ts';
@@ -64,10 +64,7 @@ export class PaliGemma extends ContinuingModel {
     const { vision, projector } = this.#weights;
     const x = await walkVit(w, this.#vision, this.config.vision, vision, runs, probe);
     followingRuns(runs, 'vision', 'projector');
-    const out = { x: matmul(w, x, projector.weight, { bias: projector.bias }) };
-    w.release(x);
-    await passPoint({ w, probe, runs: sequencesIn(runs, 'projector') }, 'projector.hook_out', out, 'x');
-    return out.x;
+    return projectLinear({ w, probe, runs: sequencesIn(runs, 'projector') }, 'projector', x, projector);
   }
 }
 

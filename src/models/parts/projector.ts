@@ -1,4 +1,4 @@
-// Two layers with an activation between them: features of images in the width of the language model.
+// Features of images in the width of the language model: one layer, or two with an activation between them.
 
 import type { Tensor } from '../../gpu/index.ts';
 import { type Activation, activate, matmul } from '../../kernels/index.ts';
@@ -34,8 +34,24 @@ export async function project(
   }
   w.release(features);
   await passPoint(walk, `${tower}.hook_post`, hidden, 'x');
-  const out = { x: matmul(w, hidden.x, output.weight, { bias: output.bias }) };
-  w.release(hidden.x);
+  return projectLinear(walk, tower, hidden.x, output);
+}
+
+/**
+ * Passes `{tower}.hook_out`.
+ *
+ * @param features [rows, width]; used up
+ * @returns [rows, output width]
+ */
+export async function projectLinear(
+  walk: Pick<Walk, 'w' | 'probe' | 'runs'>,
+  tower: string,
+  features: Tensor,
+  { weight, bias }: Linear,
+): Promise<Tensor> {
+  const { w } = walk;
+  const out = { x: matmul(w, features, weight, { bias }) };
+  w.release(features);
   await passPoint(walk, `${tower}.hook_out`, out, 'x');
   return out.x;
 }

@@ -2,7 +2,7 @@
 // among the prompt's tokens. Behaviour is that of transformers' SmolVLMForConditionalGeneration.
 
 import type { Gpu, Tensor, Work } from '../../gpu/index.ts';
-import { gatherRows, matmul } from '../../kernels/index.ts';
+import { gatherRows } from '../../kernels/index.ts';
 import type { WeightLoader } from '../../weights/index.ts';
 import { ContinuingModel, generationConfig } from '../continuing-model.ts';
 import type { ModelFiles } from '../family.ts';
@@ -10,6 +10,7 @@ import { adoptFeatures, followingRuns, selectFeatures } from '../feature-runs.ts
 import type { ImageInput } from '../image-input.ts';
 import type { ModelRun } from '../model.ts';
 import { Llama } from '../parts/llama.ts';
+import { projectLinear } from '../parts/projector.ts';
 import { blocksOfPatches, walkVit } from '../parts/vit.ts';
 import { sequencesIn } from '../sequences.ts';
 import { type Probe, passPoint, Tower } from '../tower/index.ts';
@@ -85,9 +86,6 @@ export class SmolVlm extends ContinuingModel {
     w.release(x);
     const walk = { w, probe, runs: sequencesIn(runs, 'connector') };
     await passPoint(walk, 'connector.hook_shuffled', shuffled, 'x');
-    const out = { x: matmul(w, shuffled.x, connector.weight) };
-    w.release(shuffled.x);
-    await passPoint(walk, 'connector.hook_out', out, 'x');
-    return out.x;
+    return projectLinear(walk, 'connector', shuffled.x, connector);
   }
 }
