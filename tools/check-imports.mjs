@@ -2,7 +2,7 @@
 //
 //   errors ← gpu ← kernels ← models ← patching ← notice ← cli, web; weights and inputs stand beside kernels,
 //   analysis and hub use none of them, platform brings what differs between Node and browsers.
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -28,7 +28,7 @@ const PORTABLE = ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', '
 
 const problems = [];
 for (const file of readdirSync(src, { recursive: true, encoding: 'utf8' })) {
-  if (!file.endsWith('.ts') || !file.includes(sep)) continue;
+  if (!/\.tsx?$/.test(file) || !file.includes(sep)) continue;
   const [folder] = file.split(sep);
   if (!(folder in ALLOWED)) problems.push(`src/${folder} has no place in the order of imports`);
   const text = readFileSync(join(src, file), 'utf8');
@@ -42,5 +42,22 @@ for (const file of readdirSync(src, { recursive: true, encoding: 'utf8' })) {
     }
   }
 }
+
+// The page may use of src/notice what runs in browsers: nothing that it imports, however far away, imports Node. Types
+// are gone by then.
+const seen = new Set();
+function walk(file, via) {
+  if (seen.has(file) || !existsSync(file)) return; // src/kernels/generated is not there before a build
+  seen.add(file);
+  const text = readFileSync(file, 'utf8');
+  for (const [, target] of text.matchAll(/^(?:import|export)\s+(?!type\b)[^;']*'([^']+)'/gm)) {
+    if (target.startsWith('node:'))
+      problems.push(`${[...via, file].map((path) => relative(src, path)).join(' → ')} imports ${target}`);
+    if (/^\..*\.tsx?$/.test(target)) walk(resolve(dirname(file), target), [...via, file]);
+  }
+}
+for (const file of readdirSync(join(src, 'web'), { recursive: true, encoding: 'utf8' }))
+  if (/\.tsx?$/.test(file)) walk(join(src, 'web', file), []);
+
 for (const problem of problems) console.error(problem);
 process.exitCode = problems.length > 0 ? 1 : 0;

@@ -1,5 +1,5 @@
 // Installs the packages of a fresh clone (`npm ci`) when they are missing or older than the lock file;
-// with --build also compiles src/ to dist/ when a source is newer.
+// with --build also compiles src/ to dist/ when a source is newer, with --explorer builds the page, too.
 import { execFileSync } from 'node:child_process';
 import { existsSync, lstatSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -28,17 +28,20 @@ if (!borrowed && newest(installed) < newest(join(root, 'package-lock.json'))) {
     shell: process.platform === 'win32',
   });
 }
-if (process.argv.includes('--build')) {
-  const built = newest(join(root, 'dist/.built'));
-  const sources = Math.max(
-    newest(join(root, 'src')),
-    newest(join(root, 'shaders')),
-    newest(join(root, 'package.json')),
-  );
-  if (built < sources)
-    execFileSync(npm, ['run', '--silent', 'build'], {
-      cwd: root,
-      stdio: 'inherit',
-      shell: process.platform === 'win32',
-    });
+
+/** Runs a script of package.json if what it writes is older than what it reads. */
+function bringUpToDate(script, written, read) {
+  const sources = read.map((path) => newest(join(root, path)));
+  if (newest(join(root, written)) >= Math.max(...sources)) return;
+  execFileSync(npm, ['run', '--silent', script], {
+    cwd: root,
+    stdio: 'inherit',
+    shell: process.platform === 'win32',
+  });
 }
+
+const explorer = process.argv.includes('--explorer');
+const sources = ['src', 'shaders', 'package.json'];
+if (explorer || process.argv.includes('--build')) bringUpToDate('build', 'dist/.built', sources);
+if (explorer)
+  bringUpToDate('build:explorer', 'dist/explorer/index.html', [...sources, 'weights', 'data', 'tools']);

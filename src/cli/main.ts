@@ -6,6 +6,7 @@ import { NoticeError } from '../errors.ts';
 import { benchCommand } from './commands/bench.ts';
 import { dataCommand } from './commands/data.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
+import { explorerCommand } from './commands/explorer.ts';
 import { generateCommand } from './commands/generate.ts';
 import { hooksCommand } from './commands/hooks.ts';
 import { planCommand } from './commands/plan.ts';
@@ -45,6 +46,7 @@ export function program(): Command {
     generateCommand,
     hooksCommand,
     benchCommand,
+    explorerCommand,
   ];
   for (const add of commands) add(command);
   for (const child of command.commands) child.exitOverride();

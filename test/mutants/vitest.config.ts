@@ -10,7 +10,6 @@ class AsGiven extends BaseSequencer {
   }
 }
 
-// biome-ignore lint/style/noDefaultExport: vitest looks for it
 export default defineConfig((environment: ConfigEnv) => {
   const { test } = (base as (environment: ConfigEnv) => { test: Record<string, unknown> })(environment);
   const projects = test.projects as TestProjectInlineConfiguration[];

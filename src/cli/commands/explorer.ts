@@ -1,0 +1,26 @@
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { NoticeError } from '../../errors.ts';
+import { PACKAGE } from '../embedded.ts';
+import { integer } from '../options.ts';
+import { serveFolder } from '../static-server.ts';
+
+export function explorerCommand(program: Command): void {
+  program
+    .command('explorer')
+    .description('Serves the explorer, a page that opens models and patches them, on this machine alone.')
+    .option('--port <number>', '0 for any that is free', integer, 0)
+    .action(({ port }: { port: number }) => explorer(port));
+}
+
+async function explorer(port: number): Promise<void> {
+  const folder = join(PACKAGE, 'dist/explorer');
+  if (!existsSync(join(folder, 'index.html')))
+    throw new NoticeError('file', `${folder} holds no page: run \`npm run build:explorer\` in ${PACKAGE}`);
+  const server = await serveFolder(folder, port);
+  console.log(`The explorer is at ${server.address} (Ctrl-C ends it)`);
+  await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
+  await server.close();
+}

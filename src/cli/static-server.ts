@@ -1,0 +1,60 @@
+// Serves a folder on this machine alone.
+
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import sirv from 'sirv';
+import { NoticeError } from '../errors.ts';
+
+/** Other machines do not reach it. Browsers offer WebGPU to http://localhost and 127.0.0.1 as to https. */
+const LOOPBACK = '127.0.0.1';
+
+export interface StaticServer {
+  readonly address: string;
+  close(): Promise<void>;
+}
+
+/**
+ * @param port 0 for any that is free
+ * @param base path that the folder is served under, `/` or `/notice/`
+ * @throws NoticeError('usage') if the port cannot be had
+ */
+export async function serveFolder(folder: string, port = 0, base = '/'): Promise<StaticServer> {
+  const files = sirv(folder, { etag: true, dotfiles: false });
+  const server = createServer((request, response) => {
+    const missing = () => {
+      response.statusCode = 404;
+      response.end('not found');
+    };
+    const { url = '/' } = request;
+    if (!url.startsWith(base)) return missing();
+    request.url = `/${url.slice(base.length)}`;
+    files(request, response, missing);
+  });
+  await listening(server, port);
+  const { port: given } = server.address() as AddressInfo;
+  return {
+    address: `http://${LOOPBACK}:${given}${base}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function listening(server: Server, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) =>
+      reject(
+        new NoticeError(
+          'usage',
+          cause.code === 'EADDRINUSE'
+            ? `port ${port} is taken: name another by --port, or leave it out`
+            : `port ${port} cannot be opened: ${cause.message}`,
+          { cause },
+        ),
+      ),
+    );
+    server.listen(port, LOOPBACK, resolve);
+  });
+}

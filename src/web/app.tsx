@@ -1,0 +1,64 @@
+// The page: what stays in view at the left (model, pair, what is pinned), one view at a time at the right.
+
+import type { JSX } from 'preact';
+import { useEffect } from 'preact/hooks';
+import { busy, choosePair, model, openModel, problem } from './state/app.ts';
+import { AnswerPanel } from './views/answer-panel.tsx';
+import { AttentionPanel } from './views/attention-panel.tsx';
+import { BenchPanel } from './views/bench-panel.tsx';
+import { type Tab, Tabs } from './views/layout.tsx';
+import { LensPanel } from './views/lens-panel.tsx';
+import { ModelPanel } from './views/model-panel.tsx';
+import { PairPanel } from './views/pair-panel.tsx';
+import { PairsPanel } from './views/pairs-panel.tsx';
+import { PinsPanel } from './views/pins-panel.tsx';
+import { SweepPanel } from './views/sweep-panel.tsx';
+
+const TABS: readonly Tab[] = [
+  { id: 'maps', title: 'Maps', panel: SweepPanel },
+  { id: 'attention', title: 'Attention', panel: AttentionPanel },
+  { id: 'lens', title: 'Logit lens', panel: LensPanel },
+  { id: 'answers', title: 'Answers', panel: AnswerPanel },
+  { id: 'pairs', title: 'On n pairs', panel: PairsPanel },
+  { id: 'bench', title: 'This device', panel: BenchPanel },
+];
+
+export function App(): JSX.Element {
+  useEffect(() => void openFirst(), []);
+  return (
+    <>
+      <header class="page-head">
+        <h1>NOTICE explorer</h1>
+        <p role="status">{busy.value}</p>
+      </header>
+      {problem.value && (
+        <p role="alert" class="problem">
+          {problem.value.message}
+        </p>
+      )}
+      <main class="page">
+        <div class="side">
+          <ModelPanel />
+          <PairPanel />
+          <PinsPanel />
+        </div>
+        <Tabs tabs={TABS} />
+      </main>
+    </>
+  );
+}
+
+/** What the page opens with. */
+async function openFirst(): Promise<void> {
+  await openModel({ model: { kind: 'embedded', name: 'blip-shapes' } });
+  if (!model.value) return;
+  await choosePair({
+    id: 'scenes/002',
+    clean: { kind: 'embedded', path: 'scenes/002_clean.png' },
+    image: { kind: 'picture', picture: { kind: 'embedded', path: 'scenes/002_corrupt.png' } },
+    question: 'is the triangle inside the heart or ring?',
+    correct: 'heart',
+    incorrect: 'ring',
+    corruptQuestion: 'is the triangle inside the cross or star?',
+  });
+}

@@ -1,0 +1,26 @@
+// What the worker can do, by name.
+
+import type { TaskName, Tasks } from '../protocol.ts';
+import { openModel } from './models.ts';
+import { preparePair } from './pair.ts';
+import type { Session } from './session.ts';
+
+export interface TaskContext<Event> {
+  /** Aborts when the page no longer wants the result. */
+  readonly signal: AbortSignal;
+  /** Tells the page something before the end. */
+  readonly emit: (event: Event) => void;
+}
+
+type TaskTable = {
+  readonly [Name in TaskName]: (
+    session: Session,
+    args: Tasks[Name]['args'],
+    context: TaskContext<Tasks[Name]['event']>,
+  ) => Promise<Tasks[Name]['result']>;
+};
+
+export const tasks: TaskTable = {
+  open: openModel,
+  pair: preparePair,
+};

@@ -1,0 +1,38 @@
+// The worker in which everything heavy runs: a table of tasks behind comlink.
+
+import { expose, proxy } from 'comlink';
+import { NoticeError } from '../../errors.ts';
+import type { Engine, Problem } from '../protocol.ts';
+import { Session } from './session.ts';
+import { tasks } from './tasks.ts';
+
+const session = new Session();
+const running = new Map<number, AbortController>();
+
+const engine: Engine = {
+  async run(id, name, args, onEvent) {
+    const controller = new AbortController();
+    running.set(id, controller);
+    const { signal } = controller;
+    const emit: typeof onEvent = (event) => {
+      if (!signal.aborted) onEvent(event);
+    };
+    try {
+      return { ok: true, value: await tasks[name](session, args, { signal, emit }) };
+    } catch (error) {
+      return { ok: false, problem: problemOf(error) };
+    } finally {
+      running.delete(id);
+    }
+  },
+  cancel(id) {
+    running.get(id)?.abort();
+  },
+};
+
+function problemOf(error: unknown): Problem {
+  const { name, message } = error instanceof Error ? error : new Error(String(error));
+  return { name, message, code: error instanceof NoticeError ? error.code : undefined };
+}
+
+expose(proxy(engine));

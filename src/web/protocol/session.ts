@@ -1,0 +1,138 @@
+// Opening a model and preparing a pair.
+
+import type { TokenRole } from '../../inputs/index.ts';
+import type { WeightDtype } from '../../models/index.ts';
+import type { Task } from './task.ts';
+
+/** Where a model comes from. */
+export type ModelChoice =
+  /** A miniature that lies beside the page: `blip-shapes`. */
+  | { readonly kind: 'embedded'; readonly name: string }
+  /** `owner/name@revision` on the Hugging Face hub. The token goes to the hub's host alone. */
+  | { readonly kind: 'hub'; readonly id: string; readonly token?: string }
+  /** Files of a folder that the user chose, by their path in it. */
+  | { readonly kind: 'folder'; readonly name: string; readonly files: ReadonlyMap<string, File> };
+
+export interface OpenSpec {
+  readonly model: ModelChoice;
+  /** Default: as in the file. */
+  readonly dtype?: WeightDtype;
+}
+
+export interface LoadProgress {
+  readonly bytes: number;
+  readonly total: number;
+}
+
+/** One tower of the model. */
+export interface TowerInfo {
+  readonly name: string;
+  readonly layers: number;
+  readonly heads: number;
+  readonly keyHeads: number;
+  readonly width: number;
+  /** Sites that sweeps can patch: hook names without the block, in the order of the computation. */
+  readonly sites: readonly SiteInfo[];
+}
+
+export interface SiteInfo {
+  /** `text_encoder.attn.hook_z` */
+  readonly site: string;
+  /** Heads of its tensor; 0 where it has none. */
+  readonly heads: number;
+  readonly width: number;
+}
+
+export interface ModelInfo {
+  readonly name: string;
+  readonly choice: ModelChoice;
+  readonly family: string;
+  readonly dtype: WeightDtype | 'as in the file';
+  readonly weightBytes: number;
+  readonly towers: readonly TowerInfo[];
+  /** The tower that reads the prompt, whose positions a prompt's tokens have. */
+  readonly promptTower: string;
+  /** Sites that the paper patches as modules, and the one whose heads it patches. */
+  readonly moduleSites: readonly string[];
+  readonly headSite: string;
+  /** The attention that reads the image, `text_encoder.cross_attn`. */
+  readonly imageAttention: string;
+  readonly answers: 'decoder' | 'continuation';
+  readonly device: DeviceInfo;
+}
+
+export interface DeviceInfo {
+  readonly description: string;
+  readonly software: boolean;
+  readonly largestBuffer: number;
+}
+
+/** A picture of the embedded data, by its path there, or one of the user's. */
+export type Picture =
+  | { readonly kind: 'embedded'; readonly path: string }
+  | { readonly kind: 'file'; readonly name: string; readonly file: Blob };
+
+/** What is changed about the picture in the corrupt run. */
+export type ImageCorruption =
+  | { readonly kind: 'picture'; readonly picture: Picture }
+  /** Gaussian noise on the embeddings, `scale` times their standard deviation. */
+  | { readonly kind: 'noise'; readonly scale: number; readonly seed: number };
+
+export interface PairSpec {
+  /** Name of the embedded pair (`scenes/002`) if it is one. */
+  readonly id?: string;
+  readonly clean: Picture;
+  readonly image: ImageCorruption;
+  readonly question: string;
+  /** The two options as they stand in the question. */
+  readonly correct: string;
+  readonly incorrect: string;
+  /** The question of the text corruption: both options replaced. Left out: there is none. */
+  readonly corruptQuestion?: string;
+}
+
+/** The two corrupt runs that a pair can have: another picture, or other options in the question. */
+export type CorruptionName = 'image' | 'text';
+
+export interface RunAnswer {
+  /** What the model generates. */
+  readonly answer: string;
+  readonly pCorrect: number;
+  readonly pIncorrect: number;
+  /** logit(correct) − logit(incorrect) */
+  readonly logitDifference: number;
+  /** The five likeliest first tokens. */
+  readonly top: readonly { readonly token: string; readonly p: number }[];
+}
+
+export interface PromptToken {
+  readonly position: number;
+  readonly text: string;
+  readonly role: TokenRole;
+  /** Its counterpart in the text corruption, where it differs. */
+  readonly corruptText?: string;
+}
+
+export interface PairInfo {
+  readonly spec: PairSpec;
+  /** Token ids of the two options' first tokens as they are compared. */
+  readonly correct: number;
+  readonly incorrect: number;
+  readonly clean: RunAnswer;
+  readonly corrupt: Readonly<Partial<Record<CorruptionName, RunAnswer>>>;
+  /** Why there is no text corruption, in words. */
+  readonly textProblem: string | undefined;
+  /** Tokens of the prompt; an image's features are one token, at the position of the first. */
+  readonly tokens: readonly PromptToken[];
+  /** Positions in all, image features included. */
+  readonly length: number;
+  /** Positions of the correct option. */
+  readonly answerPositions: readonly number[];
+  /** The pictures as they are shown: PNG or what the user gave. */
+  readonly pictures: { readonly clean: Blob; readonly corrupt: Blob | undefined };
+}
+
+export interface SessionTasks {
+  readonly open: Task<OpenSpec, LoadProgress, ModelInfo>;
+  readonly pair: Task<PairSpec, never, PairInfo>;
+}
