@@ -34,7 +34,7 @@ const MAX_NEW_TOKENS = 12;
 const TOP = 5;
 
 /** The runs of a pair as a sweep takes them; undefined if it has no such corruption. */
-export function patchPair(
+export function runsOf(
   { info: { correct, incorrect }, clean, corrupt }: SessionPair,
   name: CorruptionName,
 ): PatchPair | undefined {

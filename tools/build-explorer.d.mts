@@ -1,0 +1,2 @@
+/** @param folder that the files are written into, in place of what it holds */
+export function buildExplorer(folder: string): Promise<void>;
