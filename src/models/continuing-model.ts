@@ -58,11 +58,11 @@ export abstract class ContinuingModel extends TiledImageModel {
   async forward(
     w: Work,
     runs: readonly ModelRun[],
-    { probe = NO_PROBE, features }: ForwardOptions = {},
+    { probe = NO_PROBE, features, answer }: ForwardOptions = {},
   ): Promise<Logits> {
     const x = await this.#read(w, runs, probe, features);
-    const tensor = await this.#language.answer(w, runs, x, { probe });
-    return { tensor, rowOf: (run) => sequenceIn(run, 'logits').row(0) };
+    const tensor = await this.#language.answer(w, runs, x, { probe, tokens: answer?.length });
+    return { tensor, rowOf: (run, token = 0) => sequenceIn(run, 'logits').row(token) };
   }
 
   generate(samples: readonly SampleInput[], options: GenerateOptions = {}): Promise<Generated[]> {

@@ -62,6 +62,11 @@ export interface ForwardOptions {
   readonly probe?: Probe;
   /** Image features of an earlier walk with the same images. */
   readonly features?: ImageFeatures;
+  /**
+   * Tokens of an answer that is given, not generated (teacher forcing): the logits are those of each of its tokens. A decoder
+   * reads all but the last behind its start token; the prompts of a model that goes on with them end with these already.
+   */
+  readonly answer?: readonly number[] | undefined;
 }
 
 /** What the vision tower made of some images; kept by whoever runs several walks on them. */
@@ -71,12 +76,12 @@ export interface ImageFeatures {
   readonly tensors: readonly Tensor[];
 }
 
-/** Logits of the answer's first position. */
+/** Logits of the answer's first position, or of all positions of an answer that is given. */
 export interface Logits {
   /** [rows, vocabulary] */
   readonly tensor: Tensor;
-  /** A run's row: its own, or its base's if nothing changed it. */
-  rowOf(run: ModelRun): number;
+  /** A run's row for a token of the answer (default the first): its own, or its base's if nothing changed it. */
+  rowOf(run: ModelRun, token?: number): number;
 }
 
 export interface GenerateOptions {

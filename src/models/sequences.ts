@@ -102,17 +102,19 @@ export function checkLength(positions: number, maxPositions: number): void {
 }
 
 /**
- * Makes the runs of `logits`: the last position of each run in a tower that continues its prompt.
+ * Makes the runs of `logits`: the last positions of each run in the tower that answers.
  *
+ * @param count how many; default the last one alone
  * @returns rows of the tower's stream that the rows of the logits are made of, in order
  */
-export function lastPositions(runs: readonly ModelRun[], tower: string): Uint32Array {
+export function lastPositions(runs: readonly ModelRun[], tower: string, count = 1): Uint32Array {
   const rows: number[] = [];
   for (const run of runs) {
     const { rows: stream, length } = sequenceIn(run, tower);
-    const row = stream[length - 1] as number;
-    const last = new Sequence(1, { base: run.base && sequenceIn(run.base, 'logits') });
-    if (row >= 0) last.rows[0] = rows.push(row) - 1;
+    const last = new Sequence(count, { base: run.base && sequenceIn(run.base, 'logits') });
+    stream.subarray(length - count).forEach((row, token) => {
+      if (row >= 0) last.rows[token] = rows.push(row) - 1;
+    });
     run.towers.set('logits', last);
   }
   return Uint32Array.from(rows);

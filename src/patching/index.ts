@@ -26,6 +26,7 @@ export {
   runWithCache,
   runWithHooks,
 } from './run.ts';
+export { type AnswerScore, scoreAnswer } from './score.ts';
 export {
   METRIC_NUMBERS,
   METRICS,

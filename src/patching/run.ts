@@ -116,7 +116,7 @@ export async function generateWithHooks(
  *
  * @throws ShaderError if the WGSL of a hook does not compile
  */
-async function named(
+export async function named(
   model: VisionLanguageModel,
   { interventions = [], hooks: custom = [], signal, callbackTimeout, loopLimit }: RunOptions,
 ) {

@@ -9,7 +9,7 @@ import type { ForwardOptions, Generated, GenerateOptions, Logits, ModelRun } fro
 import type { BertWeights } from '../parts/bert.ts';
 import { patchSide, walkVit } from '../parts/vit.ts';
 import type { SampleInput } from '../sample.ts';
-import { type LivePosition, sequenceIn, sequencesIn, tokenRuns } from '../sequences.ts';
+import { checkLength, type LivePosition, sequenceIn, sequencesIn, tokenRuns } from '../sequences.ts';
 import { TiledImageModel } from '../tiled-image-model.ts';
 import {
   type KeyValueCache,
@@ -72,25 +72,28 @@ export class Blip extends TiledImageModel {
   async forward(
     w: Work,
     runs: readonly ModelRun[],
-    { probe = NO_PROBE, features }: ForwardOptions = {},
+    { probe = NO_PROBE, features, answer = [] }: ForwardOptions = {},
   ): Promise<Logits> {
     const image = await this.features(w, runs, probe, features);
     const question = await this.#read(w, runs, image.memory, probe);
-    const start = this.config.startToken;
+    const ids = [this.config.startToken, ...answer.slice(0, -1)];
+    checkLength(ids.length, this.config.decoder.maxPositions);
     const decoders = runs.map((run) => {
       const memory = sequenceIn(run, 'text_encoder');
-      const decoder = new Sequence(1, { base: run.base && sequenceIn(run.base, 'text_decoder'), memory });
+      const decoder = new Sequence(ids.length, {
+        base: run.base && sequenceIn(run.base, 'text_decoder'),
+        memory,
+      });
       run.towers.set('text_decoder', decoder);
       return decoder;
     });
     const rows: LivePosition[] = [];
     for (const decoder of decoders) {
       if (decoder.base) continue;
-      decoder.rows[0] = rows.length;
-      rows.push({ id: start, place: 0 });
+      for (const [place, id] of ids.entries()) decoder.rows[place] = rows.push({ id, place }) - 1;
     }
     const tensor = await this.#answer(w, runs, decoders, rows, question, probe);
-    return { tensor, rowOf: (run) => sequenceIn(run, 'logits').row(0) };
+    return { tensor, rowOf: (run, token = 0) => sequenceIn(run, 'logits').row(token) };
   }
 
   generate(samples: readonly SampleInput[], options: GenerateOptions = {}): Promise<Generated[]> {
@@ -132,7 +135,7 @@ export class Blip extends TiledImageModel {
     return { tensor, keyValues: undefined };
   }
 
-  /** Decoder rows to logits of their last positions. */
+  /** Decoder rows to their logits. */
   async #answer(
     w: Work,
     runs: readonly ModelRun[],
@@ -155,10 +158,12 @@ export class Blip extends TiledImageModel {
     const logits = { x: matmul(w, transformed.x, head.weight, { bias: head.bias }) };
     w.release(transformed.x);
     runs.forEach((run, i) => {
-      const decoder = decoders[i] as Sequence;
-      const last = new Sequence(1, { base: run.base && sequenceIn(run.base, 'logits') });
-      last.rows[0] = decoder.rows[decoder.length - 1] as number;
-      run.towers.set('logits', last);
+      const { rows: own, length } = decoders[i] as Sequence;
+      // With a cache only the newest position has a row.
+      const positions = cache ? own.subarray(length - 1) : own;
+      const answered = new Sequence(positions.length, { base: run.base && sequenceIn(run.base, 'logits') });
+      answered.rows.set(positions);
+      run.towers.set('logits', answered);
     });
     await passPoint(walk, 'logits', logits, 'x');
     return logits.x;

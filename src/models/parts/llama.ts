@@ -230,12 +230,20 @@ export class Llama {
     return scaled;
   }
 
-  /** From the first residual stream to the logits of every run's last position. */
+  /**
+   * From the first residual stream to the logits of every run's last positions.
+   *
+   * @param tokens how many positions; default the last one alone
+   */
   async answer(
     w: Work,
     runs: readonly ModelRun[],
     embedded: Tensor,
-    { probe, ...beside }: Pick<Walk, 'probe' | 'memory' | 'cache' | 'behind'>,
+    {
+      probe,
+      tokens,
+      ...beside
+    }: Pick<Walk, 'probe' | 'memory' | 'cache' | 'behind'> & { readonly tokens?: number | undefined },
   ): Promise<Tensor> {
     const { norm, head } = this.#weights;
     const { tower, maxPositions, logitSoftcap: cap, firstPlace = 0 } = this.settings;
@@ -270,7 +278,7 @@ export class Llama {
       for (const run of runs) run.towers.set('logits_all', sequenceIn(run, name));
       await passPoint(walk, 'logits_all', stream, 'x');
     }
-    const rows = lastPositions(runs, name);
+    const rows = lastPositions(runs, name, tokens);
     replace(w, stream, gatherRows(w, stream.x, rows, w.empty(rows.length, stream.x.columns, 'answers')));
     if (!normalizesAll) replace(w, stream, normalize(w, stream.x, norm));
     if (!wantsAll) logits();

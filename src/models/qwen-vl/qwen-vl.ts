@@ -143,11 +143,11 @@ export class QwenVl implements VisionLanguageModel {
   async forward(
     w: Work,
     runs: readonly ModelRun[],
-    { probe = NO_PROBE, features }: ForwardOptions = {},
+    { probe = NO_PROBE, features, answer }: ForwardOptions = {},
   ): Promise<Logits> {
     const { x, behind } = await this.#read(w, runs, probe, features);
-    const tensor = await this.#language.answer(w, runs, x, { probe, behind });
-    return { tensor, rowOf: (run) => sequenceIn(run, 'logits').row(0) };
+    const tensor = await this.#language.answer(w, runs, x, { probe, behind, tokens: answer?.length });
+    return { tensor, rowOf: (run, token = 0) => sequenceIn(run, 'logits').row(token) };
   }
 
   generate(samples: readonly SampleInput[], options: GenerateOptions = {}): Promise<Generated[]> {

@@ -70,11 +70,12 @@ export class Fresco extends TiledImageModel {
   async forward(
     w: Work,
     runs: readonly ModelRun[],
-    { probe = NO_PROBE, features }: ForwardOptions = {},
+    { probe = NO_PROBE, features, answer }: ForwardOptions = {},
   ): Promise<Logits> {
     const { memory } = await this.features(w, runs, probe, features);
-    const tensor = await this.#language.answer(w, runs, this.#embed(w, runs), { probe, memory });
-    return { tensor, rowOf: (run) => sequenceIn(run, 'logits').row(0) };
+    const options = { probe, memory, tokens: answer?.length };
+    const tensor = await this.#language.answer(w, runs, this.#embed(w, runs), options);
+    return { tensor, rowOf: (run, token = 0) => sequenceIn(run, 'logits').row(token) };
   }
 
   generate(samples: readonly Sample[], options: GenerateOptions = {}): Promise<Generated[]> {
