@@ -1,7 +1,7 @@
 // What a block of each tower is made of: dispatches, counted, and the GPU's time by kernel.
+import { estimateForward } from '../dist/bench/index.js';
 import { ModelRun } from '../dist/models/index.js';
 import { runWithHooks } from '../dist/patching/index.js';
-import { estimateForward } from './estimate.mjs';
 
 /**
  * @param sample one prompt

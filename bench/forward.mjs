@@ -1,7 +1,6 @@
 // The whole vision tower of BLIP-VQA-base (ViT-B/16 on 384 × 384), from pixel values in host memory to its output there.
-import { runWithCache } from '../dist/patching/index.js';
+import { estimateForward, forwardLine, forwardTo } from '../dist/bench/index.js';
 import { openSafetensors } from '../dist/weights/index.js';
-import { estimateForward } from './estimate.mjs';
 import { alternate, median, ratio, stopwatch } from './measure.mjs';
 import { visionModel } from './onnx-graph.mjs';
 import { onnxSession } from './onnx-runtime.mjs';
@@ -15,12 +14,7 @@ export async function benchForward(model, source, sample, { rounds, onnx, layers
   const { tower: vision, imageSize, patchSize, eps: visionEps } = model.config.vision;
   const depth = layers ?? vision.layers;
   const hook = depth === vision.layers ? 'vision.hook_out' : `vision.blocks.${depth - 1}.hook_resid_post`;
-  const own = async () => {
-    const { cache } = await runWithCache(model, [sample], { names: [hook], stopAfter: hook });
-    const values = await cache.read(hook);
-    cache.release();
-    return values;
-  };
+  const own = () => forwardTo(model, sample, hook);
   const { flops, dispatches } = await estimateForward(model, sample, hook);
   const contenders = [{ name: 'own', run: own }];
   let difference;
@@ -56,9 +50,7 @@ export async function benchForward(model, source, sample, { rounds, onnx, layers
   const comparison = onnx
     ? `; ONNX Runtime ${(result.onnxMs / 1000).toFixed(1)} s, ${result.ratio.median.toFixed(1)} times (by CPU time ${result.ratio.cpu.toFixed(1)})`
     : '';
-  log(
-    `${result.name}: ${(ms / 1000).toFixed(2)} s, ${(result.flops / 1e9).toPrecision(3)} GFLOP/s, ${dispatches} dispatches${comparison}`,
-  );
+  log(`${forwardLine(result)}${comparison}`);
   return result;
 }
 

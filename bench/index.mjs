@@ -1,5 +1,6 @@
 // The bench: kernels, blocks, the vision tower and the standard sweep, on this machine's adapter.
 import { writeFileSync } from 'node:fs';
+import { measurePeak } from '../dist/bench/index.js';
 import { formatPlan } from '../dist/cli/plan.js';
 import { loadModel } from '../dist/models/index.js';
 import { openGpu } from '../dist/platform/node/adapter.js';
@@ -9,7 +10,6 @@ import { benchForward } from './forward.mjs';
 import { benchKernels } from './kernels.mjs';
 import { describeMachine, machineLine } from './machine.mjs';
 import { installOnnxRuntime } from './onnx-runtime.mjs';
-import { measurePeak } from './peak.mjs';
 import { benchSweep } from './sweep.mjs';
 import { tune } from './tune.mjs';
 

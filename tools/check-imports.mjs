@@ -19,12 +19,36 @@ const ALLOWED = {
   patching: ['gpu', 'kernels', 'weights', 'inputs', 'models'],
   hub: [],
   platform: ['gpu', 'kernels', 'weights', 'inputs', 'hub'],
+  bench: ['gpu', 'kernels', 'weights', 'models', 'patching'],
   notice: ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'analysis', 'hub', 'platform'],
   cli: ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'analysis', 'hub', 'platform', 'notice'],
-  web: ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'analysis', 'hub', 'platform', 'notice'],
+  web: [
+    'gpu',
+    'kernels',
+    'weights',
+    'inputs',
+    'models',
+    'patching',
+    'analysis',
+    'hub',
+    'platform',
+    'notice',
+    'bench',
+  ],
 };
 /** Folders that run unchanged in browsers. */
-const PORTABLE = ['gpu', 'kernels', 'weights', 'inputs', 'models', 'patching', 'analysis', 'hub', 'web'];
+const PORTABLE = [
+  'gpu',
+  'kernels',
+  'weights',
+  'inputs',
+  'models',
+  'patching',
+  'analysis',
+  'hub',
+  'bench',
+  'web',
+];
 
 const problems = [];
 for (const file of readdirSync(src, { recursive: true, encoding: 'utf8' })) {

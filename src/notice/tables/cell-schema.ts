@@ -3,8 +3,7 @@
 import type { SchemaElement } from 'hyparquet';
 import type { CellRow } from '../../analysis/cell.ts';
 import { NoticeError } from '../../errors.ts';
-
-type Kind = 'text' | 'integer' | 'float' | 'integer or null' | 'float or null';
+import { type ColumnKind, fitsColumn, parquetSchema } from './columns.ts';
 
 /** In the order of the file. */
 export const CELL_COLUMNS = {
@@ -29,22 +28,13 @@ export const CELL_COLUMNS = {
   p_corrupt: 'float',
   ld_clean: 'float',
   ld_corrupt: 'float',
-} as const satisfies Record<keyof CellRow, Kind>;
+} as const satisfies Record<keyof CellRow, ColumnKind>;
 
 export type CellColumn = keyof typeof CELL_COLUMNS;
 
 export const cellColumns = Object.keys(CELL_COLUMNS) as CellColumn[];
 
-/** The Parquet schema: UTF-8 text, 32-bit integers, 32-bit floats. */
-export const cellSchema: SchemaElement[] = [
-  { name: 'cells', num_children: cellColumns.length },
-  ...cellColumns.map((name): SchemaElement => {
-    const kind: Kind = CELL_COLUMNS[name];
-    const repetition_type = kind.endsWith('null') ? 'OPTIONAL' : 'REQUIRED';
-    if (kind === 'text') return { name, type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type };
-    return { name, type: kind.startsWith('integer') ? 'INT32' : 'FLOAT', repetition_type };
-  }),
-];
+export const cellSchema: SchemaElement[] = parquetSchema('cells', CELL_COLUMNS);
 
 /**
  * A value that has no place in a column would be changed on its way into the file (a Parquet INT32 cuts off what is
@@ -54,7 +44,7 @@ export const cellSchema: SchemaElement[] = [
 export function checkCell(cell: CellRow): CellRow {
   for (const name of cellColumns) {
     const value = cell[name];
-    if (!fits(value, CELL_COLUMNS[name])) {
+    if (!fitsColumn(value, CELL_COLUMNS[name])) {
       throw new NoticeError(
         'data',
         `The cell ${describeCell(cell)} has ${name} = ${String(value)}; expected ${CELL_COLUMNS[name]}.`,
@@ -62,21 +52,6 @@ export function checkCell(cell: CellRow): CellRow {
     }
   }
   return cell;
-}
-
-function fits(value: unknown, kind: Kind): boolean {
-  switch (kind) {
-    case 'text':
-      return typeof value === 'string';
-    case 'integer':
-      return Number.isInteger(value) && Math.abs(value as number) < 2 ** 31;
-    case 'float':
-      return Number.isFinite(value);
-    case 'integer or null':
-      return value === null || fits(value, 'integer');
-    case 'float or null':
-      return value === null || fits(value, 'float');
-  }
 }
 
 function describeCell({ sample, corruption, site, layer, head, position }: CellRow): string {

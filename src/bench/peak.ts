@@ -1,7 +1,15 @@
 // What an adapter can do at best: dependent-free multiply-adds in registers, and a read of a large buffer.
-import { stopwatch } from './measure.mjs';
+
+import type { Gpu, Work } from '../gpu/index.ts';
 
 const CHAINS = 16;
+const RUNS = 6;
+
+/** Operations and bytes per second. */
+export interface Peak {
+  readonly flops: number;
+  readonly bytes: number;
+}
 
 /** Every thread advances 16 independent chains of fma. */
 const arithmetic = {
@@ -19,7 +27,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 }`,
   bindings: { out: 'read_write' },
   params: { steps: 'u32' },
-};
+} as const;
 
 /** Every thread adds up quads that lie a grid apart, so that neighbours read neighbours. */
 const reading = {
@@ -35,33 +43,32 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 }`,
   bindings: { data: 'read', out: 'read_write' },
   params: { quads: 'u32', threads: 'u32' },
-};
+} as const;
 
-function each(line) {
+function each(line: (i: number) => string): string {
   return Array.from({ length: CHAINS }, (_, i) => line(i)).join('\n  ');
 }
 
-/** @returns {Promise<{ flops: number, bytes: number }>} per second, the best of 6 runs */
-export function measurePeak(gpu) {
-  return gpu.work((w) => measure(w));
+/** The best of some runs. */
+export function measurePeak(gpu: Gpu, signal?: AbortSignal): Promise<Peak> {
+  return gpu.work((w) => measure(w), { signal });
 }
 
-async function measure(w) {
-  const { software } = w.capabilities;
+async function measure(w: Work): Promise<Peak> {
+  const { software, limits } = w.capabilities;
   const groups = software ? 64 : 16384;
   const steps = software ? 64 : 1024;
   const threads = 64 * groups;
   const out = w.empty(1, threads, 'peak');
-  const bytes = software ? 64 * 2 ** 20 : 512 * 2 ** 20;
+  const bytes = Math.min(software ? 64 * 2 ** 20 : 512 * 2 ** 20, limits.maxStorageBufferBindingSize);
   const data = w.empty(1, bytes / 4, 'peak data');
-  const rate = async (amount, dispatch) => {
-    const times = [];
-    for (let i = 0; i < 6; i++) {
-      const { wall } = await stopwatch(() => {
-        dispatch();
-        return w.finish();
-      });
-      times.push(wall);
+  const rate = async (amount: number, dispatch: () => void) => {
+    const times: number[] = [];
+    for (let i = 0; i < RUNS; i++) {
+      const start = performance.now();
+      dispatch();
+      await w.finish();
+      times.push(performance.now() - start);
     }
     return (1000 * amount) / Math.min(...times);
   };
