@@ -33,7 +33,8 @@ describe.each(['case0', 'case1', 'case2', 'case3'])('%s', (id) => {
       compared++;
     }
     cache.release();
-    if (id !== 'case3') expect(compared).toBeGreaterThan(100);
+    // The first case's clean run has all of them, others what the blocks of each tower write.
+    expect(compared).toBeGreaterThan(id === 'case0' && run === 'clean' ? 150 : 30);
   });
 });
 
