@@ -43,10 +43,10 @@ export class Batch {
     return bases;
   }
 
-  /** A run to patch: derived from the corrupt run, or one by one a whole run of its own. */
-  derive(pair: number, tower: string): ModelRun {
+  /** A run to patch in some towers: derived from the corrupt run, or one by one a whole run of its own. */
+  derive(pair: number, ...towers: string[]): ModelRun {
     const { corrupt } = this.bases(pair);
-    if (this.#mode === 'wavefront') return this.#add(new ModelRun(corrupt.sample, corrupt, new Set([tower])));
+    if (this.#mode === 'wavefront') return this.#add(new ModelRun(corrupt.sample, corrupt, new Set(towers)));
     const run = this.#own(corrupt.sample);
     this.#corrupt(pair, run);
     return run;

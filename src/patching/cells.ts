@@ -29,6 +29,12 @@ export interface PatchPair {
   readonly incorrect: number;
 }
 
+/** A pair as calls take it. */
+export type PatchPairInput = Omit<PatchPair, 'clean' | 'corrupt'> & {
+  readonly clean: SampleInput;
+  readonly corrupt: SampleInput;
+};
+
 /** Where to patch: one site in every block. */
 export interface SweepSite {
   /** Hook name without the block, for example `text_encoder.cross_attn.hook_z`. */
@@ -54,10 +60,7 @@ export interface SweepJob extends PatchPair {
 }
 
 /** A job as `sweep` takes it. */
-export type SweepJobInput = Omit<SweepJob, 'clean' | 'corrupt'> & {
-  readonly clean: SampleInput;
-  readonly corrupt: SampleInput;
-};
+export type SweepJobInput = PatchPairInput & Pick<SweepJob, 'sites' | 'metric'>;
 
 /**
  * Jobs as they were given. Those that have no metric of their own get that of the sweep, if it has one.
@@ -83,6 +86,8 @@ export interface Cell {
   readonly pair: number;
   /** Index of the site among those asked for. */
   readonly site: number;
+  /** Its place among the site's cells, in the order of the results. */
+  readonly index: number;
   readonly tower: string;
   readonly hook: string;
   readonly layer: number;
@@ -143,6 +148,7 @@ export function siteCells(
         cells.push({
           pair: pairIndex,
           site: siteIndex,
+          index: cells.length,
           tower,
           hook: hookOf(layer),
           layer,

@@ -1,7 +1,8 @@
 export type { SweepMode } from './batch.ts';
 export { ActivationCache, CachedActivation } from './cache.ts';
-export type { PatchPair, SweepJob, SweepJobInput, SweepSite } from './cells.ts';
+export type { PatchPair, PatchPairInput, SweepJob, SweepJobInput, SweepSite } from './cells.ts';
 export type { Controls } from './controls.ts';
+export { keepFeatures } from './features.ts';
 export { firstNotFinite, type NamedPass, namingNotFinite } from './finite.ts';
 export {
   add,
@@ -17,6 +18,7 @@ export {
 } from './intervention.ts';
 export { logit, logitDifference, logProbability, type Metric, probability, weighted } from './metric.ts';
 export { findHook, type NameFilter, parseSite, type Site, selectHooks, towerOf } from './names.ts';
+export { type PairLogits, type PatchPairOptions, patchPair } from './patch-pair.ts';
 export { type LayerRows, planSweep, type SweepPlan } from './plan.ts';
 export {
   type CacheOptions,
@@ -30,6 +32,7 @@ export { type AnswerScore, scoreAnswer } from './score.ts';
 export {
   METRIC_NUMBERS,
   METRICS,
+  type MeasuredCell,
   REPEATED_CELLS,
   type SiteResult,
   type SweepOptions,

@@ -75,13 +75,13 @@ export function sourceOf(
   };
 }
 
-/** The mean of all rows that the batch has there now. */
+/** The mean of all positions that the batch has there now; a row that two runs share counts for both. */
 function meanSource(w: Work, activation: Activation, runs: readonly ModelRun[]): Source {
   const own = runs.map((run) => sequenceIn(run, towerOf(activation.name)));
   const rows = own.flatMap((run) =>
     Array.from({ length: lengthAt(activation.name, run) }, (_, p) => activation.rowOf(run, p)),
   );
-  const tensor = meanRows(w, activation.tensor, [[...new Set(rows.filter((row) => row >= 0))]]);
+  const tensor = meanRows(w, activation.tensor, [rows.filter((row) => row >= 0)]);
   return (run) => {
     for (const other of own) checkKeys(activation, run, activation.keysOf(other));
     return { ...NONE, tensor };

@@ -19,6 +19,7 @@ import {
   siteCells,
 } from './cells.ts';
 import { type Controls, mergeControls } from './controls.ts';
+import { keepFeatures } from './features.ts';
 import { type NamedPass, namingNotFinite } from './finite.ts';
 import { add } from './intervention.ts';
 import { checkMetric, logitDifference, type Metric } from './metric.ts';
@@ -29,6 +30,12 @@ const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2;
 
 /** How many cells of a sweep are repeated one by one, unless `repeat` says something else. */
 export const REPEATED_CELLS = 3;
+
+/** A patch that has been measured. */
+export interface MeasuredCell extends Pick<Cell, 'site' | 'index' | 'layer' | 'head' | 'positions'> {
+  /** Those that {@link SiteResult} has in `data` from index · (how many they are) on. */
+  readonly numbers: Float32Array;
+}
 
 export interface SweepOptions {
   readonly mode?: SweepMode;
@@ -41,6 +48,8 @@ export interface SweepOptions {
   /** Cells of the whole sweep that are repeated one by one as a control; default {@link REPEATED_CELLS}. */
   readonly repeat?: number;
   readonly onProgress?: (cellsDone: number, cells: number) => void;
+  /** Told the cells of a pair as soon as they are measured, those of a walk together: see `cellsPerWalk`. */
+  readonly onCells?: (pair: number, cells: readonly MeasuredCell[]) => void;
   /** Ends it, a plan too, at the next wait; its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -82,10 +91,11 @@ export async function sweep(
   options: SweepOptions = {},
 ): Promise<SweepResult[]> {
   const jobs = measuredJobs(given, options.metric);
-  const { mode = 'wavefront', controls = true, repeat = REPEATED_CELLS, onProgress, signal } = options;
+  const { mode = 'wavefront', controls = true, repeat = REPEATED_CELLS, signal } = options;
+  const { onProgress, onCells } = options;
   checkChoice(mode, 'mode', ['wavefront', 'one-by-one']);
   checkWhole(repeat, 'repeat');
-  checkFunctions({ onProgress });
+  checkFunctions({ onProgress, onCells });
   checkSignal(signal);
   const prepared = jobs.map((job, pair) => prepareJob(model, job, pair));
   const cells = prepared.flatMap((job) => job.cells);
@@ -103,6 +113,13 @@ export async function sweep(
     for (const [pair, base] of found.bases) {
       const controls = mergeControls(bases.get(pair)?.controls, base.controls);
       bases.set(pair, { ...base, controls });
+    }
+    for (const pair of onCells ? found.bases.keys() : []) {
+      const own = part.filter((cell) => cell.pair === pair);
+      onCells?.(
+        pair,
+        own.map((cell) => measured(cell, numbers.get(cell) as Float32Array)),
+      );
     }
     onProgress?.(numbers.size, cells.length);
   };
@@ -128,6 +145,10 @@ export async function sweep(
     );
     return { baseline, logits, controls: found, sites };
   });
+}
+
+function measured({ site, index, layer, head, positions }: Cell, numbers: Float32Array): MeasuredCell {
+  return { site, index, layer, head, positions, numbers };
 }
 
 /** The clean and corrupt runs that cells are compared with. */
@@ -156,14 +177,7 @@ async function walkGroup(
 ): Promise<void> {
   const [first] = group;
   if (first && group.length === 1) return walk(first);
-  const features = await model.gpu.work(
-    async (w) => {
-      const made = await model.encodeImages(w, imagesOf(jobs, group.flat()));
-      w.keep(...made.tensors);
-      return made;
-    },
-    { signal },
-  );
+  const features = await keepFeatures(model, imagesOf(jobs, group.flat()), { signal });
   try {
     for (const part of group) await walk(part, features);
   } finally {
@@ -263,9 +277,7 @@ function arrange(
   width: number,
 ): SiteResult {
   const data = new Float32Array(width * cells.length);
-  cells.forEach((cell, i) => {
-    data.set(numbers.get(cell) as Float32Array, width * i);
-  });
+  for (const cell of cells) data.set(numbers.get(cell) as Float32Array, width * cell.index);
   const { layers, heads, positions } = layout;
   const shape = [layers.length, ...(heads === undefined ? [] : [heads]), positions.length, width];
   return { ...layout, shape, data };

@@ -88,7 +88,16 @@ test('numbers have the names that tables and messages use', () => {
 
 describe('a cell that is repeated must give the same, in every number', () => {
   const cell: Cell = {
-    ...{ pair: 0, site: 0, tower: 't', hook: 't.blocks.0.h', layer: 0, head: undefined, positions: [1, 2] },
+    ...{
+      pair: 0,
+      site: 0,
+      index: 0,
+      tower: 't',
+      hook: 't.blocks.0.h',
+      layer: 0,
+      head: undefined,
+      positions: [1, 2],
+    },
   };
   const all = [...METRICS, ...METRIC_NUMBERS] as const;
   test.each(all)('%s', (name) => {

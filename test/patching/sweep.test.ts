@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import type { VisionLanguageModel } from '../../src/models/index.ts';
 import { compatSite } from '../../src/notice/compat.ts';
 import {
+  type MeasuredCell,
   replace,
   runWithCache,
   runWithHooks,
@@ -70,6 +71,55 @@ test.each(['case0', 'case2'])('one by one gives the same bits (%s)', async (id) 
     results[mode] = result?.sites.map(({ data }) => data);
   }
   expect(results.wavefront).toEqual(results['one-by-one']);
+});
+
+test('tells the cells of every pair as their walks are done, and ends between two walks', async () => {
+  const sites: SweepSite[] = [
+    { site: 'text_encoder.cross_attn.hook_z', heads: true, positions: [3, [4, 5]] },
+    { site: 'text_encoder.hook_mlp_out', positions: [0, 2], layers: [1, 0] },
+  ];
+  const jobs = ['case0', 'case2'].map((id) => job(id, sites));
+  const options = { cellsPerWalk: 7, repeat: 0, controls: false };
+  let walks = 0;
+  const told = new Map<string, MeasuredCell>();
+  const results = await sweep(model, jobs, {
+    ...options,
+    onCells(pair, cells) {
+      walks++;
+      expect(cells.length).toBeLessThanOrEqual(7);
+      for (const cell of cells) told.set(`${pair} ${cell.site} ${cell.index}`, cell);
+    },
+  });
+  expect(walks).toBeGreaterThanOrEqual(6);
+  let cells = 0;
+  results.forEach((result, pair) => {
+    result.sites.forEach(({ layers, heads = 1, positions, data }, site) => {
+      for (let index = 0; 4 * index < data.length; index++, cells++) {
+        const cell = told.get(`${pair} ${site} ${index}`);
+        expect(cell?.numbers).toEqual(data.slice(4 * index, 4 * index + 4));
+        const row = Math.floor(index / positions.length);
+        expect(cell).toMatchObject({
+          layer: layers[Math.floor(row / heads)],
+          positions: positions[index % positions.length],
+        });
+        expect(cell?.head).toBe(site === 0 ? row % heads : undefined);
+      }
+    });
+  });
+  expect(told.size).toBe(cells);
+
+  const controller = new AbortController();
+  let before = 0;
+  const cancelled = sweep(model, jobs, {
+    ...options,
+    signal: controller.signal,
+    onCells: () => {
+      before++;
+      controller.abort(new Error('enough'));
+    },
+  });
+  await expect(cancelled).rejects.toThrow('enough');
+  expect(before).toBe(1);
 });
 
 test('a site can take its value from another hook point, also of a later block', async () => {
