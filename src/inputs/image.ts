@@ -38,3 +38,23 @@ export function checkImageSize(width: number, height: number, name: string): voi
     );
   }
 }
+
+/**
+ * A copy of a picture in which boxes are painted over with the picture's mean colour.
+ *
+ * @param boxes in the picture's pixels; what lies outside of it is left out
+ */
+export function paintOver(image: RgbImage, boxes: readonly Box[]): RgbImage {
+  const { width, height } = image;
+  const data = image.data.slice();
+  const colour = [0, 1, 2].map((channel) => {
+    let sum = 0;
+    for (let i = channel; i < image.data.length; i += 3) sum += image.data[i] as number;
+    return Math.round(sum / (width * height));
+  });
+  for (const [left, top, right, bottom] of boxes)
+    for (let y = Math.max(0, Math.round(top)); y < Math.min(height, Math.round(bottom)); y++)
+      for (let x = Math.max(0, Math.round(left)); x < Math.min(width, Math.round(right)); x++)
+        data.set(colour, 3 * (y * width + x));
+  return { width, height, data };
+}

@@ -13,7 +13,14 @@ export {
   type ContentPart,
   readChatTemplates,
 } from './chat-template.ts';
-export { type Box, checkImageSize, type ImageDecoder, MAX_IMAGE_PIXELS, type RgbImage } from './image.ts';
+export {
+  type Box,
+  checkImageSize,
+  type ImageDecoder,
+  MAX_IMAGE_PIXELS,
+  paintOver,
+  type RgbImage,
+} from './image.ts';
 export { decodePicture, type ImageFormat, imageFormat } from './image-file.ts';
 export { ImageProcessor, type PixelValues, type ProcessedImage } from './image-processor.ts';
 export type { Preprocessing, PreprocessingOptions } from './preprocessor-config.ts';

@@ -4,6 +4,7 @@ import type { CellRow, Corruption } from '../../analysis/cell.ts';
 import type { VisionLanguageModel } from '../../models/index.ts';
 import {
   add,
+  drawNoise,
   type NamedPass,
   namingNotFinite,
   type SiteResult,
@@ -13,7 +14,6 @@ import {
   sweep,
 } from '../../patching/index.ts';
 import { compatSite } from '../compat.ts';
-import { drawNoise } from './noise.ts';
 import type { PreparedPair } from './prepare.ts';
 import { CORRUPTION_MODALITY, type ExperimentSettings } from './settings.ts';
 

@@ -2,12 +2,12 @@
 // earlier run are used again where nothing that decides them has changed, and nowhere else.
 
 import type { Sample } from '../../models/index.ts';
+import { embeddingDeviation } from '../../patching/index.ts';
 import { saveAttention } from './attention.ts';
 import { alone, type ChosenPair, type Part, type RunContext } from './context.ts';
 import { openImage } from './images.ts';
 import { contentKey, keyedInputs, rowContent, rowKey } from './keys.ts';
 import { measure, measurements } from './measure.ts';
-import { embeddingDeviation } from './noise.ts';
 import { type PreparedPair, preparePair } from './prepare.ts';
 import { KINDS, type PartKind, type PartRecord, partsWith } from './record.ts';
 import { samplesPerPart } from './select.ts';

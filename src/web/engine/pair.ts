@@ -1,45 +1,54 @@
-// Prepares a pair: what the model reads in its clean and its corrupt runs, which token plays which part, and what it
-// answers to each.
+// Prepares a pair as an experiment does: what the model reads in its clean and its corrupt runs, which token plays which
+// part, and what it answers to each. Runs in Node, too, when the page is built.
 
-import type { RgbImage, TokenSpan } from '../../inputs/index.ts';
-import { answerTokenIds, inCaseOf, optionTokens, promptRoles } from '../../inputs/index.ts';
-import type { Processor, Sample, VisionLanguageModel } from '../../models/index.ts';
-import { textProblem } from '../../notice/datasets/str.ts';
-import { drawNoise, embeddingDeviation } from '../../notice/experiment/noise.ts';
-import { add, generateWithHooks, type Intervention, type PatchPair } from '../../patching/index.ts';
-import { browserDecoder } from '../../platform/browser/image-decoder.ts';
-import type {
-  CorruptionName,
-  PairInfo,
-  PairSpec,
-  Picture,
-  PromptToken,
-  RunAnswer,
-} from '../protocol/session.ts';
-import { fetchPageFile } from './page-files.ts';
-import type { Session } from './session.ts';
-import type { TaskContext } from './tasks.ts';
+import { NoticeError } from '../../errors.ts';
+import { type PreparedPrompt, patchGrids, type Sample } from '../../models/index.ts';
+import type { Pair } from '../../notice/datasets/pair.ts';
+import { type ImageReader, openImage } from '../../notice/experiment/images.ts';
+import { type PreparedPair, preparePair } from '../../notice/experiment/prepare.ts';
+import {
+  add,
+  drawNoise,
+  embeddingDeviation,
+  generateWithHooks,
+  type Intervention,
+  type PatchPair,
+} from '../../patching/index.ts';
+import type { CorruptionName, PairSpec, PairText, RunAnswer } from '../protocol/session.ts';
+import { firstToken } from './first-token.ts';
+import type { OpenModel } from './session.ts';
 
 /** A corrupt run before anything is patched in it. */
 export type CorruptRun = Pick<PatchPair, 'corrupt' | 'noise'>;
 
+/** Where the pictures of a pair come from: under these names its reader finds them. */
+export const CLEAN = 'the clean picture';
+export const CORRUPT = 'the corrupt picture';
+
 export interface SessionPair {
-  readonly info: PairInfo;
+  readonly info: PairText;
   readonly clean: Sample;
   readonly corrupt: Readonly<Partial<Record<CorruptionName, CorruptRun>>>;
+  readonly prompt: PreparedPrompt;
 }
 
 /** The longest answer that is asked for here; options are short. */
 const MAX_NEW_TOKENS = 12;
-const TOP = 5;
+/** Enough to see whether it begins with a capital letter; the first may be a lone `▁`. */
+const FIRST_TOKENS = 2;
 
-/** The runs of a pair as a sweep takes them; undefined if it has no such corruption. */
+/**
+ * The runs of a pair as a sweep takes them.
+ *
+ * @throws NoticeError('data') if it has no such corruption
+ */
 export function runsOf(
-  { info: { correct, incorrect }, clean, corrupt }: SessionPair,
+  { info: { correct, incorrect, textProblem }, clean, corrupt }: SessionPair,
   name: CorruptionName,
-): PatchPair | undefined {
+): PatchPair {
   const run = corrupt[name];
-  return run && { clean, correct, incorrect, ...run };
+  if (!run) throw new NoticeError('data', `the pair has no ${name} corruption: ${textProblem}`);
+  return { clean, correct, incorrect, ...run };
 }
 
 /** What makes the corrupt run of its sample, beside the sample itself. */
@@ -47,95 +56,76 @@ export function corruptingEdits({ noise }: CorruptRun, run?: number): Interventi
   return noise ? [add({ hook: noise.hook, run }, { values: noise.values })] : [];
 }
 
-/** @throws NoticeError('image') for a picture, NoticeError('text') for a question that cannot be used */
-export async function preparePair(
-  session: Session,
+/**
+ * @param reader finds {@link CLEAN} and {@link CORRUPT}
+ * @throws NoticeError('image') for a picture, ('text') for a question that cannot be used; the signal's reason
+ */
+export async function prepareRuns(
+  opened: OpenModel,
   spec: PairSpec,
-  { signal }: TaskContext<never>,
-): Promise<PairInfo> {
-  const { model, processor } = session.opened;
-  const { question, correct, incorrect, corruptQuestion = question } = spec;
-  const picture = await readPicture(spec.clean, signal);
-  const clean = processor.sample(picture.image, question, picture.name);
-  const prompt = processor.prompt(question, clean.images);
-  const problem = textProblem(
-    { cleanPrompt: question, corruptPrompt: corruptQuestion, correct, incorrect },
-    (text) => processor.encode(text),
-  );
-  const roles = promptRoles(prompt.encoded, spec, processor.imageTokens);
-  const other = await corruptPicture(model, processor, spec, clean, signal);
-  const text = problem ? undefined : { corrupt: processor.sample(clean.images, corruptQuestion) };
-  const corrupt = { image: other.run, ...(text ? { text } : {}) };
-
-  const [cleanAnswer, imageAnswer, textAnswer] = await answers(
-    model,
-    [{ corrupt: clean }, other.run, ...(text ? [text] : [])],
-    signal,
-  );
-  if (!cleanAnswer || !imageAnswer) throw new Error('a run gave no answer');
-  const said = processor.answer(cleanAnswer.ids);
-  const [correctId, incorrectId] = answerTokenIds(
-    processor.tokenizer,
-    { correct: inCaseOf(correct, said), incorrect: inCaseOf(incorrect, said) },
-    { after: processor.answerContext },
-  );
-  const answer = (run: Answered) => runAnswer(processor, run, correctId, incorrectId);
-  const span = optionTokens(prompt.encoded, spec).correct;
-  const info: PairInfo = {
+  reader: ImageReader,
+  signal?: AbortSignal,
+): Promise<SessionPair> {
+  const { model, processor } = opened;
+  const asked = await openImage(reader, CLEAN);
+  const question = processor.sample(asked.image, spec.question, CLEAN);
+  const [said] = await answers(opened, [{ corrupt: question }], FIRST_TOKENS, signal);
+  const prepared = await preparePair(model, processor, pairOf(spec), {
+    reader,
+    answer: processor.answer(said?.ids ?? []),
+    compat: [],
+  });
+  const { clean, prompt, correct, incorrect, roles, textProblem, answerPositions, headGroups } = prepared;
+  const image = await imageRun(opened, spec, prepared);
+  const text = prepared.text;
+  const runs = [{ corrupt: clean }, image, ...(text ? [text] : [])];
+  const [cleanAnswer, imageAnswer, textAnswer] = (await answers(opened, runs, MAX_NEW_TOKENS, signal)).map(
+    (run) => runAnswer(opened, run, correct, incorrect),
+  ) as [RunAnswer, RunAnswer, RunAnswer | undefined];
+  const info: PairText = {
     spec,
-    correct: correctId,
-    incorrect: incorrectId,
-    clean: answer(cleanAnswer),
-    corrupt: { image: answer(imageAnswer), ...(textAnswer ? { text: answer(textAnswer) } : {}) },
-    textProblem: problem?.detail,
-    tokens: prompt.encoded.tokens.map(
-      (token, i): PromptToken => ({
-        position: prompt.positions[i] as number,
-        text: token,
-        role: roles[i] ?? 'rest',
-      }),
-    ),
-    length: prompt.ids.length,
-    answerPositions: positionsOf(prompt.positions, span),
-    pictures: { clean: picture.file, corrupt: other.file },
+    correct,
+    incorrect,
+    clean: cleanAnswer,
+    corrupt: { image: imageAnswer, ...(textAnswer && { text: textAnswer }) },
+    textProblem,
+    tokens: prompt.encoded.tokens.map((token, i) => ({
+      position: prompt.positions[i] as number,
+      text: token,
+      role: roles[i] ?? 'rest',
+    })),
+    corruptTokens: text && processor.encode(spec.corruptQuestion ?? spec.question).tokens,
+    length: clean.ids.length,
+    answerPositions,
+    headGroups,
+    grids: patchGrids(model, clean),
   };
-  signal.throwIfAborted();
-  session.usePair({ info, clean, corrupt });
-  return info;
+  return { info, clean, prompt, corrupt: { image, ...(text && { text: { corrupt: text.corrupt } }) } };
 }
 
-function positionsOf(positions: readonly number[], { start, end }: TokenSpan): readonly number[] {
-  return positions.slice(start, end);
+/** As a row of a manifest. */
+function pairOf({ id = 'yours', question, correct, incorrect, corruptQuestion = question }: PairSpec): Pair {
+  return {
+    id,
+    cleanImage: CLEAN,
+    corruptImage: CORRUPT,
+    cleanPrompt: question,
+    corruptPrompt: corruptQuestion,
+    correct,
+    incorrect,
+    category: '',
+  };
 }
 
-interface ReadPicture {
-  readonly name: string;
-  readonly file: Blob;
-  readonly image: RgbImage;
-}
-
-async function readPicture(picture: Picture, signal: AbortSignal): Promise<ReadPicture> {
-  const name = picture.kind === 'embedded' ? picture.path : picture.name;
-  const file =
-    picture.kind === 'embedded' ? await fetchPageFile(`data/${picture.path}`, signal) : picture.file;
-  return { name, file, image: await browserDecoder(new Uint8Array(await file.arrayBuffer()), name) };
-}
-
-/** The corrupt run whose picture is another, and the picture as it is shown, if it can be. */
-async function corruptPicture(
-  model: VisionLanguageModel,
-  processor: Processor,
-  { image: corruption, question }: PairSpec,
-  clean: Sample,
-  signal: AbortSignal,
-): Promise<{ readonly run: CorruptRun; readonly file: Blob | undefined }> {
-  if (corruption.kind === 'picture') {
-    const { image, name, file } = await readPicture(corruption.picture, signal);
-    return { run: { corrupt: processor.sample(image, question, name) }, file };
-  }
+async function imageRun(
+  { model }: OpenModel,
+  { image: corruption }: PairSpec,
+  { clean, corruptImage }: PreparedPair,
+): Promise<CorruptRun> {
+  if (corruption.kind !== 'noise') return { corrupt: corruptImage };
   const deviation = await embeddingDeviation(model, [[clean]]);
   const values = drawNoise(model, clean, corruption.scale * deviation, String(corruption.seed));
-  return { run: { corrupt: clean, noise: { hook: model.imageEmbedding, values } }, file: undefined };
+  return { corrupt: clean, noise: { hook: model.imageEmbedding, values } };
 }
 
 interface Answered {
@@ -146,45 +136,29 @@ interface Answered {
 
 /** What the model generates in each run, and the logits of its first step. */
 async function answers(
-  model: VisionLanguageModel,
+  { model }: OpenModel,
   runs: readonly CorruptRun[],
-  signal: AbortSignal,
+  maxNewTokens: number,
+  signal: AbortSignal | undefined,
 ): Promise<Answered[]> {
   const generated = await generateWithHooks(
     model,
     runs.map(({ corrupt }) => corrupt),
     {
       interventions: runs.flatMap((run, i) => corruptingEdits(run, i)),
-      maxNewTokens: MAX_NEW_TOKENS,
+      maxNewTokens,
       keepLogits: true,
       signal,
     },
   );
-  return generated.map(({ ids, logits }) => ({ ids, logits: logits[0] ?? new Float32Array() }));
+  return generated.map(({ ids, logits }) => ({ ids, logits: logits[0] as Float32Array }));
 }
 
 function runAnswer(
-  processor: Processor,
+  { processor }: OpenModel,
   { ids, logits }: Answered,
   correct: number,
   incorrect: number,
 ): RunAnswer {
-  const p = softmax(logits);
-  const order = Array.from(p.keys()).sort((a, b) => (p[b] as number) - (p[a] as number));
-  return {
-    answer: processor.answer(ids),
-    pCorrect: p[correct] as number,
-    pIncorrect: p[incorrect] as number,
-    logitDifference: (logits[correct] as number) - (logits[incorrect] as number),
-    top: order
-      .slice(0, TOP)
-      .map((id) => ({ token: processor.tokenizer.idToToken(id) ?? `#${id}`, p: p[id] as number })),
-  };
-}
-
-function softmax(logits: Float32Array): Float64Array {
-  const most = logits.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  const powers = Float64Array.from(logits, (logit) => Math.exp(logit - most));
-  const sum = powers.reduce((a, b) => a + b, 0);
-  return powers.map((power) => power / sum);
+  return { answer: processor.answer(ids), ...firstToken(processor, logits, { correct, incorrect }) };
 }

@@ -1,8 +1,8 @@
 // What the worker can do, by name.
 
 import type { TaskName, Tasks } from '../protocol.ts';
+import { choosePair } from './choose-pair.ts';
 import { openModel } from './models.ts';
-import { preparePair } from './pair.ts';
 import type { Session } from './session.ts';
 
 export interface TaskContext<Event> {
@@ -22,5 +22,5 @@ type TaskTable = {
 
 export const tasks: TaskTable = {
   open: openModel,
-  pair: preparePair,
+  pair: choosePair,
 };

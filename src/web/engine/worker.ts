@@ -2,11 +2,16 @@
 
 import { expose, proxy } from 'comlink';
 import { NoticeError } from '../../errors.ts';
-import type { Engine, Problem } from '../protocol.ts';
+import type { Engine, Problem, TaskName } from '../protocol.ts';
 import { Session } from './session.ts';
 import { tasks } from './tasks.ts';
 
+/** Tasks that change what others work with. */
+const PREPARING: readonly TaskName[] = ['open', 'pair'];
+
 const session = new Session();
+/** Settled when the last of those is: what was asked for after it waits. */
+let prepared: Promise<unknown> = Promise.resolve();
 const running = new Map<number, AbortController>();
 
 const engine: Engine = {
@@ -17,8 +22,15 @@ const engine: Engine = {
     const emit: typeof onEvent = (event) => {
       if (!signal.aborted) onEvent(event);
     };
+    const before = name === 'open' ? undefined : prepared;
+    const work = (async () => {
+      await before;
+      signal.throwIfAborted();
+      return tasks[name](session, args, { signal, emit });
+    })();
+    if (PREPARING.includes(name)) prepared = work.catch(() => {});
     try {
-      return { ok: true, value: await tasks[name](session, args, { signal, emit }) };
+      return { ok: true, value: await work };
     } catch (error) {
       return { ok: false, problem: problemOf(error) };
     } finally {

@@ -1,7 +1,8 @@
 // Opening a model and preparing a pair.
 
-import type { TokenRole } from '../../inputs/index.ts';
-import type { WeightDtype } from '../../models/index.ts';
+import type { Box, TokenRole } from '../../inputs/index.ts';
+import type { PatchGrid, WeightDtype } from '../../models/index.ts';
+import type { HeadGroup } from '../../notice/experiment/prepare.ts';
 import type { Task } from './task.ts';
 
 /** Where a model comes from. */
@@ -58,7 +59,8 @@ export interface ModelInfo {
   /** The attention that reads the image, `text_encoder.cross_attn`. */
   readonly imageAttention: string;
   readonly answers: 'decoder' | 'continuation';
-  readonly device: DeviceInfo;
+  /** Left out of what was written when the page was built. */
+  readonly device?: DeviceInfo;
 }
 
 export interface DeviceInfo {
@@ -75,8 +77,10 @@ export type Picture =
 /** What is changed about the picture in the corrupt run. */
 export type ImageCorruption =
   | { readonly kind: 'picture'; readonly picture: Picture }
-  /** Gaussian noise on the embeddings, `scale` times their standard deviation. */
-  | { readonly kind: 'noise'; readonly scale: number; readonly seed: number };
+  /** Gaussian noise on the embeddings, `scale` times the standard deviation of the clean picture's. */
+  | { readonly kind: 'noise'; readonly scale: number; readonly seed: number }
+  /** The clean picture with boxes painted over in its mean colour. */
+  | { readonly kind: 'painted'; readonly boxes: readonly Box[] };
 
 export interface PairSpec {
   /** Name of the embedded pair (`scenes/002`) if it is one. */
@@ -109,26 +113,34 @@ export interface PromptToken {
   readonly position: number;
   readonly text: string;
   readonly role: TokenRole;
-  /** Its counterpart in the text corruption, where it differs. */
-  readonly corruptText?: string;
 }
 
-export interface PairInfo {
+/** What can be said of a pair without its pictures. */
+export interface PairText {
   readonly spec: PairSpec;
-  /** Token ids of the two options' first tokens as they are compared. */
+  /** First tokens of the two options, whose logits are compared. */
   readonly correct: number;
   readonly incorrect: number;
   readonly clean: RunAnswer;
-  readonly corrupt: Readonly<Partial<Record<CorruptionName, RunAnswer>>>;
+  readonly corrupt: { readonly image: RunAnswer; readonly text?: RunAnswer };
   /** Why there is no text corruption, in words. */
   readonly textProblem: string | undefined;
   /** Tokens of the prompt; an image's features are one token, at the position of the first. */
   readonly tokens: readonly PromptToken[];
+  /** Tokens of the text corruption's prompt, one for one. */
+  readonly corruptTokens: readonly string[] | undefined;
   /** Positions in all, image features included. */
   readonly length: number;
   /** Positions of the correct option. */
   readonly answerPositions: readonly number[];
-  /** The pictures as they are shown: PNG or what the user gave. */
+  /** Groups of positions at which the paper patches heads. */
+  readonly headGroups: readonly HeadGroup[];
+  /** Where the picture's features lie on it. */
+  readonly grids: readonly PatchGrid[];
+}
+
+export interface PairInfo extends PairText {
+  /** As they are shown; the corrupt one is undefined where noise is added to embeddings. */
   readonly pictures: { readonly clean: Blob; readonly corrupt: Blob | undefined };
 }
 

@@ -28,7 +28,7 @@ export function ModelPanel(): JSX.Element {
       </label>
       {open && (
         <p class="note">
-          {open.family} · {(open.weightBytes / 2 ** 20).toFixed(1)} MiB on {open.device.description}
+          {open.family} · {(open.weightBytes / 2 ** 20).toFixed(1)} MiB on {open.device?.description}
         </p>
       )}
       {loading.value && <progress max={loading.value.total} value={loading.value.bytes} />}

@@ -2,10 +2,10 @@
 // (Meng et al. 2022) the noise has `scale` (3) times the standard deviation of the embeddings; Palit et al. 2023 use
 // it on BLIP's images.
 
-import { mean } from '../../analysis/statistics.ts';
-import type { Sample, VisionLanguageModel } from '../../models/index.ts';
-import { runWithCache, towerOf } from '../../patching/index.ts';
-import { seeded } from '../../random.ts';
+import type { Sample, VisionLanguageModel } from '../models/index.ts';
+import { seeded } from '../random.ts';
+import { towerOf } from './names.ts';
+import { runWithCache } from './run.ts';
 
 /**
  * Standard deviation of the image embeddings of all samples, all elements together (ddof 0). Samples come some at a time;
@@ -23,7 +23,7 @@ export async function embeddingDeviation(
     const { cache } = await runWithCache(model, samples, { names: hook, stopAfter: hook });
     const values = await cache.read(hook);
     cache.release();
-    const own = mean(values);
+    const own = values.reduce((sum, value) => sum + value, 0) / values.length;
     const total = count + values.length;
     for (const value of values) squares += (value - own) ** 2;
     squares += ((own - centre) ** 2 * count * values.length) / total;
