@@ -9,12 +9,14 @@
 //
 // In every kernel every C[m, n] is the sum, chunk after chunk, of chains of CHUNK fma over ascending k (the last may be
 // shorter): chains of limited length round less. So a row does not depend on the rows beside it, and all kernels and tiles
-// give the same bits on one device.
+// give the same bits on one device. Whatever else is added is added by fma(a, params.one, b), a runtime 1: the bits of
+// a + b, which compilers may contract with a product before it or add in another order.
 
 struct Params {
   M: u32, N: u32, K: u32, nFirst: u32,
   aOffset: u32, aStride: u32, wStride: u32,
   rOffset: u32, rStride: u32, cOffset: u32, cStride: u32,
+  one: f32,
 }
 
 //@if VEC4
@@ -36,11 +38,11 @@ fn finish(sum: f32, m: u32, n: u32) {
   let column = params.nFirst + n;
   var value = sum;
   //@if HAS_BIAS
-  value = value + bias[column];
+  value = fma(value, params.one, bias[column]);
   //@endif
   value = activate(value);
   //@if HAS_RESIDUAL
-  value = value + R[params.rOffset + m * params.rStride + column];
+  value = fma(value, params.one, R[params.rOffset + m * params.rStride + column]);
   //@endif
   C[params.cOffset + m * params.cStride + column] = value;
 }

@@ -77,7 +77,7 @@ fn main(
     if ((k + span) % CHUNK == 0u) {
       //@unroll r 0..MR
       //@unroll c 0..NR
-      total{r}_{c} += s{r}_{c};
+      total{r}_{c} = fma(s{r}_{c}, params.one, total{r}_{c});
       s{r}_{c} = 0.0;
       //@end
       //@end
@@ -85,7 +85,7 @@ fn main(
   }
   //@unroll r 0..MR
   //@unroll c 0..NR
-  finish(total{r}_{c} + s{r}_{c}, m0 + {r}u, n0 + {c}u * WG);
+  finish(fma(s{r}_{c}, params.one, total{r}_{c}), m0 + {r}u, n0 + {c}u * WG);
   //@end
   //@end
 }

@@ -55,7 +55,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     if (4u * (q0 + QUADS) % CHUNK == 0u) {
       //@unroll r 0..MR
       //@unroll c 0..NR
-      total{r}_{c} += s{r}_{c};
+      total{r}_{c} = fma(s{r}_{c}, params.one, total{r}_{c});
       s{r}_{c} = 0.0;
       //@end
       //@end
@@ -64,7 +64,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   if (y < TY) {
     //@unroll r 0..MR
     //@unroll c 0..NR
-    finish(total{r}_{c} + s{r}_{c}, m0 + y + {r}u * TY, n0 + x + {c}u * TX);
+    finish(fma(s{r}_{c}, params.one, total{r}_{c}), m0 + y + {r}u * TY, n0 + x + {c}u * TX);
     //@end
     //@end
   }

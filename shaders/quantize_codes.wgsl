@@ -7,7 +7,7 @@
 // int8: x / scale, and the even of two equally near codes.
 // Constants: WG, NF4 (or else int8), CODES (codes in a word). One thread makes one word, then steps on by the grid.
 
-struct Params { count: u32, threads: u32, rowWords: u32, first: u32, K: u32 }
+struct Params { count: u32, threads: u32, rowWords: u32, first: u32, K: u32, one: f32 }
 
 @group(0) @binding(1) var<storage, read> scales: array<f32>;
 @group(0) @binding(2) var<storage, read_write> codes: array<u32>;
@@ -22,9 +22,17 @@ fn encode(x: f32) -> u32 {
     + u32(x > 0.5016634464263916) + u32(x > 0.6427869200706482) + u32(x > 0.8614784479141235);
 }
 
-// Where 1 / absmax would not be finite, everything becomes 0: values below 2^-126 are 0 to most adapters anyway.
+// 1 / absmax, rounded to nearest: a step of Newton's takes away what a division may be off. Where it would not be finite, everything
+// becomes 0: values below 2^-126 are 0 to most adapters anyway.
 fn inverse(absmax: f32) -> f32 {
-  return select(0.0, 1.0 / absmax, absmax >= 0x1p-126f);
+  let near = 1.0 / absmax;
+  return select(0.0, fma(near, fma(-absmax, near, 1.0), near), absmax >= 0x1p-126f);
+}
+//@else
+// x / scale, rounded to nearest even where a division may be off.
+fn quotient(x: f32, scale: f32) -> f32 {
+  let near = x / scale;
+  return fma(fma(-near, scale, x) / scale, params.one, near);
 }
 //@endif
 
@@ -52,7 +60,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       let code = encode(x * select(after, before, (place + {e}u) / 64u == blockNumber));
       word |= code << (4u * ({e}u ^ 1u));
       //@else
-      let code = select(0, i32(round(x / scale)), scale > 0.0);
+      let code = select(0, i32(round(quotient(x, scale))), scale > 0.0);
       word |= (bitcast<u32>(code) & 0xffu) << (8u * {e}u);
       //@endif
     }

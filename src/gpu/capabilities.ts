@@ -14,13 +14,15 @@ export interface AdapterIdentity {
 }
 
 export interface Capabilities extends AdapterIdentity {
-  /** A CPU implementation: SwiftShader or lavapipe. Loads are dear there, workgroup memory gains nothing. */
+  /** A CPU implementation (SwiftShader or lavapipe), or to be taken for one. Loads are dear there, workgroup memory gains nothing. */
   readonly software: boolean;
   readonly features: ReadonlySet<Feature>;
   /** Lanes of a subgroup; 0 where subgroups are missing or their size is not fixed. */
   readonly subgroupSize: number;
   /** Present on devices that were opened with `subgroupMatrices` and have them. */
   readonly subgroupMatrix?: SubgroupMatrix | undefined;
+  /** Floating-point operations of one dispatch at most, where a kernel can do its work in several. */
+  readonly maxDispatchFlops: number;
   readonly limits: DeviceLimits;
   /** Choices of kernels that were measured on this adapter. */
   readonly tuning: TuningTable;
@@ -53,9 +55,24 @@ export const LIMIT_NAMES = [
   'maxImmediateSize',
 ] as const satisfies readonly (keyof DeviceLimits)[];
 
+/** Whether an adapter computes on the CPU. */
+export function isSoftware({ isFallbackAdapter, architecture, description }: GPUAdapterInfo): boolean {
+  return (
+    isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|software/i.test(`${architecture} ${description}`)
+  );
+}
+
 export function identify(info: GPUAdapterInfo): AdapterIdentity {
   const { vendor, architecture, description, device } = info;
   return { vendor, architecture, description: description || device || 'unknown adapter' };
+}
+
+/** What is not the device's to say. */
+export interface Choices {
+  /** See `GpuOptions.deviceClass`. */
+  readonly deviceClass?: 'software' | 'gpu' | undefined;
+  readonly maxDispatchFlops: number;
+  readonly tuning: TuningTable;
 }
 
 /** Reads a device's capabilities. `languageFeatures` are those of `gpu.wgslLanguageFeatures`. */
@@ -63,7 +80,7 @@ export function readCapabilities(
   info: GPUAdapterInfo,
   device: GPUDevice,
   languageFeatures: ReadonlySet<string>,
-  tuning: TuningTable,
+  { deviceClass, maxDispatchFlops, tuning }: Choices,
 ): Capabilities {
   const given = device.limits as unknown as Partial<Record<keyof DeviceLimits, number>>;
   const limits = Object.fromEntries(
@@ -78,11 +95,10 @@ export function readCapabilities(
   const fixedSubgroups = features.has('subgroups') && info.subgroupMinSize === info.subgroupMaxSize;
   return {
     ...identify(info),
-    software:
-      info.isFallbackAdapter ||
-      /swiftshader|llvmpipe|lavapipe|software/i.test(`${info.architecture} ${info.description}`),
+    software: deviceClass ? deviceClass === 'software' : isSoftware(info),
     features,
     subgroupSize: fixedSubgroups ? info.subgroupMinSize : 0,
+    maxDispatchFlops,
     limits,
     tuning,
   };

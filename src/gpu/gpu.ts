@@ -34,6 +34,16 @@ export interface GpuOptions {
    * since what SwiftShader compiles so computes 4 to 8 % slower (bench/RESULTS.md).
    */
   readonly compileAhead?: boolean;
+  /**
+   * Take the adapter for software or for a GPU when kernels are chosen, whatever it is: the bits are the same, only the time
+   * differs. For tests of what other devices run.
+   */
+  readonly deviceClass?: 'software' | 'gpu';
+  /**
+   * Floating-point operations that one dispatch of a matrix product may do; more is done in several, with the same bits.
+   * Default 1e11: half a second at 0.2 TFLOP/s, since Windows ends a device that has worked on one for two.
+   */
+  readonly maxDispatchFlops?: number;
   /** Choices of kernels measured on this adapter; default their documented defaults. */
   readonly tuning?: TuningTable;
   /** Bytes of host memory that are free, which is what a software adapter's buffers are made of. */
@@ -47,6 +57,7 @@ export interface WorkOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+const MAX_DISPATCH_FLOPS = 1e11;
 const DEFAULT_BUDGET = 2 * 1024 ** 3;
 const COMPUTE = 4; // GPUShaderStage.COMPUTE
 
@@ -116,7 +127,11 @@ export class Gpu {
     const languageFeatures = new Set<string>(options.immediates === false ? [] : entry.wgslLanguageFeatures);
     const probed = matrix ? await unlessLost(device, probeMatrix(device, matrix)) : {};
     const capabilities = {
-      ...readCapabilities(adapter.info, device, languageFeatures, options.tuning ?? {}),
+      ...readCapabilities(adapter.info, device, languageFeatures, {
+        deviceClass: options.deviceClass,
+        maxDispatchFlops: options.maxDispatchFlops ?? MAX_DISPATCH_FLOPS,
+        tuning: options.tuning ?? {},
+      }),
       ...probed,
     };
     return new Gpu(device, capabilities, entry, options);

@@ -1,7 +1,7 @@
 import './webgpu-names.ts';
 
 export type { AdapterIdentity, Capabilities, DeviceLimits, Feature, TuningTable } from './capabilities.ts';
-export { identify } from './capabilities.ts';
+export { identify, isSoftware } from './capabilities.ts';
 export type { WorkEstimate } from './counted-work.ts';
 export {
   compilerMessages,

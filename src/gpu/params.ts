@@ -3,7 +3,8 @@
 
 export type ParamType = 'u32' | 'i32' | 'f32';
 export type ParamLayout = Readonly<Record<string, ParamType>>;
-export type ParamValues<L extends ParamLayout> = { readonly [K in keyof L]: number };
+/** What a dispatch says of them: all but `one`, which always holds 1 (matmul_operands.wgsl says what for). */
+export type ParamValues<L extends ParamLayout> = { readonly [K in Exclude<keyof L, 'one'>]: number };
 
 export const MAX_PARAM_BYTES = 64;
 
@@ -16,7 +17,7 @@ export function packParams<L extends ParamLayout>(
   const words = new Uint32Array(Math.ceil(names.length / 4) * 4);
   const view = new DataView(words.buffer);
   names.forEach((name, index) => {
-    const value = values[name as keyof L];
+    const value = name === 'one' ? 1 : values[name as Exclude<keyof L, 'one'>];
     if (layout[name] === 'f32') view.setFloat32(4 * index, value, true);
     else if (layout[name] === 'i32') view.setInt32(4 * index, value, true);
     else view.setUint32(4 * index, value, true);

@@ -97,8 +97,9 @@ const HEIGHTS = {
 
 /**
  * Defaults. Software adapters: as measured (bench/RESULTS.md); loads are dear there, so tiles are tall, and one row to four are
- * bound by the loads of the weights. With 8 lanes `few` is not measured. GPU: not measured; sizes that others found good (64 × 64 × 16 and
- * 128 × 128 × 16 tiles with 4 × 4 and 8 × 8 values per thread), smaller where there are few rows, so that enough workgroups remain.
+ * bound by the loads of the weights. With 8 lanes `few` is not measured. GPU: not measured; 64 × 64 × 16 tiles with 4 × 4 values per
+ * thread, as others found good, and for large results 4 × 8, the largest for which the compilers of AMD and Intel spill no register;
+ * smaller where there are few rows, so that enough workgroups remain.
  */
 const DEFAULTS: Readonly<Record<DeviceClass, Choices>> = {
   'software-4': {
@@ -127,7 +128,7 @@ const DEFAULTS: Readonly<Record<DeviceClass, Choices>> = {
     few: tile([4, 1], [16, 1], 64, 32),
     skinny: tile([16, 1], [16, 1], 256, 8),
     tall: tile([16, 4], [16, 4], 256, 4),
-    large: tile([16, 8], [16, 8], 256, 4),
+    large: tile([16, 4], [16, 8], 256, 4),
   },
 };
 

@@ -91,35 +91,52 @@ export function matmul(w: Work, a: Tensor, weight: LinearWeight, options: Matmul
     () => `matmul with ${weight.name}: bias ${bias?.name} has ${bias?.length} values, not ${weight.rows}`,
   );
   const { source, block, parts } = plan(w, a, weight, options);
-  for (const part of parts) {
-    w.dispatch(
-      source,
-      {
-        A: a.buffer,
-        W: part.buffer,
-        C: out.buffer,
-        bias: bias?.buffer,
-        R: residual?.buffer,
-        scales: 'scales' in part ? part.scales : undefined,
-      },
-      {
-        M: a.rows,
-        N: part.rows,
-        K: a.columns,
-        nFirst: part.firstRow,
-        aOffset: a.offset,
-        aStride: a.stride,
-        wStride: weight.stride,
-        rOffset: residual?.offset ?? 0,
-        rStride: residual?.stride ?? 0,
-        cOffset: out.offset,
-        cStride: out.stride,
-      },
-      [Math.ceil(part.rows / block.columns), Math.ceil(a.rows / block.rows), 1],
-      2 * a.rows * part.rows * a.columns,
-    );
-  }
+  const { maxDispatchFlops } = w.capabilities;
+  for (const part of parts)
+    for (const { first, rows } of rowWindows(a.rows, block.rows, 2 * part.rows * a.columns, maxDispatchFlops))
+      w.dispatch(
+        source,
+        {
+          A: a.buffer,
+          W: part.buffer,
+          C: out.buffer,
+          bias: bias?.buffer,
+          R: residual?.buffer,
+          scales: 'scales' in part ? part.scales : undefined,
+        },
+        {
+          M: rows,
+          N: part.rows,
+          K: a.columns,
+          nFirst: part.firstRow,
+          aOffset: a.offset + first * a.stride,
+          aStride: a.stride,
+          wStride: weight.stride,
+          rOffset: residual ? residual.offset + first * residual.stride : 0,
+          rStride: residual?.stride ?? 0,
+          cOffset: out.offset + first * out.stride,
+          cStride: out.stride,
+        },
+        [Math.ceil(part.rows / block.columns), Math.ceil(rows / block.rows), 1],
+        2 * rows * part.rows * a.columns,
+      );
   return out;
+}
+
+/** The rows of a product in dispatches that each do no more than `maxFlops`, in whole blocks: evenly, so that none is left small. */
+function rowWindows(
+  rows: number,
+  block: number,
+  flopsPerRow: number,
+  maxFlops: number,
+): { readonly first: number; readonly rows: number }[] {
+  const most = Math.max(1, Math.floor(maxFlops / (flopsPerRow * block))); // blocks of a window
+  const windows = Math.ceil(Math.ceil(rows / block) / most);
+  const size = block * Math.ceil(Math.ceil(rows / block) / windows);
+  return Array.from({ length: windows }, (_, i) => ({
+    first: i * size,
+    rows: Math.min(size, rows - i * size),
+  }));
 }
 
 type Float = Kernel<'matmul_tile'>;

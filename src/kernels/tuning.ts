@@ -98,7 +98,7 @@ const CANDIDATES: Readonly<Record<DeviceClass, Readonly<Record<ShapeClass, reado
     ],
     large: [
       tile([16, 4], [16, 4], 256, 4),
-      tile([16, 4], [16, 8], 256, 4),
+      tile([16, 8], [16, 8], 256, 4),
       tile([16, 8], [8, 8], 128, 4),
       tile([16, 8], [16, 8], 256, 2),
     ],

@@ -1,8 +1,8 @@
-import { describe, it } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { activate, add, type ElementType, matmul } from '../../src/kernels/index.ts';
 import { flatten, type LinearOptions, linear, type Matrix, norm, toRows } from '../reference/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
-import { testWork } from '../support/gpu.ts';
+import { testGpu, testWork } from '../support/gpu.ts';
 import { Random } from '../support/random.ts';
 import {
   ACTIVATION_ERROR,
@@ -190,4 +190,34 @@ describe('shapes that do not fit', () => {
       ],
     ]);
   });
+});
+
+test('what one dispatch may not do is done in several, with the same bits', async () => {
+  const random = new Random(9);
+  const [a, weight, residual] = [random.matrix(100, 37), random.matrix(30, 37), random.matrix(100, 30)];
+  const made = [];
+  // A row takes 2 · 37 · 30 operations, and blocks of 8 to 16 rows are not cut.
+  for (const maxDispatchFlops of [1e11, 35 * 2 * 37 * 30, 1]) {
+    const gpu = await testGpu({ maxDispatchFlops });
+    const before = gpu.statistics.dispatches;
+    await gpu.work(async (w) => {
+      const x = uploadWindow(w, a, { left: 2, right: 1, above: 1 });
+      const options = { residual: upload(w, residual), activation: 'silu' } as const;
+      made.push(await read(w, matmul(w, x, uploadWeight(w, weight), options)));
+    });
+    made.push(gpu.statistics.dispatches - before);
+  }
+  const [whole, one, cut, some, least, most] = made as [
+    Float32Array,
+    number,
+    Float32Array,
+    number,
+    Float32Array,
+    number,
+  ];
+  expectSameBits(cut, whole);
+  expectSameBits(least, whole);
+  expect(one).toBe(1);
+  expect(some).toBeGreaterThanOrEqual(3);
+  expect(most).toBeGreaterThan(some);
 });

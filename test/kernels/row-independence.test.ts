@@ -1,7 +1,7 @@
 // A row's result does not depend on the rows beside it, bit for bit. Sweeps rest on it: a cell of a batch equals the
 // same run alone. So every kernel that mixes values of a row must add them in an order that the row alone decides.
 
-import { describe, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { rowsOf, type Tensor, type Work } from '../../src/gpu/index.ts';
 import {
   type ElementType,
@@ -10,6 +10,7 @@ import {
   metricValues,
   normalize,
   planAttention,
+  shapeClass,
 } from '../../src/kernels/index.ts';
 import { expectSameBits } from '../support/close.ts';
 import { testWork } from '../support/gpu.ts';
@@ -46,6 +47,14 @@ describe.each(DEVICES)('on %s the rows do not depend on their batch in', (_, dev
     const bias = uploadVector(w, random.vector(40));
     const x = random.matrix(TOTAL, 770);
     await expectRowsIndependent(w, x, (batch) => matmul(w, batch, weight, { bias }));
+  });
+
+  it('matmul of so many columns that it has tiles of its own', async () => {
+    const w = await testWork(device);
+    const random = new Random(6);
+    const weight = uploadWeight(w, random.matrix(7700, 140));
+    expect(shapeClass(TOTAL, 7700)).toBe('large');
+    await expectRowsIndependent(w, random.matrix(TOTAL, 140), (batch) => matmul(w, batch, weight));
   });
 
   it('LayerNorm and RMSNorm', async () => {

@@ -12,6 +12,7 @@ export const DEVICES = [
   ['the default device', {}],
   ['a device without subgroups', { subgroups: false }],
   ['a device without immediates', { immediates: false }],
+  ['a device that is taken for a GPU', { deviceClass: 'gpu' }],
 ] as const;
 
 /** Half the distance between 1 and the next f32: the largest relative error of one rounding. */
