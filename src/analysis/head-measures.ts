@@ -45,11 +45,26 @@ export function measureSample(attention: ImageAttention, coverage: Float32Array)
       return {
         inside: dot(a, coverage),
         outlierShare: averageOutlierShare === undefined ? undefined : outlierShare(a, coverage, outliers),
-        entropy: entropy(a),
-        imageMass,
+        ...measureHead(head(data, i)),
       };
     }),
   };
+}
+
+/**
+ * How much a head attends to the image, and how widely.
+ *
+ * @param values its attention to the patches
+ */
+export function measureHead(values: Float32Array): Pick<HeadMeasures, 'imageMass' | 'entropy'> {
+  const imageMass = sum(values);
+  return { imageMass, entropy: imageMass === 0 ? 0 : entropy(values.map((value) => value / imageMass)) };
+}
+
+/** Share of a head's attention on the image that lies inside a box; 0 for a head that does not look at the image. */
+export function shareInside(values: Float32Array, coverage: Float32Array): number {
+  const imageMass = sum(values);
+  return imageMass === 0 ? 0 : dot(values, coverage) / imageMass;
 }
 
 /**
@@ -79,11 +94,11 @@ function outlierShare(
   return outliers.reduce((total, p) => total + a[p]!, 0) / outside;
 }
 
-/** −Σ a ln a / ln patches. */
+/** −Σ a ln a / ln patches; 0 of a single patch. */
 function entropy(a: Float32Array): number {
   let total = 0;
   for (const share of a) if (share > 0) total -= share * Math.log(share);
-  return total / Math.log(a.length);
+  return a.length > 1 ? total / Math.log(a.length) : 0;
 }
 
 function toUnitSum(values: Float64Array): Float64Array {

@@ -75,3 +75,9 @@ export function averageHead({ layers, heads, patches, data }: ImageAttention): F
   for (let i = 0; i < data.length; i++) result[i % patches]! += data[i]!;
   return result.map((sum) => sum / (layers * heads));
 }
+
+/** Values of patches minus the average head's. */
+export function minusAverage(attention: ImageAttention, values: Float32Array): Float32Array {
+  const average = averageHead(attention);
+  return values.map((value, p) => value - average[p]!);
+}

@@ -1,7 +1,7 @@
 // Attention overlays (paper, Figures 6, 7, 18-20): where a head looks more, and where less, than the average head.
 
 import { checkShape } from '../errors.ts';
-import { averageHead, headPatches, type ImageAttention } from './image-attention.ts';
+import { headPatches, type ImageAttention, minusAverage } from './image-attention.ts';
 
 /** Values on a grid, row by row from the top left. */
 export interface Grid {
@@ -31,9 +31,7 @@ export function attentionOverlay(
     () =>
       `attentionOverlay: there is no L${layer}.H${head} among ${attention.layers} layers of ${attention.heads} heads.`,
   );
-  const average = averageHead(attention);
-  const data = headPatches(attention, layer, head).map((value, p) => value - average[p]!);
-  return { rows, columns, data };
+  return { rows, columns, data: minusAverage(attention, headPatches(attention, layer, head)) };
 }
 
 /**

@@ -1,5 +1,6 @@
 // An image as a model reads it, and where on the picture each of its features lies.
 
+import { NoticeError } from '../errors.ts';
 import type { Box, PixelValues } from '../inputs/index.ts';
 import type { Sample, VisionLanguageModel } from './model.ts';
 import { type SampleInput, samplesOf } from './sample.ts';
@@ -26,13 +27,18 @@ export interface FeatureGrid {
   readonly first: number;
   /** Features from one row's first to the next row's; default `columns`. */
   readonly stride?: number;
-  /** The grid is made of tiles of so many rows and columns, whose features follow each other tile by tile. */
-  readonly tile?: { readonly rows: number; readonly columns: number };
+  /**
+   * The grid is made of tiles of so many rows and columns, whose features follow each other tile by tile; `stride` from one
+   * tile's first feature to the next one's, default rows · columns.
+   */
+  readonly tile?: { readonly rows: number; readonly columns: number; readonly stride?: number };
+  /** Which feature lies at each place, row by row, where they follow another order (windows); `first` is added. */
+  readonly order?: readonly number[];
   /** What of the view the grid covers, in shares of its width and height; default all. */
   readonly area?: Box;
 }
 
-/** A grid of features as keys of the attention that reads the image (`VisionLanguageModel.imageAttention`). */
+/** A grid of features, or of a vision tower's patches, as keys of an attention. */
 export interface PatchGrid {
   /** Which of the sample's images. */
   readonly image: number;
@@ -45,30 +51,58 @@ export interface PatchGrid {
 }
 
 /** Which of the image's features stands at each place of a grid, row by row. */
-function featuresOf({ rows, columns, first, stride = columns, tile }: FeatureGrid): number[] {
+function featuresOf({ rows, columns, first, stride = columns, tile, order }: FeatureGrid): number[] {
+  if (order) return order.map((feature) => first + feature);
   return Array.from({ length: rows * columns }, (_, i) => {
     const [row, column] = [Math.floor(i / columns), i % columns];
     if (!tile) return first + row * stride + column;
     const across = columns / tile.columns;
     const index = Math.floor(row / tile.rows) * across + Math.floor(column / tile.columns);
-    return first + (index * tile.rows + (row % tile.rows)) * tile.columns + (column % tile.columns);
+    const start = first + index * (tile.stride ?? tile.rows * tile.columns);
+    return start + (row % tile.rows) * tile.columns + (column % tile.columns);
   });
 }
 
-/** Where attention to the images of a sample lies on them. */
+/** What is asked of a model here. */
+type ImageReader = Pick<
+  VisionLanguageModel,
+  | 'imageAttention'
+  | 'imageEmbedding'
+  | 'imageToken'
+  | 'imagePositions'
+  | 'featureCount'
+  | 'featureGrids'
+  | 'visionGrids'
+>;
+
+/**
+ * Where an attention's keys lie on the images of a sample.
+ *
+ * @param attention its hook points without block and `hook_…`: the one that reads the image (default), or the vision tower's
+ *   own, whose keys are its positions
+ * @throws NoticeError('hook') for an attention of which no key is a patch of the image
+ */
 export function patchGrids(
-  model: Pick<VisionLanguageModel, 'imageAttention' | 'imageToken' | 'featureCount' | 'featureGrids'>,
+  model: ImageReader,
   sample: SampleInput,
+  attention: string = model.imageAttention,
 ): PatchGrid[] {
   const [{ images, ids }] = samplesOf([sample]) as [Sample];
-  // Keys of cross-attention are the features themselves; in a prompt each has a token.
-  const inPrompt = !model.imageAttention.endsWith('.cross_attn');
+  const [tower] = model.imageEmbedding.split('.');
+  const ofVision = attention === `${tower}.attn`;
+  if (!ofVision && attention !== model.imageAttention)
+    throw new NoticeError(
+      'hook',
+      `no key of ${attention} is a patch of the image; those of ${model.imageAttention} and ${tower}.attn are`,
+    );
+  // Keys of cross-attention and of the vision tower are the features themselves; in a prompt each has a token.
+  const inPrompt = !ofVision && !attention.endsWith('.cross_attn');
   const tokens = ids.flatMap((id, position) => (id === model.imageToken ? [position] : []));
   let before = 0;
   return images.flatMap((input, image) => {
     const start = before;
-    before += model.featureCount(input);
-    return model.featureGrids(input).map((grid): PatchGrid => {
+    before += ofVision ? model.imagePositions([input]) : model.featureCount(input);
+    return (ofVision ? model.visionGrids(input) : model.featureGrids(input)).map((grid): PatchGrid => {
       const { rows, columns, area } = grid;
       const keys = featuresOf(grid).map((feature) =>
         inPrompt ? (tokens[start + feature] as number) : start + feature,

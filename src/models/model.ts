@@ -178,6 +178,8 @@ export interface VisionLanguageModel extends Conventions {
   featureCount(image: ImageInput): number;
   /** Where these lie. */
   featureGrids(image: ImageInput): readonly FeatureGrid[];
+  /** Where the patches lie that the vision tower's positions are, as {@link featureGrids}. */
+  visionGrids(image: ImageInput): readonly FeatureGrid[];
   /** How samples stand in files. */
   readonly tensors: SampleTensors;
   /** An image of the size that the model was made for, all zeros: for plans. */

@@ -17,7 +17,7 @@ import {
   type Sample,
   type VisionLanguageModel,
 } from './model.ts';
-import { type VitSettings, vitPositions } from './parts/vit.ts';
+import { patchSide, type VitSettings, vitPositions } from './parts/vit.ts';
 import type { SampleInput } from './sample.ts';
 import { PICTURE_TENSORS, type SampleTensors } from './sample-tensors.ts';
 import { checkLength, sequenceIn } from './sequences.ts';
@@ -120,20 +120,12 @@ export abstract class TiledImageModel implements VisionLanguageModel {
 
   featureGrids(image: ImageInput): readonly FeatureGrid[] {
     const { side, first } = this.#parts.tileFeatures;
-    const whole = { rows: side, columns: side, first };
-    if (!image.tiles) return [whole];
-    const { rows, columns, overview } = image.tiles;
-    const before = overview === 'first' ? 1 : 0;
-    const grids: FeatureGrid[] = [];
-    if (rows > 0)
-      grids.push({
-        rows: rows * side,
-        columns: columns * side,
-        first: before * side ** 2,
-        tile: { rows: side, columns: side },
-      });
-    if (overview) grids.push({ ...whole, first: overview === 'first' ? 0 : rows * columns * side ** 2 });
-    return grids;
+    return tileGrids(image, side, first);
+  }
+
+  visionGrids(image: ImageInput): readonly FeatureGrid[] {
+    const { vision } = this.#parts;
+    return tileGrids(image, patchSide(vision), Number(vision.classToken));
   }
 
   blankImage(): ImageInput {
@@ -210,6 +202,28 @@ export abstract class TiledImageModel implements VisionLanguageModel {
     const takes = maxImages === 1 ? 'one image' : 'at least one image';
     throw new NoticeError('image', `this model reads ${takes} with each prompt, found ${images.length}`);
   }
+}
+
+/**
+ * The grid of all tiles of an image, and that of the whole picture beside them.
+ *
+ * @param first of a tile's features, before its side · side, lie nowhere
+ */
+export function tileGrids({ tiles }: ImageInput, side: number, first: number): FeatureGrid[] {
+  const whole = { rows: side, columns: side, first };
+  if (!tiles) return [whole];
+  const { rows, columns, overview } = tiles;
+  const stride = first + side ** 2;
+  const grids: FeatureGrid[] = [];
+  if (rows > 0)
+    grids.push({
+      rows: rows * side,
+      columns: columns * side,
+      first: first + (overview === 'first' ? stride : 0),
+      tile: { rows: side, columns: side, ...(first > 0 && { stride }) },
+    });
+  if (overview) grids.push({ ...whole, first: first + (overview === 'first' ? 0 : rows * columns * stride) });
+  return grids;
 }
 
 /** The features of several images, one behind the other. */

@@ -9,9 +9,10 @@ import {
   samplesOf,
   type VisionLanguageModel,
 } from '../models/index.ts';
+import { chosenBlocks } from './blocks.ts';
 import { checkIndices } from './columns.ts';
 import type { Metric } from './metric.ts';
-import { blockCount, findHook, isByHead, isOfCross, isOfMemory, parseSite, towerOf } from './names.ts';
+import { findHook, isByHead, isOfCross, isOfMemory, parseSite, towerOf } from './names.ts';
 
 /** A clean and a corrupt prompt that differ in what the patches are to restore. */
 export interface PatchPair {
@@ -125,18 +126,8 @@ export function siteCells(
   const { tower, hook } = parseSite(model, site.site);
   const { source } = site;
   checkFunctions({ [`${site.site}: source`]: source });
-  const count = blockCount(model, tower);
   const hookOf = (layer: number) => `${tower}.blocks.${layer}.${hook}`;
-  const known = new Set(model.hooks.map(({ name }) => name));
-  const blocks = Array.from({ length: count }, (_, l) => l).filter((layer) => known.has(hookOf(layer)));
-  const layers = site.layers ?? blocks;
-  if (layers.length > 0) checkIndices(`${site.site}: block`, layers, count);
-  const without = layers.find((layer) => !blocks.includes(layer));
-  if (without !== undefined)
-    throw new NoticeError(
-      'hook',
-      `${site.site}: block ${without} has no such hook point, only ${blocks.join(', ')} have`,
-    );
+  const layers = chosenBlocks(model, { tower, hook }, site.layers);
   const heads = site.heads ? headCount(model, tower, hook, site.site) : undefined;
   const length = positionCount(model, pair, tower, hook);
   const positions = (site.positions ?? Array.from({ length }, (_, p) => p)).map((group) => [group].flat());

@@ -1,3 +1,14 @@
+export {
+  type AttentionMap,
+  type AttentionMapOptions,
+  type AttentionOptions,
+  attentionMap,
+  attentionMapOf,
+  attentionToImage,
+  type HeadId,
+  type MapGrid,
+  type SampleAttention,
+} from './attention-map.ts';
 export type { SweepMode } from './batch.ts';
 export { ActivationCache, CachedActivation } from './cache.ts';
 export type { PatchPair, PatchPairInput, SweepJob, SweepJobInput, SweepSite } from './cells.ts';

@@ -9,9 +9,12 @@ const IMAGE = 9;
 function model(imageAttention: string, featureCount: number, ...grids: FeatureGrid[]) {
   return {
     imageAttention,
+    imageEmbedding: 'vision.hook_embed',
     imageToken: IMAGE,
+    imagePositions: () => 7,
     featureCount: () => featureCount,
     featureGrids: () => grids,
+    visionGrids: () => grids.map((grid) => ({ ...grid, first: 1 })),
   };
 }
 

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import type { Gpu } from '../../src/gpu/index.ts';
+import { bestResolution } from '../../src/inputs/index.ts';
 import {
   type ImageInput,
   loadModel,
@@ -58,6 +59,20 @@ export function tiledImage(overview: 'first' | 'last'): ImageOf {
     width: width as number,
     tiles: { rows: rows as number, columns: columns as number, overview },
   });
+}
+
+/** Tiles as a picture's size and a folder's resolutions give them. */
+export function anyres(folder: string): ImageOf {
+  const config = JSON.parse(readFileSync(fixture(`${folder}/config.json`), 'utf8')) as {
+    image_grid_pinpoints: [number, number][];
+  };
+  const resolutions = config.image_grid_pinpoints.map(([height, width]) => ({ height, width }));
+  return ([, , side = 0], { image_size_hw }) => {
+    const [height, width] = image_size_hw as [number, number];
+    const best = bestResolution({ height, width }, resolutions);
+    const tiles = { rows: best.height / side, columns: best.width / side, overview: 'first' } as const;
+    return { height: side, width: side, tiles, picture: { height, width } };
+  };
 }
 
 /** Pictures [3, height, width]; tiles have the whole picture behind them. */

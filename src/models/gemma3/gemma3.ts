@@ -11,7 +11,7 @@ import type { FeatureGrid, ImageInput } from '../image-input.ts';
 import type { ModelRun, Sample } from '../model.ts';
 import { Llama, type Together } from '../parts/llama.ts';
 import { projectLinear } from '../parts/projector.ts';
-import { blocksOfPatches, walkVit } from '../parts/vit.ts';
+import { blocksOfPatches, patchSide, walkVit } from '../parts/vit.ts';
 import type { SampleTensors } from '../sample-tensors.ts';
 import { sequencesIn } from '../sequences.ts';
 import { type KeyRange, type Probe, passPoint, Tower } from '../tower/index.ts';
@@ -64,6 +64,10 @@ export class Gemma3 extends ContinuingModel {
 
   override featureGrids(image: ImageInput): readonly FeatureGrid[] {
     return featureGrids(image, this.config.side);
+  }
+
+  override visionGrids(image: ImageInput): readonly FeatureGrid[] {
+    return featureGrids(image, patchSide(this.config.vision));
   }
 
   protected async see(w: Work, runs: readonly ModelRun[], probe: Probe): Promise<Tensor> {

@@ -15,7 +15,7 @@ import type { SampleTensors } from '../sample-tensors.ts';
 import type { Memory } from '../tower/index.ts';
 import { prefixOf } from '../weight-maps.ts';
 import { type LlavaNextConfig, parseLlavaNextConfig, parseLlavaOnevisionConfig } from './config.ts';
-import { PACKED, packedCount, packedGrids, packRuns } from './packing.ts';
+import { canvasArea, PACKED, packedCount, packedGrids, packRuns } from './packing.ts';
 import { anyresTensors } from './tensors.ts';
 
 /** @throws NoticeError('config'), WeightsError, ModelFileError */
@@ -69,6 +69,12 @@ export class LlavaNext extends Llava {
 
   override featureGrids(image: ImageInput): readonly FeatureGrid[] {
     return packedGrids(image, this.#config.packing);
+  }
+
+  override visionGrids(image: ImageInput): readonly FeatureGrid[] {
+    const canvas = canvasArea(image);
+    // The tiles show the picture with its padding.
+    return super.visionGrids(image).map((grid) => (grid.tile && canvas ? { ...grid, area: canvas } : grid));
   }
 
   /** A picture that is cut into two rows of two tiles, where there is such a resolution. */

@@ -86,6 +86,16 @@ export function packedGrids(image: ImageInput, settings: PackingSettings): Featu
   ];
 }
 
+/** What all tiles together show, in shares of the picture: it and the padding around it. */
+export function canvasArea({ tiles, picture, height, width }: ImageInput): Box | undefined {
+  if (!tiles || !picture) return undefined;
+  const canvas = { height: tiles.rows * height, width: tiles.columns * width };
+  const shown = fitted(picture, canvas);
+  const margin = (all: number, size: number) => Math.floor((all - size) / 2) / size;
+  const [left, top] = [margin(canvas.width, shown.width), margin(canvas.height, shown.height)];
+  return [-left, -top, canvas.width / shown.width - left, canvas.height / shown.height - top];
+}
+
 /** The grid of an image that is cut. */
 function gridOf(
   image: ImageInput,

@@ -17,7 +17,7 @@ import {
   type Walk,
 } from '../tower/index.ts';
 import type { QwenConfig } from './config.ts';
-import type { Layout } from './layout.ts';
+import { cellAt, type Layout } from './layout.ts';
 import { bySequence, type Layouts, mergedRuns, packedRuns, pixelRows, reorder } from './packed-runs.ts';
 import type { Merger, QwenWeights } from './weights.ts';
 
@@ -169,14 +169,6 @@ export class ImageEncoder {
 
 function runsIn(runs: readonly ModelRun[], tower: string): Map<ModelRun, Sequence> {
   return new Map(runs.map((run) => [run, sequenceIn(run, tower)]));
-}
-
-/** The patch at a position of the blocks. */
-function cellAt({ cells, windows }: Layout, position: number, merge: number): Layout['cells'][number] {
-  const within = position % merge ** 2;
-  const block = (position - within) / merge ** 2;
-  const at = windows ? (windows.features[block] as number) * merge ** 2 + within : position;
-  return cells[at] as Layout['cells'][number];
 }
 
 /** From here on the tower has the patches window by window. */

@@ -69,6 +69,24 @@ export function layoutOf(images: readonly ImageInput[], settings: Settings): Lay
   return { images, cells, whole, windows: { features, ranges } };
 }
 
+/** The patch at a position of the tower's blocks. */
+export function cellAt({ cells, windows }: Layout, position: number, merge: number): Layout['cells'][number] {
+  const within = position % merge ** 2;
+  const block = (position - within) / merge ** 2;
+  const at = windows ? (windows.features[block] as number) * merge ** 2 + within : position;
+  return cells[at] as Layout['cells'][number];
+}
+
+/** Of one image: the position of each patch in the tower's blocks, row by row. */
+export function patchOrder(layout: Layout, merge: number): number[] {
+  const order: number[] = [];
+  layout.cells.forEach((_, position) => {
+    const { row, column, grid } = cellAt(layout, position, merge);
+    order[row * grid.columns + column] = position;
+  });
+  return order;
+}
+
 /**
  * Rows and columns of an image's patches.
  *

@@ -31,7 +31,7 @@ import { parseQwenConfig, type QwenConfig, type QwenKind } from './config.ts';
 import { addFeatures } from './deepstack.ts';
 import { qwenHooks } from './hooks.ts';
 import { type Features, ImageEncoder } from './image-encoder.ts';
-import { featureGrid, patchGrid, promptPlaces } from './layout.ts';
+import { featureGrid, layoutOf, patchGrid, patchOrder, promptPlaces } from './layout.ts';
 import { featuresFor, type SharedFeatures, sharedFeatures } from './shared-features.ts';
 import { packedTensors } from './tensors.ts';
 import { loadQwenWeights, type QwenWeights } from './weights.ts';
@@ -114,6 +114,19 @@ export class QwenVl implements VisionLanguageModel {
   featureGrids(image: ImageInput): readonly [FeatureGrid] {
     const { merge } = this.config.vision;
     return [{ ...featureGrid(patchGrid(image, merge), merge), first: 0 }];
+  }
+
+  visionGrids(image: ImageInput): readonly FeatureGrid[] {
+    const { merge, patchValues, window } = this.config.vision;
+    const { rows, columns } = patchGrid(image, merge);
+    return [
+      {
+        rows,
+        columns,
+        first: 0,
+        order: patchOrder(layoutOf([image], { merge, patchValues, window }), merge),
+      },
+    ];
   }
 
   blankImage(): ImageInput {

@@ -22,7 +22,7 @@ import { nodeImages } from '../../platform/node/images.ts';
 import { type Pair, readManifest } from '../datasets/index.ts';
 import { readCells } from '../tables/parquet.ts';
 import { type Accuracy, taskAccuracies } from './accuracy.ts';
-import type { SampleAttention } from './attention.ts';
+import type { SeenAttention } from './attention.ts';
 import { questionBox } from './boxes.ts';
 import { openImage } from './images.ts';
 import { checkFinished, inspect, lacks } from './integrity.ts';
@@ -58,7 +58,7 @@ export interface Analysis extends CellAnalysis {
   readonly accuracy: readonly Accuracy[];
   /** Where heads look from, and what they look at in the few samples that figures show. */
   readonly attentionPosition: HeadPosition;
-  readonly attention: ReadonlyMap<string, ReadonlyMap<string, SampleAttention>>;
+  readonly attention: ReadonlyMap<string, ReadonlyMap<string, SeenAttention>>;
   /** Per task with boxes. */
   readonly functions: ReadonlyMap<string, HeadFunctionReport>;
   readonly pairs: ReadonlyMap<string, readonly Pair[]>;
@@ -104,7 +104,7 @@ export async function analyse(
   const controls = await folder.controls(state.cells);
   const files = state.cells.map((part) => folder.partFile('cells', part));
   const cells = stream(files, settings.compat.includes('nan-to-zero'));
-  const attention = new Map<string, Map<string, SampleAttention>>();
+  const attention = new Map<string, Map<string, SeenAttention>>();
   const functions = new Map<string, HeadFunctionReport>();
   const pairs = new Map<string, Pair[]>();
   for (const { task } of tasks) {
@@ -114,7 +114,7 @@ export async function analyse(
     if (looked.length === 0) continue;
     const partOf = new Map(looked.flatMap(({ name, samples }) => samples.map((id) => [id, name])));
     const attentionOf = (id: string) => folder.attention(partOf.get(id) as string, id);
-    const shown = new Map<string, SampleAttention>();
+    const shown = new Map<string, SeenAttention>();
     for (const { id } of own.slice(0, SHOWN_SAMPLES))
       if (partOf.has(id)) shown.set(id, await attentionOf(id));
     attention.set(task, shown);
@@ -198,7 +198,7 @@ async function accuracies(folder: ResultsFolder, { tasks }: RunRecord): Promise<
 async function functionsOf(
   task: string,
   pairs: readonly Pair[],
-  attentionOf: (id: string) => Promise<SampleAttention>,
+  attentionOf: (id: string) => Promise<SeenAttention>,
   record: RunRecord,
 ): Promise<HeadFunctionReport | undefined> {
   const found = pairs.flatMap((pair) => {

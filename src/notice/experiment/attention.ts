@@ -2,11 +2,11 @@
 // the prompt's end.
 
 import type { HeadPosition } from '../../analysis/effects.ts';
-import { type ImageAttention, imageAttention } from '../../analysis/image-attention.ts';
+import type { ImageAttention } from '../../analysis/image-attention.ts';
 import { NoticeError } from '../../errors.ts';
 import type { Box } from '../../inputs/index.ts';
-import { patchGrids, type Sample, type VisionLanguageModel } from '../../models/index.ts';
-import { runWithCache, selectHooks, towerOf } from '../../patching/index.ts';
+import type { Sample, VisionLanguageModel } from '../../models/index.ts';
+import { attentionToImage, towerOf } from '../../patching/index.ts';
 import {
   asFloat32,
   type ByteSource,
@@ -17,7 +17,7 @@ import {
 import type { PreparedPair } from './prepare.ts';
 
 /** Where heads look at the images of a sample. */
-export interface SampleAttention extends ImageAttention {
+export interface SeenAttention extends ImageAttention {
   /** Grids of patches, whose patches are those of the attention one after the other. */
   readonly grids: readonly SeenGrid[];
 }
@@ -30,7 +30,7 @@ export interface SeenGrid {
 }
 
 /** The grid of most patches, with the attention to it: what a figure shows. */
-export function largestGrid({ grids, ...attention }: SampleAttention): {
+export function largestGrid({ grids, ...attention }: SeenAttention): {
   readonly attention: ImageAttention;
   readonly grid: SeenGrid;
 } {
@@ -75,23 +75,10 @@ async function attentionOf(
   model: VisionLanguageModel,
   sample: Sample,
   queries: readonly number[],
-): Promise<SampleAttention> {
-  const tower = towerOf(model.imageAttention);
-  const attention = model.imageAttention.slice(tower.length + 1);
-  const names = `${tower}.blocks.*.${attention}.hook_pattern`;
-  const last = [...selectHooks(model, names)].at(-1) as string;
-  const { cache } = await runWithCache(model, [sample], { names, stopAfter: last });
-  const patterns = await Promise.all([...cache].map(([, activation]) => activation.read()));
-  const [, heads = 0, rows = 0, keys = 0] = cache.get(last).shape;
-  cache.release();
-  const grids = patchGrids(model, sample);
+): Promise<SeenAttention> {
   // A tower of its own looks at the image for all that reads the prompt: its queries together.
-  const own = tower !== model.promptTower;
-  const found = imageAttention(
-    { layers: patterns, heads, queries: rows, keys },
-    own ? Array.from({ length: rows }, (_, query) => query) : queries,
-    grids.flatMap((grid) => grid.keys),
-  );
+  const own = towerOf(model.imageAttention) !== model.promptTower;
+  const { grids, ...found } = await attentionToImage(model, sample, own ? {} : { from: queries });
   return {
     ...found,
     grids: grids.map(({ rows, columns, box = [0, 0, columns, rows] }) => ({ rows, columns, box })),
@@ -103,7 +90,7 @@ async function attentionOf(
  *
  * @throws NoticeError('data') if the file has nothing of it
  */
-export async function readAttention(source: ByteSource, id: string): Promise<SampleAttention> {
+export async function readAttention(source: ByteSource, id: string): Promise<SeenAttention> {
   const names = [id, `${id}${GRIDS}`];
   const tensors = await readTensors(source, (name) => names.includes(name));
   const [tensor, places] = names.map((name) => tensors.get(name));

@@ -20,7 +20,7 @@ import { fileSource } from '../../platform/node/files.ts';
 import { named, writeWhole } from '../../platform/node/whole-file.ts';
 import { writeCells } from '../tables/parquet.ts';
 import type { KeyedEvaluation } from './answers.ts';
-import { readAttention, type SampleAttention } from './attention.ts';
+import { readAttention, type SeenAttention } from './attention.ts';
 import { ANSWERS_HEADER, formatAnswers, parseAnswers, type ReadAnswers, seal, unseal } from './checksums.ts';
 import type { MeasuredControls } from './measure.ts';
 import { KINDS, type PartKind, type ResultsStore, type RunRecord } from './record.ts';
@@ -250,7 +250,7 @@ export class ResultsFolder implements ResultsStore {
   }
 
   /** Attention of a part's sample: megabytes. */
-  async attention(part: string, sample: string): Promise<SampleAttention> {
+  async attention(part: string, sample: string): Promise<SeenAttention> {
     const source = await fileSource(this.partFile('attention', part));
     return readAttention(source, sample).finally(() => source.close());
   }

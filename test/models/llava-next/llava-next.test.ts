@@ -2,31 +2,16 @@
 
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { bestResolution } from '../../../src/inputs/index.ts';
 import { type ImageInput, loadModel, patchGrids, type Sample } from '../../../src/models/index.ts';
 import { runWithHooks, type SweepJob } from '../../../src/patching/index.ts';
 import { nodeFolder } from '../../../src/platform/node/files.ts';
 import { readJson } from '../../../src/weights/index.ts';
 import { expectClose, expectSameBits } from '../../support/close.ts';
 import { folderWith, renamedWeights } from '../../support/folder.ts';
-import { fixture, GOLDEN, type Golden, type ImageOf, loadFixtureModel } from '../../support/golden.ts';
+import { anyres, fixture, GOLDEN, type Golden, loadFixtureModel } from '../../support/golden.ts';
 import { everySite, expectSameOneByOne, type Opened, testFamily } from '../../support/golden-family.ts';
 import { testGpu } from '../../support/gpu.ts';
 import { Random } from '../../support/random.ts';
-
-/** Tiles as a picture's size and a folder's resolutions give them. */
-function anyres(folder: string): ImageOf {
-  const config = JSON.parse(readFileSync(fixture(`${folder}/config.json`), 'utf8')) as {
-    image_grid_pinpoints: [number, number][];
-  };
-  const resolutions = config.image_grid_pinpoints.map(([height, width]) => ({ height, width }));
-  return ([, , side = 0], { image_size_hw }) => {
-    const [height, width] = image_size_hw as [number, number];
-    const best = bestResolution({ height, width }, resolutions);
-    const tiles = { rows: best.height / side, columns: best.width / side, overview: 'first' } as const;
-    return { height: side, width: side, tiles, picture: { height, width } };
-  };
-}
 
 const NEXT = 'llava_next-tiny';
 const ONEVISION = 'llava_onevision-tiny';
