@@ -8,6 +8,7 @@ export type ErrorCode =
   | 'out-of-memory'
   | 'shader' // WGSL that does not compile, or a pipeline that the device refuses
   | 'validation' // WebGPU refused a command
+  | 'driver' // the GPU's driver failed at what WebGPU had accepted
   | 'shape' // a tensor, batch or patch of the wrong shape
   | 'weights' // a weight file that is missing, damaged or does not fit the model
   | 'config' // a model folder that is incomplete or of an unsupported kind

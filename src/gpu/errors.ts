@@ -50,6 +50,13 @@ export function compilerMessages(info: GPUCompilationInfo, text: string, before 
     .join('\n');
 }
 
+/** What WebGPU had accepted and the driver of the GPU could not do: no defect of the caller. */
+export class GpuDriverError extends NoticeError {
+  constructor(message: string) {
+    super('driver', `the GPU's driver failed: ${message}`);
+  }
+}
+
 /** A command that WebGPU's validation refused: a defect of the caller. */
 export class GpuValidationError extends NoticeError {
   constructor(message: string) {

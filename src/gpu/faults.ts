@@ -1,7 +1,7 @@
 // What the device refuses is said by error scopes. They are a stack of the whole device, so none here stays open beyond
 // one synchronous call: no command of anybody else can fall into it.
 
-import { GpuValidationError, OutOfMemoryError, ShaderError } from './errors.ts';
+import { GpuDriverError, GpuValidationError, OutOfMemoryError, ShaderError } from './errors.ts';
 
 /** What was wrong with a call, once the device has said so; undefined if nothing was. It never rejects. */
 export type Verdict = Promise<Error | undefined>;
@@ -58,9 +58,9 @@ export class Faults {
     while (this.#open.size > 0) await Promise.all(this.#open);
   }
 
-  /** The cause, where one fault brought others with it: a shader, then memory, then a command that uses what is not there. */
+  /** The cause, where one fault brought others with it: a shader, then the driver, memory, and a command that uses what is not there. */
   get first(): Error | undefined {
-    for (const kind of [ShaderError, OutOfMemoryError, GpuValidationError]) {
+    for (const kind of [ShaderError, GpuDriverError, OutOfMemoryError, GpuValidationError]) {
       const error = this.#found.find((candidate) => candidate instanceof kind);
       if (error) return error;
     }

@@ -17,7 +17,10 @@ import { Turns } from './turns.ts';
 import type { Work } from './work.ts';
 
 export interface GpuOptions {
-  /** Bytes that tensors (not weights) may take together. Default 2 GiB. */
+  /**
+   * Bytes that tensors (not weights) may take together. Default 2 GiB, and 512 MiB on devices whose buffers cannot be as large
+   * as 1 GiB: phones end a page that takes more than about 1.5 GB.
+   */
   readonly memoryBudget?: number;
   /** Use no subgroup operations even where the device has them, so that the portable kernels can be tested. */
   readonly subgroups?: boolean;
@@ -59,6 +62,7 @@ export interface WorkOptions {
 
 const MAX_DISPATCH_FLOPS = 1e11;
 const DEFAULT_BUDGET = 2 * 1024 ** 3;
+const SMALL_BUDGET = 512 * 1024 ** 2;
 const COMPUTE = 4; // GPUShaderStage.COMPUTE
 
 /** Share of the memory budget that planned work may take; the pool rounds sizes up and keeps some buffers. */
@@ -150,7 +154,7 @@ export class Gpu {
     this.#freeHostMemory = options.freeHostMemory;
     const { limits } = capabilities;
     this.#pool = new BufferPool({
-      budget: options.memoryBudget ?? DEFAULT_BUDGET,
+      budget: options.memoryBudget ?? (limits.maxBufferSize < 1024 ** 3 ? SMALL_BUDGET : DEFAULT_BUDGET),
       largest: 4 * Math.floor(Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize) / 4),
     });
     this.pool = this.#pool;

@@ -6,6 +6,7 @@ export type { WorkEstimate } from './counted-work.ts';
 export {
   compilerMessages,
   DeviceLostError,
+  GpuDriverError,
   GpuValidationError,
   NoAdapterError,
   OutOfMemoryError,

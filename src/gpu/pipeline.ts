@@ -1,4 +1,4 @@
-import { compilerMessages, ShaderError } from './errors.ts';
+import { compilerMessages, GpuDriverError, ShaderError } from './errors.ts';
 import { guarded, type Verdict } from './faults.ts';
 import { MAX_PARAM_BYTES, type ParamLayout } from './params.ts';
 
@@ -103,7 +103,9 @@ export class PipelineCache {
       const lines = compilerMessages(await made.value.module.getCompilationInfo(), text);
       return new ShaderError(`the kernel ${source.name} does not compile\n${lines || message}`);
     };
-    const made = guarded(this.#device, { validation: refused, internal: refused }, () => {
+    const failed = (message: string) =>
+      new GpuDriverError(`it cannot compile the kernel ${source.name}: ${message}`);
+    const made = guarded(this.#device, { validation: refused, internal: failed }, () => {
       const { module, layout, descriptor } = this.#parts(source);
       return { module, layout, pipeline: this.#device.createComputePipeline(descriptor) };
     });

@@ -3,7 +3,7 @@
 
 import type { BindGroupCache } from './bind-groups.ts';
 import type { Capabilities } from './capabilities.ts';
-import { GpuValidationError, OutOfMemoryError, ShaderError } from './errors.ts';
+import { GpuDriverError, GpuValidationError, OutOfMemoryError, ShaderError } from './errors.ts';
 import { guarded, type Refusals, type Verdict } from './faults.ts';
 import { MAX_PARAM_BYTES, type ParamLayout, type ParamValues, packParams } from './params.ts';
 import type { Buffers, Pipeline } from './pipeline.ts';
@@ -16,10 +16,9 @@ const MAX_FLOPS_PER_SUBMIT = 2e10;
 /** Bytes between two kernels' parameters in the uniform buffer: the largest alignment WebGPU can ask for. */
 const PARAM_STRIDE = 256;
 
-const refused = (message: string) => new GpuValidationError(`WebGPU refused recorded work: ${message}`);
 const REFUSALS: Refusals = {
-  validation: refused,
-  internal: refused,
+  validation: (message) => new GpuValidationError(`WebGPU refused recorded work: ${message}`),
+  internal: (message) => new GpuDriverError(message),
   'out-of-memory': (message) => new OutOfMemoryError(0, `the device ran out of memory: ${message}`),
 };
 

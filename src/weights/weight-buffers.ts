@@ -5,8 +5,10 @@ import type { WeightPart } from '../kernels/index.ts';
 import { type WeightPlan, weightPlan } from './plan.ts';
 import type { StoredArray } from './stored.ts';
 
-/** `queue.writeBuffer` copies; after this many bytes the queue is drained, or the copies would pile up. */
-const DRAIN_BYTES = 8 * 1024 * 1024;
+/** `queue.writeBuffer` copies, and the copies stay until the device has taken them: so many bytes are a portion, */
+const PORTION_BYTES = 16 * 1024 * 1024;
+/** and of so many portions the oldest is waited for. Some are always on their way, since a wait takes 100 ms in Firefox. */
+const PORTIONS = 3;
 const USAGE = 0x80 | 0x08 | 0x04; // GPUBufferUsage.STORAGE | COPY_DST | COPY_SRC; the global is absent in Node
 
 /** Elements of a storage type, or bytes of codes. */
@@ -17,7 +19,10 @@ export class WeightBuffers {
   readonly #planOnly: boolean;
   readonly #options: WorkOptions;
   readonly #buffers: GPUBuffer[] = [];
-  #undrained = 0;
+  /** Bytes of the portion that is being written. */
+  #portion = 0;
+  /** Portions on their way, oldest first. */
+  readonly #underWay: Promise<void>[] = [];
 
   /** @param planOnly buffers are only counted, and do not exist */
   constructor(gpu: Gpu, planOnly: boolean, options: WorkOptions) {
@@ -67,10 +72,13 @@ export class WeightBuffers {
 
   /** To be called after bytes have been written to the queue. */
   async wrote(bytes: number): Promise<void> {
-    this.#undrained += bytes;
-    if (this.#undrained < DRAIN_BYTES) return;
-    this.#undrained = 0;
-    await this.#gpu.finish(this.#options);
+    this.#portion += bytes;
+    if (this.#portion < PORTION_BYTES) return;
+    this.#portion = 0;
+    const taken = this.#gpu.finish(this.#options);
+    taken.catch(() => {}); // whoever waits for it, or for the last of all, hears of it
+    this.#underWay.push(taken);
+    if (this.#underWay.length === PORTIONS) await this.#underWay.shift();
   }
 
   /** Frees all of them. */

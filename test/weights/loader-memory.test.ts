@@ -62,8 +62,10 @@ it.each(['f32', 'bf16'] as const)(
       const weights = gpu.capabilities.software ? loader.bytes : 0;
       expect(peak.rss - weights).toBeLessThan(64 * MIB);
       expect(peak.arrayBuffers).toBeLessThan(64 * MIB);
-      // Adapters with memory of their own keep a copy of what is written until the queue is drained.
-      expect(finish.mock.calls.length).toBeGreaterThan(loader.bytes / (16 * MIB));
+      // Adapters with memory of their own keep a copy of what is written until they have taken it: portions of a chunk (4 MiB)
+      // above 16 MiB at most, of which two are not waited for.
+      expect(finish.mock.calls.length).toBeGreaterThanOrEqual(Math.floor(loader.bytes / (20 * MIB)));
+      expect(finish.mock.calls.length).toBeLessThanOrEqual(Math.ceil(loader.bytes / (16 * MIB)));
       finish.mockRestore();
       loader.destroy();
       await gpu.finish();

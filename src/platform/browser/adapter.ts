@@ -1,5 +1,6 @@
 import { checkChoice, checkPositive } from '../../check.ts';
 import { Gpu, type GpuOptions, NoAdapterError } from '../../gpu/index.ts';
+import { askWhileWaiting } from './polling.ts';
 
 export interface BrowserGpuOptions extends GpuOptions {
   /**
@@ -35,7 +36,8 @@ export async function openGpu(options: BrowserGpuOptions = {}): Promise<Gpu> {
       `This browser has WebGPU but no ${wanted === 'auto' ? '' : `${wanted} `}adapter for it. ${HELP}`,
     );
   }
-  const gpu = await Gpu.create(adapter, entry, options);
+  const asking = /Firefox/.test(navigator.userAgent) ? askWhileWaiting(adapter) : adapter;
+  const gpu = await Gpu.create(asking, entry, options);
   if (wanted === 'hardware' && gpu.capabilities.software) {
     gpu.destroy();
     throw new NoAdapterError(
