@@ -7,6 +7,7 @@ import { type Analysis, analyseCells } from '../../src/notice/experiment/analyse
 import { drawFigures } from '../../src/notice/experiment/figures.ts';
 import type { RunRecord } from '../../src/notice/experiment/results.ts';
 import { accuracyTable, headRows, moduleRows } from '../../src/notice/experiment/tables.ts';
+import { figureSvg } from '../../src/notice/plots/figure.ts';
 import { reportHtml } from '../../src/notice/report/report.ts';
 import { cell } from '../analysis/support.ts';
 
@@ -67,7 +68,7 @@ test('modules are measured by P′ − P*, by choice by LD′ − LD*; heads by 
     expect(row!.probability.mean).toBeCloseTo(0.025, 12);
     expect(row!.logitDifference.mean).toBeCloseTo(2.5, 12);
     const [figure] = (await drawFigures(found)).filter(({ name: file }) => file === 'modules-sip');
-    expect(figure!.svg).toContain(
+    expect(figureSvg(figure!.drawing)).toContain(
       name === 'logit_difference' ? 'LD′ − LD* (logits)' : 'P′ − P* (probability)',
     );
     for (const head of headRows(found).filter((entry) => entry.head === 2 && entry.category === 'all'))
@@ -92,7 +93,7 @@ test('each measure has the noise floor of its own unit, the largest of all contr
 
   const figures = await drawFigures(await analysis());
   const floorOf = (name: string) =>
-    /Noise floor: ([^ ]+)\./.exec(figures.find((f) => f.name === name)!.svg)?.[1];
+    /Noise floor: ([^ ]+)\./.exec(figureSvg(figures.find((f) => f.name === name)!.drawing))?.[1];
   expect(floorOf('modules-sip')).toBe('5e−8');
   expect(floorOf('heads')).toBe('2e−6');
 });
@@ -114,8 +115,9 @@ test('tables and figures of modules and heads by category, all beside them', asy
 
   const figures = await drawFigures(found);
   const byCategory = figures.find(({ name }) => name === 'modules-sip-scenes');
-  for (const name of categories) expect(byCategory!.svg).toContain(`${name} (n = ${name === 'all' ? 6 : 2})`);
-  expect(reportHtml(found, figures)).toContain('<figure id="modules-sip-scenes">');
+  for (const name of categories)
+    expect(figureSvg(byCategory!.drawing)).toContain(`${name} (n = ${name === 'all' ? 6 : 2})`);
+  expect(reportHtml(found, figures)).toContain('<figure id="figure-modules-sip-scenes"');
   // Universal heads, rankings and correlations are those of the whole task.
   expect(found.universal!.selections).toHaveLength(1);
 });
@@ -136,7 +138,7 @@ test('overlays show the heads that are strongest where the attention was taken',
       ...{ ...found, ...(await analyseCells(strong, controls, defaults)), attentionPosition },
       ...{ pairs: new Map([['scenes', [pair]]]), attention: new Map([['scenes', new Map([['s0', of]])]]) },
     });
-    const svg = figures.find(({ name }) => name === 'overlays-scenes')!.svg;
+    const svg = figureSvg(figures.find(({ name }) => name === 'overlays-scenes')!.drawing);
     return { first: /L\d\.H\d/.exec(svg)?.[0], from: /attention from (.*?) to the image/.exec(svg)?.[1] };
   };
   expect(await shown('answer')).toEqual({ first: 'L0.H0', from: 'the correct option' });

@@ -4,6 +4,7 @@ import type { CellMetric, CellRow } from '../../analysis/cell.ts';
 import {
   CellEffects,
   type Cells,
+  HEAD_POSITIONS,
   type HeadEffects,
   type HeadPosition,
   type ModuleEffects,
@@ -70,17 +71,25 @@ export interface HeadResults {
   readonly universal: UniversalHeads | undefined;
 }
 
-/** The results of single heads by the position they were patched at; positions without any are left out. */
-export function headResults({
-  heads,
-  lastHeads,
-  universal,
-  lastUniversal,
-}: Pick<Analysis, 'heads' | 'lastHeads' | 'universal' | 'lastUniversal'>): HeadResults[] {
-  const results: HeadResults[] = [
-    { position: 'answer', heads, universal },
-    { position: 'last', heads: lastHeads, universal: lastUniversal },
-  ];
+/**
+ * The results of single heads by the position they were patched at; positions without any are left out.
+ *
+ * @param measure default the run's own
+ */
+export function headResults(
+  { effects, heads, lastHeads, universal, lastUniversal, headMetric, record }: Analysis,
+  measure: CellMetric = headMetric,
+): HeadResults[] {
+  const results =
+    measure === headMetric
+      ? [
+          { position: 'answer' as const, heads, universal },
+          { position: 'last' as const, heads: lastHeads, universal: lastUniversal },
+        ]
+      : HEAD_POSITIONS.map((position) => {
+          const measured = ofCategory(effects.heads(measure, position));
+          return { position, heads: measured, universal: semanticHeads(measured, record.settings.statistic) };
+        });
   return results.filter((result) => result.heads.length > 0);
 }
 

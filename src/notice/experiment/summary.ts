@@ -6,8 +6,8 @@ import { describeUniversalHeads, headLabel } from '../../analysis/universal-head
 import { formatNumber } from '../tables/format.ts';
 import { markdownTable } from '../tables/table.ts';
 import { type Analysis, headResults } from './analyse.ts';
-import { POSITION_NAMES } from './figures.ts';
 import { rankedHeads } from './ranking.ts';
+import { POSITION_NAMES } from './titles.ts';
 
 /** Accuracy, the strongest heads of every task, universal heads, self-checks. */
 export function printSummary(analysis: Analysis): string {

@@ -2,10 +2,11 @@
 
 import * as Plot from '@observablehq/plot';
 import { formatNumber } from '../tables/format.ts';
-import { composeFigure, type FigureText } from './figure.ts';
+import type { Drawing, FigureText } from './figure.ts';
 import {
   axisDomain,
   type Point,
+  pointText,
   type Series,
   type SeriesStyle,
   seriesLegends,
@@ -13,7 +14,7 @@ import {
 } from './series.ts';
 import { plotBlock } from './svg.ts';
 import { fitText, textWidth, wrapText } from './text.ts';
-import { FONT_SIZE, INK, QUIET_INK } from './theme.ts';
+import { FONT_SIZE, INK, PAPER, QUIET_INK } from './theme.ts';
 
 export interface BarChart extends FigureText {
   readonly groups: readonly { readonly name: string; readonly series: Series<Point | undefined> }[];
@@ -37,8 +38,8 @@ const CAP = 8;
 const GROUP_GAP = 0.08;
 const NAME_LINES = 3;
 
-/** Bars from zero, their values above them, whiskers for the intervals. @returns SVG */
-export function barChart(figure: BarChart): string {
+/** Bars from zero, their values above them, whiskers for the intervals. */
+export function barChart(figure: BarChart): Drawing {
   const { groups, percent = false, reference } = figure;
   const style = seriesStyle(groups);
   const bars = groups.flatMap((group) =>
@@ -83,10 +84,28 @@ export function barChart(figure: BarChart): string {
       reference ? Plot.ruleY([reference.value], { stroke: INK, strokeDasharray: '4,3' }) : null,
     ],
   });
-  return composeFigure(figure, seriesLegends(figure.label, style, 'bar'), block, [
-    'Whiskers are 95 % intervals.',
-    ...(reference ? [`The dashed line is ${reference.name}.`] : []),
-  ]);
+  return {
+    ...figure,
+    legends: seriesLegends(figure.label, style, 'bar'),
+    panels: [
+      [
+        {
+          ...block,
+          alt: `${figure.title}: ${figure.label}, a bar for each of ${groups.map(({ name }) => name).join(', ')}.`,
+          table: {
+            title: figure.label,
+            rowLabel: 'group',
+            columns: style.names,
+            rows: groups.map(({ name, series }) => ({
+              name,
+              values: style.names.map((other) => series[other]?.mean),
+            })),
+          },
+        },
+      ],
+    ],
+    notes: ['Whiskers are 95 % intervals.', ...(reference ? [`The dashed line is ${reference.name}.`] : [])],
+  };
 }
 
 /** Every group's bars with their whiskers and values. */
@@ -106,6 +125,7 @@ function barMarks(
       fill: ({ series }: { series: string }) => style.color(series),
       insetLeft: insetTo(MAX_BAR),
       insetRight: insetTo(MAX_BAR),
+      title: (bar: Bar) => `${bar.group}, ${bar.series}: ${pointText(bar, format)}`,
     }),
     Plot.ruleX(bars, { ...place, y1: 'low', y2: 'high', ...whisker }),
     (['low', 'high'] as const).map((end) =>
@@ -118,7 +138,7 @@ function barMarks(
       dy: -8,
       fontSize: FONT_SIZE - 2,
       fill: INK,
-      stroke: 'white',
+      stroke: PAPER,
       strokeWidth: 3,
     }),
   ];

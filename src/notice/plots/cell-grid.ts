@@ -1,8 +1,9 @@
 // A panel of coloured cells: token roles × layers, or layers × heads.
 
 import * as Plot from '@observablehq/plot';
+import { formatNumber } from '../tables/format.ts';
 import { type EffectScale, labelColor } from './colors.ts';
-import { type Block, plotBlock } from './svg.ts';
+import { type Panel, plotBlock } from './svg.ts';
 import { fitText, textWidth } from './text.ts';
 import { BELOW_NOISE, BOLD_WIDTH, FONT_SIZE, INK, QUIET_INK } from './theme.ts';
 
@@ -14,6 +15,10 @@ export interface CellGrid {
   readonly values: readonly (readonly (number | undefined)[])[];
   readonly rowLabel: string;
   readonly columnLabel: string;
+  /** Quantity and unit of the values. */
+  readonly label: string;
+  /** What one cell is. Default "row, columnLabel column". */
+  readonly cellName?: (row: string, column: string) => string;
   readonly scale: EffectScale;
   readonly cellWidth: number;
   readonly cellHeight: number;
@@ -25,7 +30,7 @@ export interface CellGrid {
 }
 
 /** Missing cells hold a dash, those below the noise floor are grey. */
-export function cellGrid(grid: CellGrid): Block {
+export function cellGrid(grid: CellGrid): Panel {
   const { rows, columns, cellWidth, cellHeight } = grid;
   const names = rows.map((row) => fitText(row, 150, FONT_SIZE));
   const marginLeft = Math.ceil(Math.max(...names.map((name) => textWidth(name, FONT_SIZE)))) + 26;
@@ -37,7 +42,7 @@ export function cellGrid(grid: CellGrid): Block {
   const marginRight = Math.max(6, Math.ceil(textWidth(title, BOLD_WIDTH * FONT_SIZE) - contentWidth));
   const width = contentWidth + marginRight;
 
-  return plotBlock({
+  const block = plotBlock({
     width,
     height: marginTop + rows.length * cellHeight + marginBottom,
     marginLeft,
@@ -79,20 +84,63 @@ export function cellGrid(grid: CellGrid): Block {
       }),
     ],
   });
+  return {
+    ...block,
+    alt: describe(grid),
+    table: {
+      title: grid.title,
+      rowLabel: `${grid.rowLabel} \\ ${grid.columnLabel}`,
+      columns,
+      rows: rows.map((name, r) => ({ name, values: grid.values[r]! })),
+    },
+  };
 }
 
-function cellMarks({ rows, columns, values, scale, labelled, noiseFloor = 0 }: CellGrid): Plot.Markish[] {
-  const cells = values.flatMap((row, r) =>
-    row.map((value, c) => ({ row: rows[r]!, column: columns[c]!, value })),
+interface Cell {
+  readonly row: string;
+  readonly column: string;
+  readonly value: number;
+}
+
+function knownCells({ rows, columns, values }: CellGrid): Cell[] {
+  return values.flatMap((row, r) =>
+    row.flatMap((value, c) => (value === undefined ? [] : [{ row: rows[r]!, column: columns[c]!, value }])),
   );
-  const known = cells.flatMap(({ value, ...cell }) => (value === undefined ? [] : [{ ...cell, value }]));
-  const missing = cells.filter(({ value }) => value === undefined);
+}
+
+function cellName({ columnLabel, cellName }: CellGrid, { row, column }: Cell): string {
+  return cellName?.(row, column) ?? `${row}, ${columnLabel} ${column}`;
+}
+
+/** The panel in a sentence: its size, and where its strongest cell is. */
+function describe(grid: CellGrid): string {
+  const cells = knownCells(grid);
+  const size = `${grid.title}: ${grid.label} of ${grid.rows.length} × ${grid.columns.length} cells`;
+  const [first, ...others] = cells;
+  if (!first) return `${size}, all without a value.`;
+  const strongest = others.reduce((a, b) => (Math.abs(b.value) > Math.abs(a.value) ? b : a), first);
+  return `${size}, strongest ${cellName(grid, strongest)} with ${formatNumber(strongest.value)}.`;
+}
+
+function cellMarks(grid: CellGrid): Plot.Markish[] {
+  const { rows, columns, values, scale, labelled, noiseFloor = 0 } = grid;
+  const known = knownCells(grid);
+  const missing = values.flatMap((row, r) =>
+    row.flatMap((value, c) => (value === undefined ? [{ row: rows[r]!, column: columns[c]! }] : [])),
+  );
   const decimals = decimalsFor(scale.high);
   const fill = ({ value }: { value: number }) =>
     Math.abs(value) < noiseFloor ? BELOW_NOISE : scale.color(value);
   return [
     Plot.text(missing, { x: 'column', y: 'row', text: () => '–', fill: QUIET_INK, fontSize: 9 }),
-    Plot.cell(known, { x: 'column', y: 'row', fill, inset: 0.5 }),
+    Plot.cell(known, {
+      x: 'column',
+      y: 'row',
+      fill,
+      inset: 0.5,
+      title: (cell: Cell) =>
+        `${cellName(grid, cell)}: ${formatNumber(cell.value)}${Math.abs(cell.value) < noiseFloor ? ', below the noise floor' : ''}`,
+    }),
     ...(labelled
       ? [
           Plot.text(known, {
@@ -102,6 +150,7 @@ function cellMarks({ rows, columns, values, scale, labelled, noiseFloor = 0 }: C
             fill: ({ value }: { value: number }) =>
               Math.abs(value) < noiseFloor ? 'black' : labelColor(value, scale),
             fontSize: 9,
+            pointerEvents: 'none', // the cell's title is shown
           }),
         ]
       : []),

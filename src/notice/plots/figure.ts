@@ -2,9 +2,9 @@
 
 import { formatNumber } from '../tables/format.ts';
 import type { EffectScale } from './colors.ts';
-import { type Block, placed, serialize, svgElement } from './svg.ts';
+import { type Block, type Panel, placed, serialize, svgElement } from './svg.ts';
 import { textWidth, wrapText } from './text.ts';
-import { BOLD_WIDTH, FONT_FAMILY, FONT_SIZE, INK, QUIET_INK, TITLE_SIZE } from './theme.ts';
+import { BOLD_WIDTH, FONT_FAMILY, FONT_SIZE, INK, PAPER, QUIET_INK, TITLE_SIZE } from './theme.ts';
 
 /** What is written around the panels. */
 export interface FigureText {
@@ -19,17 +19,30 @@ export interface FigureText {
   readonly noiseFloor?: number;
 }
 
+/** A figure in its pieces: {@link figureSvg} makes one picture of them, a page may let them flow. */
+export interface Drawing extends FigureText {
+  /** Rows of legends. */
+  readonly legends: readonly (readonly Block[])[];
+  /** [row][column] */
+  readonly panels: readonly (readonly (Panel | undefined)[])[];
+  /** What the caption adds of how to read it. */
+  readonly notes: readonly string[];
+}
+
+/** Everything that stands below the panels. */
+export function drawingCaption({ caption, notes, n, noiseFloor }: Drawing): string {
+  const floor = noiseFloor === undefined ? [] : [`Noise floor: ${formatNumber(noiseFloor)}.`];
+  return [caption, ...notes, `n = ${n}.`, ...floor].filter(Boolean).join(' ');
+}
+
 const MARGIN = 16;
 const GAP = 12;
 const LINE_HEIGHT = 1.35;
 
-/** Stacks title, legends, panels and caption; the figure is as wide as its widest panel row. */
-export function composeFigure(
-  text: FigureText,
-  legends: readonly Block[],
-  panels: Block,
-  notes: readonly string[] = [],
-): string {
+/** Stacks title, legends, panels and caption; the figure is as wide as its widest panel row. @returns SVG */
+export function figureSvg(drawing: Drawing): string {
+  const panels = blockGrid(drawing.panels);
+  const legends = drawing.legends.map((row) => blockGrid([row], 0));
   const inner = Math.max(panels.width, 420, ...legends.map(({ width }) => width));
   const width = inner + 2 * MARGIN;
   const parts: SVGElement[] = [];
@@ -43,8 +56,8 @@ export function composeFigure(
     }
   };
 
-  write(text.title, TITLE_SIZE, INK, true);
-  if (text.subtitle) write(text.subtitle, FONT_SIZE + 1, QUIET_INK);
+  write(drawing.title, TITLE_SIZE, INK, true);
+  if (drawing.subtitle) write(drawing.subtitle, FONT_SIZE + 1, QUIET_INK);
   y += GAP;
   for (const legend of legends) {
     parts.push(placed(legend, MARGIN, y));
@@ -52,8 +65,7 @@ export function composeFigure(
   }
   parts.push(placed(panels, MARGIN, y));
   y += panels.height + GAP / 2;
-  const floor = text.noiseFloor === undefined ? [] : [`Noise floor: ${formatNumber(text.noiseFloor)}.`];
-  write([text.caption, ...notes, `n = ${text.n}.`, ...floor].filter(Boolean).join(' '), FONT_SIZE, QUIET_INK);
+  write(drawingCaption(drawing), FONT_SIZE, QUIET_INK);
 
   const height = Math.ceil(y + MARGIN);
   return serialize(
@@ -67,8 +79,8 @@ export function composeFigure(
         'font-family': FONT_FAMILY,
         role: 'img',
       },
-      svgElement('title', {}, text.title),
-      svgElement('rect', { width, height, fill: 'white' }),
+      svgElement('title', {}, drawing.title),
+      svgElement('rect', { width, height, fill: PAPER }),
       ...parts,
     ),
   );
@@ -123,18 +135,17 @@ export function colorBar(scale: EffectScale, label: string): Block {
   return { element, width, height };
 }
 
-/** Names beside swatches, in one row. */
-export function legend(entries: readonly { name: string; swatch: SVGElement }[]): Block {
+/** Names beside swatches. */
+export function legend(entries: readonly { name: string; swatch: SVGElement }[]): Block[] {
   const height = 18;
-  let x = 0;
-  const parts = entries.flatMap(({ name, swatch }) => {
-    const at = x;
-    x += 26 + textWidth(name, FONT_SIZE) + GAP;
-    return [
-      svgElement('g', { transform: `translate(${at + 9}, ${height / 2})` }, swatch),
-      svgElement('text', { x: at + 24, y: height / 2 + 4 }, name),
-    ];
+  return entries.map(({ name, swatch }) => {
+    const width = 26 + textWidth(name, FONT_SIZE) + GAP;
+    const element = svgElement(
+      'svg',
+      { width, height, 'font-family': FONT_FAMILY, 'font-size': FONT_SIZE, fill: INK },
+      svgElement('g', { transform: `translate(9, ${height / 2})` }, swatch),
+      svgElement('text', { x: 24, y: height / 2 + 4 }, name),
+    );
+    return { element, width, height };
   });
-  const attributes = { width: x, height, 'font-family': FONT_FAMILY, 'font-size': FONT_SIZE, fill: INK };
-  return { element: svgElement('svg', attributes, ...parts), width: x, height };
 }

@@ -10,8 +10,9 @@ import {
 } from '../../analysis/universal-heads.ts';
 import { cellGrid, noiseNotes } from './cell-grid.ts';
 import { effectScale } from './colors.ts';
-import { blockGrid, colorBar, composeFigure, type FigureText, legend } from './figure.ts';
+import { colorBar, type Drawing, type FigureText, legend } from './figure.ts';
 import { svgElement } from './svg.ts';
+import { INK } from './theme.ts';
 
 export interface HeadMap extends Omit<FigureText, 'n'> {
   readonly result: UniversalHeads;
@@ -31,9 +32,9 @@ const SIGNS: Readonly<Record<HeadClass | 'universal', string>> = {
 
 /**
  * A row per task, a column per modality. Heads at or above the panel's threshold are framed; universal heads carry the
- * sign of their class in the panels of the modalities in which they are universal. @returns SVG
+ * sign of their class in the panels of the modalities in which they are universal.
  */
-export function headMap(figure: HeadMap): string {
+export function headMap(figure: HeadMap): Drawing {
   const { result, metric = 'ld_effect', labelled = false } = figure;
   const { selections, statistic } = result;
   const signed = statistic === 'signed';
@@ -44,6 +45,10 @@ export function headMap(figure: HeadMap): string {
   const columns = Math.max(...selections.map(({ scores }) => scores[0]?.length ?? 0));
   const cell = labelled ? 42 : Math.min(34, Math.max(14, Math.round(300 / columns)));
   const cellHeight = Math.min(cell, 28);
+
+  const absolute = signed
+    ? METRIC_LABELS[metric]
+    : METRIC_LABELS[metric].replace(/^(.*?)( \(\w+\))?$/, '|$1|$2');
 
   const grid = tasks.map((task) =>
     modalities.map((modality) => {
@@ -56,6 +61,8 @@ export function headMap(figure: HeadMap): string {
         values: panel.scores,
         rowLabel: 'layer',
         columnLabel: 'head',
+        label: `mean ${absolute}`,
+        cellName: (layer, head) => `L${layer}.H${head}`,
         scale,
         cellWidth: cell,
         cellHeight,
@@ -70,17 +77,15 @@ export function headMap(figure: HeadMap): string {
     }),
   );
 
-  const absolute = signed
-    ? METRIC_LABELS[metric]
-    : METRIC_LABELS[metric].replace(/^(.*?)( \(\w+\))?$/, '|$1|$2');
   const counts = selections.map(({ n }) => n);
   const [least, most] = [Math.min(...counts), Math.max(...counts)];
-  return composeFigure(
-    { ...figure, n: least === most ? most : `${least} to ${most} samples` },
-    [colorBar(scale, `mean ${absolute}`), signLegend(result)],
-    blockGrid(grid),
-    noiseNotes(allScores, figure.noiseFloor),
-  );
+  return {
+    ...figure,
+    n: least === most ? most : `${least} to ${most} samples`,
+    legends: [[colorBar(scale, `mean ${absolute}`)], signLegend(result)],
+    panels: grid,
+    notes: noiseNotes(allScores, figure.noiseFloor),
+  };
 }
 
 /** Frames of heads that pass, signs of universal ones: in a corner of the cell where its value is written. */
@@ -97,6 +102,7 @@ function headMarks(
       stroke: 'black',
       strokeWidth: 1.75,
       inset: 1.25,
+      pointerEvents: 'none',
     }),
     Plot.text(
       signs.map(({ head, sign }) => ({ ...named(head), sign })),
@@ -110,6 +116,7 @@ function headMarks(
         fontSize: label ? 9 : 12,
         dx: label ? label.width / 2 - 7 : 0,
         dy: label ? 6 - label.height / 2 : 0,
+        pointerEvents: 'none',
       },
     ),
   ];
@@ -139,7 +146,7 @@ function signLegend({ classes, universal }: UniversalHeads) {
     width: 12,
     height: 12,
     fill: 'none',
-    stroke: 'black',
+    stroke: INK,
     'stroke-width': 1.75,
   });
   return legend([

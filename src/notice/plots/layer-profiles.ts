@@ -1,16 +1,17 @@
 // Effects over layers, one line per corruption (paper, Figures 4 and 10).
 
 import * as Plot from '@observablehq/plot';
-import { blockGrid, composeFigure, type FigureText } from './figure.ts';
+import type { Drawing, FigureText } from './figure.ts';
 import {
   axisDomain,
   type Point,
+  pointText,
   type Series,
   type SeriesStyle,
   seriesLegends,
   seriesStyle,
 } from './series.ts';
-import { plotBlock } from './svg.ts';
+import { type Panel, plotBlock } from './svg.ts';
 import { fitText } from './text.ts';
 import { BELOW_NOISE, BOLD_WIDTH, FONT_SIZE, INK, QUIET_INK } from './theme.ts';
 
@@ -30,15 +31,15 @@ const MARGIN = { marginLeft: 52, marginTop: 28, marginBottom: 38, marginRight: 1
 const PANELS_PER_ROW = 3;
 const NO_POINT: Point = { mean: Number.NaN, low: Number.NaN, high: Number.NaN };
 
-/** Panels side by side, all with the same vertical axis; bands are the intervals. @returns SVG */
-export function layerProfiles(figure: LayerProfiles): string {
+/** Panels side by side, all with the same vertical axis; bands are the intervals. */
+export function layerProfiles(figure: LayerProfiles): Drawing {
   const { panels, noiseFloor } = figure;
   const style = seriesStyle(panels);
   const domain = axisDomain(panels.flatMap(({ series }) => Object.values(series).flat()));
 
-  const blocks = panels.map(({ title, series }) => {
+  const blocks = panels.map(({ title, series }): Panel => {
     const layers = Math.max(...Object.values(series).map((points) => points.length));
-    return plotBlock({
+    const block = plotBlock({
       width: WIDTH,
       height: HEIGHT,
       ...MARGIN,
@@ -64,14 +65,30 @@ export function layerProfiles(figure: LayerProfiles): string {
         }),
       ],
     });
+    const names = Object.keys(series);
+    return {
+      ...block,
+      alt: `${title}: ${figure.label} over ${layers} layers, a line for ${names.join(', ')}.`,
+      table: {
+        title,
+        rowLabel: 'corruption \\ layer',
+        columns: Array.from({ length: layers }, (_, layer) => String(layer)),
+        rows: names.map((name) => ({ name, values: series[name]!.map((point) => point?.mean) })),
+      },
+    };
   });
   const rows = Array.from({ length: Math.ceil(blocks.length / PANELS_PER_ROW) }, (_, row) =>
     blocks.slice(PANELS_PER_ROW * row, PANELS_PER_ROW * (row + 1)),
   );
-  return composeFigure(figure, seriesLegends(figure.label, style, 'line'), blockGrid(rows), [
-    'Bands are 95 % intervals.',
-    ...(noiseFloor === undefined ? [] : ['The grey band is below the noise floor.']),
-  ]);
+  return {
+    ...figure,
+    legends: seriesLegends(figure.label, style, 'line'),
+    panels: rows,
+    notes: [
+      'Bands are 95 % intervals.',
+      ...(noiseFloor === undefined ? [] : ['The grey band is below the noise floor.']),
+    ],
+  };
 }
 
 /** The noise floor's band, then every series with its interval. */
@@ -101,7 +118,14 @@ function profileMarks(
           strokeWidth: 1.75,
           strokeDasharray: style.dash(name),
         }),
-        Plot.dot(data, { x: 'layer', y: 'mean', fill: color, r: 2 }),
+        Plot.dot(data, {
+          x: 'layer',
+          y: 'mean',
+          fill: color,
+          r: 2,
+          title: ({ layer, ...point }: Point & { layer: number }) =>
+            `${name}, layer ${layer}: ${pointText(point)}`,
+        }),
       ];
     }),
   ];

@@ -2,7 +2,7 @@
 
 import { cellGrid, noiseNotes } from './cell-grid.ts';
 import { effectScale } from './colors.ts';
-import { blockGrid, colorBar, composeFigure, type FigureText } from './figure.ts';
+import { colorBar, type Drawing, type FigureText } from './figure.ts';
 
 export interface ModuleHeatmapPanel {
   /** Panels with the same row and column names stand in line; the title says both. */
@@ -19,15 +19,17 @@ export interface ModuleHeatmap extends FigureText {
   readonly label: string;
   /** Whether effects can be negative; false for P′. */
   readonly signed?: boolean;
+  /** Size at the end of the colour scale, where figures share one. Default the largest of this one. */
+  readonly limit?: number | undefined;
   /** Write the value into each cell. */
   readonly labelled?: boolean;
 }
 
-/** All panels share one colour scale. @returns SVG */
-export function moduleHeatmap(figure: ModuleHeatmap): string {
+/** All panels share one colour scale. */
+export function moduleHeatmap(figure: ModuleHeatmap): Drawing {
   const { panels, labelled = false, signed = true } = figure;
   const means = panels.flatMap(({ values }) => values.flat().filter((value) => value !== undefined));
-  const scale = effectScale(means, signed);
+  const scale = effectScale(figure.limit === undefined ? means : [figure.limit], signed);
   const layers = Math.max(...panels.map(({ values }) => values[0]?.length ?? 0));
   const cellWidth = labelled ? 42 : Math.min(34, Math.max(12, Math.round(400 / layers)));
   const rowNames = [...new Set(panels.map(({ row }) => row))];
@@ -44,6 +46,7 @@ export function moduleHeatmap(figure: ModuleHeatmap): string {
         values: panel.values,
         rowLabel: 'token',
         columnLabel: 'layer',
+        label: figure.label,
         scale,
         cellWidth,
         cellHeight: 24,
@@ -54,5 +57,5 @@ export function moduleHeatmap(figure: ModuleHeatmap): string {
   );
   const isMissing = panels.some(({ values }) => values.some((row) => row.includes(undefined)));
   const notes = [...(isMissing ? ['–: no such token.'] : []), ...noiseNotes(means, figure.noiseFloor)];
-  return composeFigure(figure, [colorBar(scale, figure.label)], blockGrid(grid), notes);
+  return { ...figure, legends: [[colorBar(scale, figure.label)]], panels: grid, notes };
 }

@@ -5,8 +5,8 @@ import { type Grid, upsample } from '../../analysis/overlay.ts';
 import type { Box } from '../../analysis/patch-grid.ts';
 import type { RgbImage } from '../../inputs/image.ts';
 import { attentionScale } from './colors.ts';
-import { blockGrid, colorBar, composeFigure, type FigureText } from './figure.ts';
-import { type Block, svgElement } from './svg.ts';
+import { colorBar, type Drawing, type FigureText } from './figure.ts';
+import { type Panel, svgElement } from './svg.ts';
 import { fitText, wrapText } from './text.ts';
 import { FONT_FAMILY, FONT_SIZE, INK } from './theme.ts';
 
@@ -27,14 +27,14 @@ export interface OverlayFigure extends FigureText {
   readonly size?: number;
 }
 
-/** The paper's. */
-const ALPHA = 0.5;
+/** Of the strongest attention; where a head looks as the average does, the image is left as it is. */
+const OPACITY = 0.8;
 
 /**
  * Each row is an image and the overlays of some heads: the head's attention minus the average head's, red where it looks
- * more and blue where less. All pictures share one scale with white at zero. @returns SVG with the pictures in it
+ * more and blue where less, the more opaque the larger the difference. All pictures share one scale.
  */
-export async function overlayFigure(figure: OverlayFigure): Promise<string> {
+export async function overlayFigure(figure: OverlayFigure): Promise<Drawing> {
   const { rows, size = 176 } = figure;
   let limit = 0;
   for (const { grid } of rows.flatMap(({ overlays }) => overlays)) {
@@ -46,16 +46,24 @@ export async function overlayFigure(figure: OverlayFigure): Promise<string> {
       const pixels = await resizeImage(image, size);
       const frame = box && { box, scaleX: size / image.width, scaleY: size / image.height };
       return Promise.all([
-        picture(pixels, size, label, frame),
+        picture(pixels, { size, label, alt: `The image of: ${label}`, frame }),
         ...overlays.map(({ title, grid }) =>
-          picture(blend(pixels, upsample(grid, size, size), scale.rgb), size, title, frame),
+          picture(blend(pixels, upsample(grid, size, size), scale), {
+            size,
+            label: title,
+            alt: `Where ${title} looks on the image of: ${label}`,
+            frame,
+          }),
         ),
       ]);
     }),
   );
-  return composeFigure(figure, [colorBar(scale, 'attention − average head')], blockGrid(blocks), [
-    'The colours lie over the image at half strength.',
-  ]);
+  return {
+    ...figure,
+    legends: [[colorBar(scale, 'attention − average head')]],
+    panels: blocks,
+    notes: ['Colours lie over the image the denser the larger the difference; none where it is 0.'],
+  };
 }
 
 /** [size, size, 3] */
@@ -67,11 +75,16 @@ async function resizeImage({ width, height, data }: RgbImage, size: number): Pro
 }
 
 /** The colours of the map laid over the image. */
-function blend(pixels: Uint8Array, { data }: Grid, rgb: (value: number) => readonly number[]): Uint8Array {
+function blend(
+  pixels: Uint8Array,
+  { data }: Grid,
+  { rgb, high }: ReturnType<typeof attentionScale>,
+): Uint8Array {
   const out = new Uint8Array(pixels.length);
   data.forEach((value, i) => {
+    const opacity = OPACITY * Math.min(Math.abs(value) / high, 1);
     rgb(value).forEach((channel, c) => {
-      out[3 * i + c] = Math.round((1 - ALPHA) * pixels[3 * i + c]! + ALPHA * channel);
+      out[3 * i + c] = Math.round((1 - opacity) * pixels[3 * i + c]! + opacity * channel);
     });
   });
   return out;
@@ -80,10 +93,18 @@ function blend(pixels: Uint8Array, { data }: Grid, rgb: (value: number) => reado
 /** A picture with its box outlined and a few lines of text beneath. */
 async function picture(
   pixels: Uint8Array,
-  size: number,
-  label: string,
-  frame: { box: Box; scaleX: number; scaleY: number } | undefined,
-): Promise<Block> {
+  {
+    size,
+    label,
+    alt,
+    frame,
+  }: {
+    readonly size: number;
+    readonly label: string;
+    readonly alt: string;
+    readonly frame: { box: Box; scaleX: number; scaleY: number } | undefined;
+  },
+): Promise<Panel> {
   const png = await sharp(pixels, { raw: { width: size, height: size, channels: 3 } })
     .png()
     .toBuffer();
@@ -102,7 +123,7 @@ async function picture(
       svgElement('text', { x: 0, y: size + 4 + (i + 1) * FONT_SIZE * 1.25 }, fitText(line, size, FONT_SIZE)),
     ),
   );
-  return { element, width: size, height };
+  return { element, width: size, height, alt };
 }
 
 /** Black under yellow: seen on every colour of the map. */

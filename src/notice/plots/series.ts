@@ -1,6 +1,7 @@
 // What charts of several series share: a colour and dashes for each name, the legend, the vertical axis.
 
 import type { Interval } from '../../analysis/inference.ts';
+import { formatNumber } from '../tables/format.ts';
 import { legend } from './figure.ts';
 import { type Block, svgElement } from './svg.ts';
 import { textWidth } from './text.ts';
@@ -9,6 +10,14 @@ import { FONT_SIZE, INK, SERIES_COLORS } from './theme.ts';
 /** A mean with its 95 % interval. */
 export interface Point extends Interval {
   readonly mean: number;
+}
+
+/** A point in words. */
+export function pointText(
+  { mean, low, high }: Point,
+  format = (value: number) => formatNumber(value),
+): string {
+  return `${format(mean)} (95 % interval ${format(low)} to ${format(high)})`;
 }
 
 /** Points by the name of their series. */
@@ -35,13 +44,13 @@ export function seriesLegends(
   label: string,
   { names, color, dash }: SeriesStyle,
   swatch: 'line' | 'bar',
-): Block[] {
+): Block[][] {
   const axis = {
     element: svgElement('text', { x: 0, y: FONT_SIZE, 'font-size': FONT_SIZE, fill: INK }, `↑ ${label}`),
     width: textWidth(`↑ ${label}`, FONT_SIZE),
     height: FONT_SIZE + 4,
   };
-  if (names.length < 2) return [axis];
+  if (names.length < 2) return [[axis]];
   const swatches = names.map((name) => ({
     name,
     swatch:
@@ -55,7 +64,7 @@ export function seriesLegends(
           })
         : svgElement('rect', { x: -7, y: -5, width: 14, height: 10, fill: color(name) }),
   }));
-  return [legend(swatches), axis];
+  return [legend(swatches), [axis]];
 }
 
 /** From the lowest to the highest end of an interval, and 0, with a little room. */

@@ -19,6 +19,22 @@ export interface Block {
   readonly height: number;
 }
 
+/** A picture of a figure, with what it says in words and in numbers. */
+export interface Panel extends Block {
+  /** In place of the picture, for those who do not see it. */
+  readonly alt: string;
+  readonly table?: PanelTable;
+}
+
+/** The numbers that a panel shows; undefined where there is none. */
+export interface PanelTable {
+  readonly title: string;
+  /** What the rows are. */
+  readonly rowLabel: string;
+  readonly columns: readonly string[];
+  readonly rows: readonly { readonly name: string; readonly values: readonly (number | undefined)[] }[];
+}
+
 /** An element; strings among the children become text nodes, so nothing in them can be markup. */
 export function svgElement(
   name: string,
@@ -39,6 +55,11 @@ export function plotBlock(options: PlotOptions & { width: number; height: number
   // The style sheet of Plot speaks to pages; a figure stands for itself.
   element.querySelector('style')?.remove();
   element.removeAttribute('class');
+  // Plot names its groups of marks by labels that ARIA does not allow there, for nothing that has no role is read.
+  for (const group of element.querySelectorAll('[aria-label]')) {
+    group.setAttribute('data-marks', group.getAttribute('aria-label') ?? '');
+    group.removeAttribute('aria-label');
+  }
   element.setAttribute('font-family', FONT_FAMILY);
   element.setAttribute('font-size', String(FONT_SIZE));
   return { element, width: options.width, height: options.height };

@@ -7,6 +7,8 @@ export const TITLE_SIZE = 15;
 /** How much wider bold text is. */
 export const BOLD_WIDTH = 1.12;
 
+/** Ground of figures, and halos of text on it. Pages replace it, INK and QUIET_INK in dark mode. */
+export const PAPER = '#ffffff';
 export const INK = '#222222';
 export const QUIET_INK = '#555555';
 /** Effects below the noise floor. */

@@ -2,7 +2,7 @@
 
 import type { Analysis } from '../experiment/analyse.ts';
 import { html, type Markup } from './html.ts';
-import { htmlTable } from './sections.ts';
+import { htmlTable } from './table.ts';
 
 export function leftOutSection({ record: { tasks, settings } }: Analysis): Markup {
   const drops = tasks.flatMap(({ task, unusable = [] }) => unusable.map((drop) => ({ task, ...drop })));

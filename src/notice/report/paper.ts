@@ -3,7 +3,7 @@
 import type { Analysis } from '../experiment/analyse.ts';
 import { PAPER, paperTables, publishedResults } from '../reproduce/index.ts';
 import { html, type Markup } from './html.ts';
-import { htmlTable } from './sections.ts';
+import { htmlTable } from './table.ts';
 
 /** Undefined for a model that the paper did not look at. */
 export function paperSection(analysis: Analysis): Markup | undefined {

@@ -7,42 +7,21 @@ import type { ImageBackend } from '../../inputs/index.ts';
 import type { Share } from '../experiment/accuracy.ts';
 import { type Analysis, headResults } from '../experiment/analyse.ts';
 import { EXACT_MATCH_NAMES } from '../experiment/exact-match.ts';
-import { CORRUPTION_NAMES, type Figure, headFigureName, POSITION_NAMES } from '../experiment/figures.ts';
+import type { Figure } from '../experiment/figure.ts';
+import { headFigureName } from '../experiment/figures.ts';
 import { rankedHeads } from '../experiment/ranking.ts';
 import { correlationRows, universalRows } from '../experiment/tables.ts';
+import { CORRUPTION_NAMES, POSITION_NAMES } from '../experiment/titles.ts';
 import { formatNumber } from '../tables/format.ts';
-import type { Column } from '../tables/table.ts';
-import { html, type Markup, svgMarkup } from './html.ts';
+import { figureHtml, figuresOf, measureChoice } from './figure.ts';
+import { html, type Markup } from './html.ts';
+import { htmlTable } from './table.ts';
 
 const BACKEND_NAMES: Readonly<Record<ImageBackend, string>> = {
   torchvision: 'torchvision',
   pil: 'Pillow 13 (pil)',
   'pil-12': 'Pillow 12 (pil-12)',
 };
-
-/** A table with the caption above it. */
-export function htmlTable<Row>(
-  caption: string,
-  rows: readonly Row[],
-  columns: readonly Column<Row>[],
-): Markup {
-  const cell = (row: Row, { value, digits }: Column<Row>) => {
-    const found = value(row);
-    return typeof found === 'string'
-      ? html`<td>${found}</td>`
-      : html`<td class="number">${formatNumber(found, digits)}</td>`;
-  };
-  return html`<table><caption>${caption}</caption>
-<thead><tr>${columns.map(({ name }) => html`<th>${name.replaceAll('_', ' ')}</th>`)}</tr></thead>
-<tbody>${rows.map((row) => html`<tr>${columns.map((column) => cell(row, column))}</tr>`)}</tbody></table>`;
-}
-
-/** The figure of a name, or those whose names begin with one that ends in a hyphen; each with its file name. */
-export function figuresOf(figures: readonly Figure[], wanted: string): Markup[] {
-  return figures
-    .filter(({ name }) => (wanted.endsWith('-') ? name.startsWith(wanted) : name === wanted))
-    .map(({ name, svg }) => html`<figure id="${name}">${svgMarkup(svg)}</figure>`);
-}
 
 export function settingsSection({ record }: Analysis): Markup {
   const { settings, model, adapter, version, started, finished, seconds, tasks } = record;
@@ -77,6 +56,16 @@ export function settingsSection({ record }: Analysis): Markup {
   return html`<dl>${rows.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`;
 }
 
+/** Module maps in the measure that one chooses; those by category, which are many, when they are asked for. */
+export function modulesSection({ record }: Analysis, figures: readonly Figure[]): Markup {
+  const own = figures.filter(({ name }) => name.startsWith('modules-'));
+  const whole = record.settings.corruptions.map((corruption) => `modules-${corruption}`);
+  const byCategory = own.filter(({ name }) => !whole.includes(name));
+  return html`${measureChoice('modules', own)}
+${whole.map((name) => figuresOf(own, name))}
+${byCategory.length > 0 ? html`<details class="more"><summary>The same by category</summary>${byCategory.map(figureHtml)}</details>` : ''}`;
+}
+
 export function accuracySection({ accuracy }: Analysis, figures: readonly Figure[]): Markup {
   return html`${figuresOf(figures, 'accuracy')}
 ${htmlTable('Exact match with 95 % Wilson intervals (Table 2)', accuracy, [
@@ -99,7 +88,8 @@ export function universalSection(analysis: Analysis, figures: readonly Figure[])
   );
   if (results.length === 0)
     return html`<p>No head was patched under a semantic corruption (SIP or STR), so there are no universal heads.</p>`;
-  return html`${results.map(({ position, universal }) => {
+  const maps = figures.filter(({ name }) => name === 'heads' || name === 'heads-last');
+  return html`${measureChoice('heads', maps)}${results.map(({ position, universal }) => {
     const rows = universalRows(analysis).filter((row) => row.position === position);
     const place = POSITION_NAMES[position];
     return html`${figuresOf(figures, headFigureName(position))}
@@ -130,7 +120,8 @@ ${htmlTable(`Thresholds, ${place}`, universal.selections, [
 /** How similarly two corruptions rank the heads of a task. */
 export function comparisonSection(analysis: Analysis, figures: readonly Figure[]): Markup {
   const rows = correlationRows(analysis);
-  return html`${figuresOf(figures, 'corruptions-')}
+  const profiles = figures.filter(({ name }) => name.startsWith('corruptions-'));
+  return html`${measureChoice('corruptions', profiles)}${profiles.map(figureHtml)}
 ${
   rows.length > 0
     ? htmlTable('Rank correlation (Spearman) of head scores between corruptions', rows, [

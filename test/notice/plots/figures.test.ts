@@ -6,12 +6,26 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import type { Modality } from '../../../src/analysis/cell.ts';
 import { type UniversalHeads, universalHeads } from '../../../src/analysis/universal-heads.ts';
-import { barChart } from '../../../src/notice/plots/bar-chart.ts';
-import { headMap } from '../../../src/notice/plots/head-map.ts';
-import { layerProfiles } from '../../../src/notice/plots/layer-profiles.ts';
-import { type ModuleHeatmap, moduleHeatmap } from '../../../src/notice/plots/module-heatmap.ts';
-import { overlayFigure } from '../../../src/notice/plots/overlay.ts';
+import { type BarChart, barChart as drawBars } from '../../../src/notice/plots/bar-chart.ts';
+import { figureSvg } from '../../../src/notice/plots/figure.ts';
+import { headMap as drawHeads, type HeadMap } from '../../../src/notice/plots/head-map.ts';
+import {
+  layerProfiles as drawProfiles,
+  type LayerProfiles,
+} from '../../../src/notice/plots/layer-profiles.ts';
+import {
+  moduleHeatmap as drawModules,
+  type ModuleHeatmap,
+} from '../../../src/notice/plots/module-heatmap.ts';
+import { overlayFigure as drawOverlays, type OverlayFigure } from '../../../src/notice/plots/overlay.ts';
 import { renderPng } from '../../../src/notice/plots/png.ts';
+
+// Figures as one picture.
+const barChart = (figure: BarChart) => figureSvg(drawBars(figure));
+const headMap = (figure: HeadMap) => figureSvg(drawHeads(figure));
+const layerProfiles = (figure: LayerProfiles) => figureSvg(drawProfiles(figure));
+const moduleHeatmap = (figure: ModuleHeatmap) => figureSvg(drawModules(figure));
+const overlayFigure = async (figure: OverlayFigure) => figureSvg(await drawOverlays(figure));
 
 const RED = 'rgb(103, 0, 31)';
 const BLUE = 'rgb(5, 48, 97)';
@@ -29,7 +43,7 @@ const texts = (svg: string): string[] =>
   [...parse(svg).querySelectorAll('text')].map((element) => element.textContent ?? '');
 
 /** Fills of the cells of all panels in order. */
-const fills = (svg: string): string[] => attributes(svg, '[aria-label="cell"] > rect', 'fill');
+const fills = (svg: string): string[] => attributes(svg, '[data-marks="cell"] > rect', 'fill');
 
 describe('module heatmap', () => {
   const figure: ModuleHeatmap = {
@@ -119,7 +133,7 @@ describe('head map', () => {
     ),
     'signed',
   );
-  const frames = (svg: string) => attributes(svg, '[aria-label="cell"] > rect', 'x').length;
+  const frames = (svg: string) => attributes(svg, '[data-marks="cell"] > rect', 'x').length;
 
   it('frames the heads that pass, and says that none is universal', () => {
     const svg = headMap({ title: 'Heads', result });
@@ -164,17 +178,17 @@ describe('layer profiles', () => {
         },
       ],
     });
-    const lines = attributes(svg, '[aria-label="line"] > path', 'd');
+    const lines = attributes(svg, '[data-marks="line"] > path', 'd');
     expect(lines.map((line) => line.split('M').length - 1)).toEqual([1, 2]);
-    expect(attributes(svg, '[aria-label="area"] > path', 'd')).toHaveLength(2);
-    expect(new Set(attributes(svg, '[aria-label="line"]', 'stroke-dasharray')).size).toBe(2);
+    expect(attributes(svg, '[data-marks="area"] > path', 'd')).toHaveLength(2);
+    expect(new Set(attributes(svg, '[data-marks="line"]', 'stroke-dasharray')).size).toBe(2);
     expect(texts(svg)).toEqual(expect.arrayContaining(['SIP', 'noise', 'scenes', '↑ LD′ − LD* (logits)']));
   });
 
   it('share the vertical axis between panels', () => {
     const panel = (top: number) => ({ title: String(top), series: { SIP: [point(top), point(0)] } });
     const svg = layerProfiles({ title: 'Profiles', label: 'x', n: 10, panels: [panel(50), panel(5)] });
-    const [first, second] = attributes(svg, '[aria-label="line"] > path', 'd').map((d) =>
+    const [first, second] = attributes(svg, '[data-marks="line"] > path', 'd').map((d) =>
       d.match(/[\d.]+/g)!.map(Number),
     );
     expect(first!.at(-1)).toBeCloseTo(second!.at(-1)!, 6); // the same zero
@@ -190,9 +204,9 @@ describe('bar chart', () => {
 
   it('has bars in proportion from zero, and whiskers at the ends of the intervals', () => {
     const svg = barChart({ title: 'Accuracy', label: 'accuracy', percent: true, n: 120, groups });
-    const heights = attributes(svg, '[aria-label="bar"] rect', 'height').map(Number);
+    const heights = attributes(svg, '[data-marks="bar"] rect', 'height').map(Number);
     expect(heights[1]! / heights[0]!).toBeCloseTo(2, 6);
-    const ends = ['y1', 'y2'].map((end) => attributes(svg, '[aria-label="rule"] line', end).map(Number));
+    const ends = ['y1', 'y2'].map((end) => attributes(svg, '[data-marks="rule"] line', end).map(Number));
     const whiskers = ends[0]!.map((end, i) => Math.abs(end - ends[1]![i]!)).filter((length) => length > 0);
     expect(whiskers[0]! / heights[0]!).toBeCloseTo(0.4, 6); // 0.2 of 0.5
     expect(texts(svg)).toEqual(expect.arrayContaining(['50 %', '100 %', 'scenes', '↑ accuracy']));
@@ -219,7 +233,7 @@ describe('overlay figure', () => {
   const image = { width: 4, height: 4, data: new Uint8Array(48).fill(100) };
   const grid = (...values: number[]) => ({ rows: 2, columns: 2, data: Float32Array.from(values) });
 
-  it('lays the colours over the image at half strength, with white at zero', async () => {
+  it('lays the colours over the image the denser the larger they are, none at zero', async () => {
     const svg = await overlayFigure({
       title: 'Overlays',
       n: 1,
@@ -246,12 +260,13 @@ describe('overlay figure', () => {
       ...pixels!.subarray(3 * (64 * y + x), 3 * (64 * y + x) + 3),
     ];
     expect(at(plain, 5, 5)).toEqual([100, 100, 100]);
-    // Half of 100 and half of seismic's dark red (127.5, 0, 0), dark blue (0, 0, 76.5), white and red (255, 0, 0).
-    expect(at(first, 2, 2)).toEqual([114, 50, 50]);
-    expect(at(first, 62, 2)).toEqual([50, 50, 88]);
-    expect(at(first, 2, 62)).toEqual([178, 178, 178]);
-    expect(at(first, 62, 62)).toEqual([178, 50, 50]);
-    expect(at(second, 30, 30)).toEqual([178, 178, 178]);
+    // A fifth of 100 and 0.8 of seismic's dark red (127.5, 0, 0) and dark blue (0, 0, 76.5); the image; 0.6 of it and 0.4 of
+    // red (255, 0, 0).
+    expect(at(first, 2, 2)).toEqual([122, 20, 20]);
+    expect(at(first, 62, 2)).toEqual([20, 20, 81]);
+    expect(at(first, 2, 62)).toEqual([100, 100, 100]);
+    expect(at(first, 62, 62)).toEqual([162, 60, 60]);
+    expect(at(second, 30, 30)).toEqual([100, 100, 100]);
     expect(texts(svg)).toEqual(expect.arrayContaining(['L0.H0', 'L0.H1', '−0.5', '0.5', 'red? red']));
     // The box: half of the picture, outlined in each of the three.
     expect(attributes(svg, 'rect[stroke="#ffd400"]', 'width')).toEqual(['32', '32', '32']);

@@ -1,0 +1,21 @@
+// What the figures of an analysis have in common.
+
+import type { CellMetric } from '../../analysis/cell.ts';
+import type { Drawing } from '../plots/figure.ts';
+import type { Analysis } from './analyse.ts';
+
+export interface Figure {
+  /** File name without extension. */
+  readonly name: string;
+  readonly drawing: Drawing;
+  /** What its values are, where they may be in several measures. */
+  readonly measure?: CellMetric;
+  /** The same figure in a measure that the run did not choose: in the report alone. */
+  readonly alternative?: boolean;
+}
+
+/** The noise floor of a measure, if there is one. */
+export function noiseFloorOf({ noiseFloor }: Analysis, measure: CellMetric): { noiseFloor?: number } {
+  const found = noiseFloor(measure);
+  return found === undefined ? {} : { noiseFloor: found };
+}

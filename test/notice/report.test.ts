@@ -1,0 +1,260 @@
+// The report in a browser: it works from disk, without script and with, on a phone, in the dark, on paper. Its numbers are
+// tested where there are runs; these are made up.
+
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { CellRow, Corruption } from '../../src/analysis/cell.ts';
+import { type Analysis, analyseCells } from '../../src/notice/experiment/analyse.ts';
+import { drawFigures } from '../../src/notice/experiment/figures.ts';
+import type { RunRecord } from '../../src/notice/experiment/results.ts';
+import type { ExperimentSettings } from '../../src/notice/experiment/settings.ts';
+import { reportHtml } from '../../src/notice/report/report.ts';
+import { cell } from '../analysis/support.ts';
+import { launchOptions, setup } from '../support/browser.ts';
+
+const require = createRequire(import.meta.url);
+const TASKS = ['scenes', 'states'];
+const CATEGORIES = ['subject', 'relation', 'object'];
+const CORRUPTIONS: Corruption[] = ['sip', 'str'];
+const ROLES = ['start', 'correct', 'or', 'incorrect', 'end'];
+const MODULES = 'text_encoder.hook_mlp_out';
+const HEADS = 'text_encoder.cross_attn.hook_z';
+
+/** Of a module at role r in layer l, of a head h in layer l: 0.1 for each step, more under STR. */
+const effect = (corruption: Corruption, a: number, layer: number) =>
+  0.1 * (1 + a + 2 * layer) * (corruption === 'str' ? 2 : 1);
+
+const cells: CellRow[] = TASKS.flatMap((task) =>
+  CORRUPTIONS.flatMap((corruption) =>
+    Array.from({ length: 6 }, (_, s) => {
+      const modality = corruption === 'str' ? ('text' as const) : ('image' as const);
+      const of = { sample: `${task}-${s}`, task, category: CATEGORIES[s % 3]!, corruption, modality };
+      const values = (size: number) => ({ ld_effect: size, p_effect: size / 10, p_patched: size / 10 });
+      return [0, 1, 2].flatMap((layer) => [
+        ...ROLES.map((role, r) =>
+          cell({
+            ...of,
+            layer,
+            role,
+            token: role,
+            position: r,
+            site: MODULES,
+            ...values(effect(corruption, r, layer)),
+          }),
+        ),
+        ...[0, 1, 2, 3].map((head) =>
+          cell({
+            ...of,
+            layer,
+            head,
+            site: HEADS,
+            ...values(head === 2 && layer === 1 ? 5 : effect(corruption, head, layer)),
+          }),
+        ),
+      ]);
+    }).flat(),
+  ),
+);
+
+const settings: ExperimentSettings = {
+  ...{ model: 'models/made-up', data: TASKS.map((task) => `data/${task}.csv`), samples: 6, select: 'first' },
+  ...{ corruptions: CORRUPTIONS, moduleSites: [MODULES], headSite: HEADS, statistic: 'absolute' },
+  ...{ compat: [], seed: 0, noiseDraws: 1, noiseScale: 3, template: undefined },
+};
+
+async function madeUp(): Promise<Analysis> {
+  const record: RunRecord = {
+    settings,
+    version: 'test',
+    model: { family: 'blip', answers: 'decoder', weightBytes: 1, towers: [] },
+    adapter: 'none',
+    started: '2026-01-01T00:00:00Z',
+    finished: '2026-01-01T00:01:00Z',
+    seconds: 60,
+    tasks: TASKS.map((task) => ({
+      task,
+      pairs: 8,
+      asked: 6,
+      correct: 6,
+      selected: Array.from({ length: 6 }, (_, s) => `${task}-${s}`),
+      unusable: [
+        { source: '7', reason: 'too-long', detail: 'the prompt has 600 tokens, the model reads 512' },
+      ],
+      withoutText: {},
+    })),
+  };
+  const controls = [
+    { sample: 'scenes-0', corruption: 'sip' as const, nullPatches: 2, noiseFloor: 1e-6, noiseFloorP: 1e-8 },
+  ];
+  const share = { correct: 5, accuracy: 5 / 6, low: 0.4, high: 0.97 };
+  return {
+    ...(await analyseCells(cells, controls, settings)),
+    record,
+    accuracy: TASKS.flatMap((task) =>
+      ['all', ...CATEGORIES].map((category) => ({
+        task,
+        category,
+        n: 6,
+        ...share,
+        firstLetter: share,
+        flipped: 0.5,
+      })),
+    ),
+    attentionPosition: 'answer',
+    attention: new Map(),
+    functions: new Map(),
+    pairs: new Map(),
+  };
+}
+
+let folder: string;
+let file: string;
+let browser: Browser;
+beforeAll(async () => {
+  await setup();
+  folder = await mkdtemp(join(tmpdir(), 'notice-report-'));
+  file = join(folder, 'report.html');
+  const analysis = await madeUp();
+  await writeFile(file, reportHtml(analysis, await drawFigures(analysis)));
+  browser = await chromium.launch(launchOptions());
+});
+afterAll(async () => {
+  await browser?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const WIDE = { width: 1280, height: 800 };
+const PHONE = { width: 390, height: 844 };
+
+/** The page from disk; it must not say anything on the console. */
+async function open(options: BrowserContextOptions, work: (page: Page) => Promise<void>): Promise<void> {
+  const page = await browser.newPage(options);
+  const said: string[] = [];
+  page.on('console', (message) => said.push(message.text()));
+  page.on('pageerror', (error) => said.push(String(error)));
+  await page.goto(pathToFileURL(file).href);
+  await work(page);
+  expect(said).toEqual([]);
+  await page.close();
+}
+
+test('axe finds nothing, wide and narrow, in the light and in the dark', async () => {
+  const axe = await readFile(require.resolve('axe-core/axe.min.js'), 'utf8');
+  for (const options of [{ viewport: WIDE }, { viewport: PHONE, colorScheme: 'dark' as const }])
+    await open(options, async (page) => {
+      await page.locator('details').evaluateAll((all) => {
+        for (const details of all) (details as HTMLDetailsElement).open = true;
+      });
+      await page.evaluate(axe);
+      const violations = await page.evaluate(async () => {
+        const { axe } = globalThis as unknown as { axe: typeof import('axe-core') };
+        return (await axe.run()).violations.map(
+          ({ id, nodes }) => `${id}: ${nodes[0]?.html} and ${nodes.length - 1} more`,
+        );
+      });
+      expect(violations).toEqual([]);
+    });
+});
+
+test('cells say their values under the pointer and to the arrow keys', () =>
+  open({ viewport: WIDE }, async (page) => {
+    const tip = page.locator('output.tip');
+    const map = page.locator('#figure-modules-str .panel').first();
+    const cells = map.locator('[data-marks="cell"] > rect');
+    await cells.nth(3 + 2).hover(); // the second role, "correct", in the last layer
+    expect(await tip.textContent()).toBe('correct, layer 2: 0.12'); // 0.1 · (1 + 1 + 2 · 2) · 2 logits, a tenth of it
+    await map.focus();
+    expect(await tip.textContent()).toBe('start, layer 0: 0.02');
+    for (const key of ['ArrowDown', 'ArrowRight', 'ArrowRight', 'ArrowRight']) await page.keyboard.press(key);
+    expect(await tip.textContent()).toBe('correct, layer 2: 0.12');
+    await page.keyboard.press('ArrowUp');
+    expect(await tip.textContent()).toBe('start, layer 2: 0.1');
+    await page.keyboard.press('Escape');
+    expect(await tip.isVisible()).toBe(false);
+
+    await page
+      .locator('#figure-heads .panel')
+      .first()
+      .locator('rect')
+      .nth(4 + 2)
+      .hover();
+    expect(await tip.textContent()).toBe('L1.H2: 5');
+  }));
+
+test('tables are sorted by size or alphabet, by their headers', () =>
+  open({ viewport: WIDE }, async (page) => {
+    const table = page.locator('table', { hasText: 'Strongest heads' });
+    const column = (index: number) => table.locator(`tbody tr td:nth-child(${index})`).allTextContents();
+    const header = (name: string) => table.getByRole('button', { name });
+    await header('mean of LD′ − LD*').click();
+    const down = (await column(5)).map(Number);
+    expect(down).toEqual([...down].sort((a, b) => b - a));
+    expect(new Set(down).size).toBeGreaterThan(3);
+    await header('mean of LD′ − LD*').click();
+    expect((await column(5)).map(Number)).toEqual([...down].reverse());
+    await header('head').click();
+    const labels = await column(4);
+    expect(labels).toEqual([...labels].sort());
+    expect(await table.locator('th[aria-sort]').allTextContents()).toEqual(['head']);
+  }));
+
+test('maps show restoration probability or logit difference, without script too', () =>
+  open({ viewport: WIDE, javaScriptEnabled: false }, async (page) => {
+    const section = page.getByRole('region', { name: 'Patching whole modules' });
+    const probability = page.locator('#figure-modules-sip');
+    const logits = page.locator('#figure-modules-sip-ld_effect');
+    expect([await probability.isVisible(), await logits.isVisible()]).toEqual([true, false]);
+    await section.getByLabel('logit difference').check();
+    expect([await probability.isVisible(), await logits.isVisible()]).toEqual([false, true]);
+    // The other section has its own choice; values are there for browsers to show.
+    expect(await page.locator('#figure-heads').isVisible()).toBe(true);
+    expect(await logits.locator('rect > title').first().textContent()).toBe('start, layer 0: 0.1');
+    await logits.getByText('The numbers').click();
+    expect(await logits.getByRole('cell', { name: '0.1', exact: true }).first().isVisible()).toBe(true);
+  }));
+
+test('a phone needs no scrolling from side to side, but in what scrolls by itself', () =>
+  open({ viewport: PHONE }, async (page) => {
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(PHONE.width);
+    const map = await page.locator('#figure-modules-sip .panel > svg').first().boundingBox();
+    expect(map?.width).toBeLessThan(PHONE.width);
+    // Its text is as large as on a wide screen.
+    expect(map?.width).toBe(
+      Number(await page.locator('#figure-modules-sip .panel > svg').first().getAttribute('width')),
+    );
+    const wide = page.getByRole('group', { name: 'Exact match with 95 %' });
+    expect(await wide.evaluate((box) => box.scrollWidth > box.clientWidth && box.tabIndex === 0)).toBe(true);
+  }));
+
+test('is dark where readers want it, and never on paper', () =>
+  open({ viewport: WIDE, colorScheme: 'dark' }, async (page) => {
+    const colors = () =>
+      page.evaluate(() => {
+        const of = (selector: string, name: 'fill' | 'backgroundColor') =>
+          getComputedStyle(document.querySelector(selector) as Element)[name];
+        const title = '#figure-modules-sip .panel [fill="#222222"]';
+        return [of('body', 'backgroundColor'), of(title, 'fill'), of('[data-marks="cell"] > rect', 'fill')];
+      });
+    const [ground, ink, value] = await colors();
+    expect([ground, ink]).toEqual(['rgb(21, 23, 27)', 'rgb(232, 232, 232)']);
+    await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
+    expect(await colors()).toEqual(['rgb(255, 255, 255)', 'rgb(34, 34, 34)', value]); // a value's colour is the same
+    expect(await page.getByRole('navigation').isVisible()).toBe(false);
+  }));
+
+test('ids are there once, and headers say what they head', () =>
+  open({ viewport: WIDE }, async (page) => {
+    const ids = await page.locator('[id]').evaluateAll((elements) => elements.map(({ id }) => id));
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(await page.locator('th:not([scope])').count()).toBe(0);
+    expect(await page.locator('main').count()).toBe(1);
+    for (const target of await page
+      .locator('nav a')
+      .evaluateAll((links) => links.map((link) => link.getAttribute('href'))))
+      expect(await page.locator(target ?? '').count()).toBe(1);
+  }));
