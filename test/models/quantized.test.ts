@@ -3,10 +3,7 @@ import { OutOfMemoryError } from '../../src/gpu/index.ts';
 import { loadModel, planModel, type VisionLanguageModel } from '../../src/models/index.ts';
 import { runWithHooks, sweep } from '../../src/patching/index.ts';
 import { nodeFolder } from '../../src/platform/node/files.ts';
-import { asFloat32, type HostTensor, readTensors, writeSafetensors } from '../../src/weights/index.ts';
-import { int8, nf4, toRows } from '../reference/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
-import { folderWith } from '../support/folder.ts';
 import { fixture, GOLDEN, Golden, loadFixtureModel } from '../support/golden.ts';
 import { testGpu } from '../support/gpu.ts';
 
@@ -29,47 +26,6 @@ describe.each(['llava-tiny', 'llava-tiny-gqa'])('%s as nf4', (folder) => {
     }
   });
 });
-
-/** Tensors that stay as they are: embeddings, convolutions, norms, biases and the output head. */
-const KEPT = /embed|lm_head|norm|\.bias$/;
-
-describe.each(['llava-tiny', 'blip-tiny', 'instructblip-tiny', 'idefics3-tiny'])('%s', (name) => {
-  const source = nodeFolder(fixture(name));
-
-  test.each(['nf4', 'int8'] as const)('as %s is the model of the values it stores', async (dtype) => {
-    const golden = await Golden.open(name);
-    const file = await source.open('model.safetensors');
-    if (!file) throw new Error(`${name} has no weights`);
-    const tensors = new Map<string, HostTensor>();
-    for (const [key, tensor] of await readTensors(file)) {
-      const kept = KEPT.test(key) || /predictions\.decoder/.test(key) || tensor.shape.length !== 2;
-      tensors.set(key, kept ? tensor : { ...tensor, dtype: 'F32', data: dequantized(tensor, key, dtype) });
-    }
-    await file.close();
-    // Matrix units multiply with floats alone, and round otherwise.
-    const gpu = await testGpu({ subgroupMatrices: false });
-    const stored = await loadModel(gpu, source, { dtype });
-    const written = await loadModel(
-      gpu,
-      folderWith({ 'model.safetensors': writeSafetensors(tensors) }, source),
-    );
-    expect(stored.weightBytes).toBeLessThan(written.weightBytes);
-    for (const { id } of golden.cases) {
-      const sample = golden.sample(id, 'clean');
-      const [own] = await runWithHooks(stored, [sample], {});
-      const [expected] = await runWithHooks(written, [sample], {});
-      expectSameBits(own as Float32Array, expected as Float32Array);
-    }
-    stored.destroy();
-    written.destroy();
-  });
-});
-
-function dequantized(tensor: HostTensor, name: string, dtype: 'nf4' | 'int8'): Float32Array<ArrayBuffer> {
-  const values = asFloat32(tensor, name);
-  const { values: stored } = dtype === 'nf4' ? nf4(values) : int8(toRows(values, tensor.shape[1] ?? 1));
-  return Float32Array.from(stored);
-}
 
 test.each(['nf4', 'int8'] as const)(
   'a sweep of %s weights is that of one patch after another',

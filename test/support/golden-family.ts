@@ -13,7 +13,7 @@ import {
 } from '../../src/patching/index.ts';
 import { nodeFolder } from '../../src/platform/node/files.ts';
 import { expectClose, expectSameBits } from './close.ts';
-import { fixture, GOLDEN, Golden, type GoldenRun, type ImageOf, loadFixtureModel } from './golden.ts';
+import { fixture, GOLDEN, Golden, type GoldenRun, loadFixtureModel } from './golden.ts';
 import { Random } from './random.ts';
 
 /** float32 itself is up to 1e-5 away from the float64 of the patch tables; effects of one patch are as small as 0.01. */
@@ -27,7 +27,6 @@ const SIDES = ['clean', 'corrupt'] as const;
 export interface Family {
   /** Folder in test/fixtures. */
   readonly folder: string;
-  readonly imageOf?: ImageOf;
   /** Patch tables beside those of blocks, by name. */
   readonly tables?: Readonly<Record<string, (layers: readonly number[]) => SweepSite>>;
   /** Vision blocks and positions that the features are made of; default all. */
@@ -49,7 +48,7 @@ export function testFamily(family: Family, more: (opened: Opened) => void = () =
   describe(family.folder, () => {
     const opened = {} as Opened;
     beforeAll(async () => {
-      opened.golden = await Golden.open(family.folder, family.folder, family.imageOf);
+      opened.golden = await Golden.open(family.folder);
       opened.model = await loadFixtureModel(family.folder);
     });
     testActivations(family, opened);

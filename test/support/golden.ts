@@ -49,24 +49,26 @@ export interface GoldenRun {
   readonly [fact: string]: unknown;
 }
 
+/** Folders of small random models that have golden tensors, one or more of every family. */
+export const TINY_MODELS = [
+  ...['blip-tiny', 'instructblip-tiny', 'llava-tiny', 'llava-tiny-gqa', 'llava_next-tiny'],
+  ...['llava_onevision-tiny', 'smolvlm-tiny', 'idefics3-tiny', 'qwen2_vl-tiny', 'qwen2_5_vl-tiny'],
+  ...['qwen3_vl-tiny', 'paligemma-tiny', 'paligemma2-tiny', 'gemma3-tiny'],
+];
+
 /** What a family's pixel values are as an image, by their shape and what a case says of the run. */
-export type ImageOf = (shape: readonly number[], run: GoldenRun) => Omit<ImageInput, 'data'>;
+type ImageOf = (shape: readonly number[], run: GoldenRun) => Omit<ImageInput, 'data'>;
 
-/** Tiles [tile, 3, height, width] of a picture, and where the whole one stands among them. */
-export function tiledImage(overview: 'first' | 'last'): ImageOf {
-  return ([, , height, width], { tile_rows: rows, tile_columns: columns }) => ({
-    height: height as number,
-    width: width as number,
-    tiles: { rows: rows as number, columns: columns as number, overview },
-  });
-}
+/** Pictures [3, height, width]; tiles [tile, 3, height, width] have the whole picture behind them. */
+const PICTURE: ImageOf = (shape, { tile_rows: rows, tile_columns: columns }) => {
+  const [height, width] = shape.slice(-2) as [number, number];
+  if (shape.length < 4) return { height, width };
+  return { height, width, tiles: { rows: rows as number, columns: columns as number, overview: 'last' } };
+};
 
-/** Tiles as a picture's size and a folder's resolutions give them. */
-export function anyres(folder: string): ImageOf {
-  const config = JSON.parse(readFileSync(fixture(`${folder}/config.json`), 'utf8')) as {
-    image_grid_pinpoints: [number, number][];
-  };
-  const resolutions = config.image_grid_pinpoints.map(([height, width]) => ({ height, width }));
+/** Tiles behind the whole picture, as many as its size and the folder's resolutions give. */
+function anyres(pinpoints: readonly (readonly [height: number, width: number])[]): ImageOf {
+  const resolutions = pinpoints.map(([height, width]) => ({ height, width }));
   return ([, , side = 0], { image_size_hw }) => {
     const [height, width] = image_size_hw as [number, number];
     const best = bestResolution({ height, width }, resolutions);
@@ -75,11 +77,12 @@ export function anyres(folder: string): ImageOf {
   };
 }
 
-/** Pictures [3, height, width]; tiles have the whole picture behind them. */
-const PICTURE: ImageOf = (shape, run) =>
-  shape.length === 4
-    ? tiledImage('last')(shape, run)
-    : { height: shape[1] as number, width: shape[2] as number };
+function imagesOf(folder: string): ImageOf {
+  const { image_grid_pinpoints: pinpoints } = JSON.parse(
+    readFileSync(fixture(`${folder}/config.json`), 'utf8'),
+  ) as { image_grid_pinpoints?: [number, number][] };
+  return pinpoints ? anyres(pinpoints) : PICTURE;
+}
 
 export class Golden {
   readonly cases: readonly GoldenCase[];
@@ -96,7 +99,7 @@ export class Golden {
     this.#imageOf = imageOf;
   }
 
-  static async open(folder: string, cases = folder, imageOf = PICTURE): Promise<Golden> {
+  static async open(folder: string, cases = folder): Promise<Golden> {
     const json = JSON.parse(readFileSync(fixture(`${cases}/cases.json`), 'utf8')) as { cases: GoldenCase[] };
     const source = await fileSource(fixture(`${folder}/golden.safetensors`));
     const raw = await readTensors(source);
@@ -112,7 +115,7 @@ export class Golden {
         },
       ]),
     );
-    return new Golden(json.cases, tensors, imageOf);
+    return new Golden(json.cases, tensors, imagesOf(cases));
   }
 
   has(name: string): boolean {
