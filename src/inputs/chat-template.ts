@@ -60,13 +60,14 @@ export class ChatTemplate {
   }
 
   /**
-   * @throws NoticeError('text') if the template refuses the messages, or leaves out what a user says; ('config') if it
-   *   fails or goes beyond the limits
+   * @throws NoticeError('text') for a part that is neither text nor image, such as a video, if the template refuses the
+   *   messages, or leaves out what a user says; ('config') if it fails or goes beyond the limits
    */
   render(
     messages: readonly ChatMessage[],
     { addGenerationPrompt = true, variables = {}, now = new Date() }: ChatOptions = {},
   ): string {
+    refuseOtherParts(messages);
     const values = { messages, add_generation_prompt: addGenerationPrompt, tools: null, documents: null };
     const text = this.#run({ ...this.#tokens, ...values, ...variables }, now);
     for (const said of messages.filter(({ role }) => role === 'user').flatMap(textsOf)) {
@@ -95,6 +96,17 @@ export class ChatTemplate {
       throw new NoticeError('config', `${this.#where}: the chat template fails: ${said(cause)}.`, { cause });
     }
   }
+}
+
+/** Templates may write what the model then cannot be given: `<video>`. */
+function refuseOtherParts(messages: readonly ChatMessage[]): void {
+  for (const { content } of messages)
+    for (const { type } of typeof content === 'string' ? [] : (content as readonly { type?: unknown }[]))
+      if (type !== 'text' && type !== 'image')
+        throw new NoticeError(
+          'text',
+          `A message has a part of type ${JSON.stringify(type)}; only texts and images are read.`,
+        );
 }
 
 function textsOf({ content }: ChatMessage): string[] {

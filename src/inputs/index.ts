@@ -44,6 +44,7 @@ export {
   fillImageTexts,
   formatPrompt,
   type PromptTemplates,
+  refuseVideo,
 } from './prompt.ts';
 export { PromptFormat, type PromptFormatOptions } from './prompt-format.ts';
 export {

@@ -63,6 +63,12 @@ export function fillImageTexts(prompt: string, placeholder: string, images: read
   };
 }
 
+/** @throws NoticeError('text') if a prompt has the token that stands for a video */
+export function refuseVideo(ids: readonly number[], videoToken: number | undefined): void {
+  if (videoToken !== undefined && ids.includes(videoToken))
+    throw new NoticeError('text', `the prompt has a video (token id ${videoToken}); only images are read`);
+}
+
 /** A prompt whose image token stands once for every feature of its images. */
 export interface ExpandedPrompt {
   readonly ids: number[];

@@ -1,9 +1,11 @@
 // What families share whose language model reads the images' features among the prompt's tokens and goes on with it.
 
 import type { Tensor, Work } from '../gpu/index.ts';
+import { refuseVideo } from '../inputs/index.ts';
 import { hasFile, type ModelSource, readJson } from '../weights/index.ts';
 import { embedPrompts } from './feature-runs.ts';
 import { generateAnswers } from './generation.ts';
+import type { ImageInput } from './image-input.ts';
 import type { ForwardOptions, Generated, GenerateOptions, ImageFeatures, Logits, ModelRun } from './model.ts';
 import type { Llama } from './parts/llama.ts';
 import type { SampleInput } from './sample.ts';
@@ -19,6 +21,8 @@ export interface ContinuingParts
   readonly between?: { readonly towers: readonly string[]; readonly configs: readonly TowerConfig[] };
   /** The token of an image's feature in a prompt. */
   readonly imageToken: number;
+  /** The token of a video in a prompt, where the family reads some: they are refused. */
+  readonly videoToken?: number | undefined;
   /** Tokens that end an answer. */
   readonly stopTokens: readonly number[];
   /** What holds the weights. */
@@ -37,8 +41,10 @@ export abstract class ContinuingModel extends TiledImageModel {
   override readonly imageToken: number;
   readonly #language: Llama;
   readonly #stopTokens: readonly number[];
+  readonly #videoToken: number | undefined;
 
-  constructor({ language, between, imageToken, stopTokens, loader, ...parts }: ContinuingParts) {
+  constructor(of: ContinuingParts) {
+    const { language, between, imageToken, videoToken, stopTokens, loader, ...parts } = of;
     const { settings, tower } = language;
     super({
       ...parts,
@@ -53,6 +59,12 @@ export abstract class ContinuingModel extends TiledImageModel {
     this.imageToken = imageToken;
     this.#language = language;
     this.#stopTokens = stopTokens;
+    this.#videoToken = videoToken;
+  }
+
+  override expand(ids: readonly number[], images?: readonly ImageInput[]) {
+    refuseVideo(ids, this.#videoToken);
+    return super.expand(ids, images);
   }
 
   async forward(
@@ -91,6 +103,7 @@ export abstract class ContinuingModel extends TiledImageModel {
 
   /** Images and prompts to the language model's first residual stream. */
   async #read(w: Work, runs: readonly ModelRun[], probe: Probe, known?: ImageFeatures): Promise<Tensor> {
+    for (const { sample } of runs) refuseVideo(sample.ids, this.#videoToken);
     const { memory, shared } = await this.features(w, runs, probe, known);
     const { tower, features } = await this.arrange(w, runs, memory, probe);
     const x = embedPrompts(w, this.#language, runs, tower, this.imageToken, features);

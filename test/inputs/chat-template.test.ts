@@ -4,6 +4,7 @@ import {
   type ChatMessage,
   type ChatOptions,
   ChatTemplate,
+  type ContentPart,
   PromptFormat,
   readChatTemplates,
 } from '../../src/inputs/index.ts';
@@ -175,6 +176,14 @@ describe('conversations', () => {
     const format = formatOf('gemma3-tiny', '<start_of_image>');
     expect(() => format.chat([user('Red?'), user('Red?')])).toThrow(
       noticeError('text', /^chat_template\.json: .* refuses the messages: Conversation roles must alternate/),
+    );
+  });
+
+  it('with a video are refused, whatever the template would write', () => {
+    const format = formatOf('smolvlm-tiny', '<image>');
+    const video = { type: 'video' } as unknown as ContentPart;
+    expect(() => format.chat([{ role: 'user', content: [video, { type: 'text', text: 'Red?' }] }])).toThrow(
+      noticeError('text', /part of type "video"; only texts and images are read/),
     );
   });
 

@@ -47,6 +47,7 @@ const ONEVISION: LlavaKind = {
   featureLayer: -1,
   strategies: ['full'],
   imageToken: 151646,
+  videoToken: 151647,
 };
 
 /** @throws NoticeError('config') naming the field */

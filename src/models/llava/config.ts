@@ -18,6 +18,8 @@ export interface LlavaConfig {
   readonly projector: { readonly activation: Activation; readonly bias: boolean };
   /** The token that stands where the image's features go. */
   readonly imageToken: number;
+  /** The token that stands for a video, where the family has one. */
+  readonly videoToken?: number | undefined;
   /** Tokens that end an answer. */
   readonly stopTokens: readonly number[];
 }
@@ -50,6 +52,7 @@ export interface LlavaKind {
   /** Which of the vision tower's positions can be features; the first is the default. */
   readonly strategies: readonly ('default' | 'full')[];
   readonly imageToken: number;
+  readonly videoToken?: number;
 }
 
 /** What LLaVA and LLaVA-NeXT have in common: LlavaConfig's and LlavaNextConfig's defaults. */
@@ -66,7 +69,10 @@ export const LLAVA: LlavaKind = {
  * @throws NoticeError('config') naming the field
  */
 export function parseLlavaConfig(json: unknown, generation: unknown = {}, kind = LLAVA): LlavaConfig {
-  const config = new JsonConfig(json, 'config.json', { image_token_id: 'image_token_index' });
+  const config = new JsonConfig(json, 'config.json', {
+    image_token_id: 'image_token_index',
+    video_token_id: 'video_token_index',
+  });
   const section = config.section('vision_config');
   const { modelType, names, defaults, absent } = kind.vision;
   section.choice('model_type', [modelType], modelType);
@@ -85,6 +91,7 @@ export function parseLlavaConfig(json: unknown, generation: unknown = {}, kind =
       bias: config.boolean('multimodal_projector_bias', true),
     },
     imageToken: config.token('image_token_index', kind.imageToken),
+    ...(kind.videoToken !== undefined && { videoToken: config.token('video_token_index', kind.videoToken) }),
     stopTokens: new JsonConfig(generation, 'generation_config.json').tokens('eos_token_id', stop),
   };
 }

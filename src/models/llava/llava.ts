@@ -45,7 +45,7 @@ export class Llava extends ContinuingModel {
     { maxImages = 1 }: { readonly maxImages?: number } = {},
   ) {
     const hooks = llavaHooks(config);
-    const { vision, classFeature, imageToken, stopTokens } = config;
+    const { vision, classFeature, imageToken, videoToken, stopTokens } = config;
     const language = new Llama(config.language, weights.language);
     super({
       gpu,
@@ -56,6 +56,7 @@ export class Llava extends ContinuingModel {
       maxImages,
       language,
       imageToken,
+      videoToken,
       stopTokens,
       loader,
     });

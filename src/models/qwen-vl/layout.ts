@@ -3,6 +3,7 @@
 
 import { checkFloats } from '../../check.ts';
 import { NoticeError, ShapeError } from '../../errors.ts';
+import { refuseVideo } from '../../inputs/index.ts';
 import type { ImageInput } from '../image-input.ts';
 import type { Places, Sample } from '../model.ts';
 import { gridPlace, type KeyRange } from '../tower/index.ts';
@@ -126,8 +127,7 @@ export function promptPlaces(
       'text',
       'this model makes position ids from the prompt and its images; others are not taken',
     );
-  if (ids.includes(videoToken))
-    throw new NoticeError('text', `the prompt has a video (token id ${videoToken}); only images are read`);
+  refuseVideo(ids, videoToken);
   const places: number[] = [];
   let next = 0;
   let image = 0;

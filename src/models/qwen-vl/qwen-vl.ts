@@ -2,7 +2,7 @@
 // and columns. Behaviour is that of transformers' Qwen2VLForConditionalGeneration, Qwen2_5_VL… and Qwen3VL….
 
 import type { Gpu, Tensor, Work } from '../../gpu/index.ts';
-import { expandImageTokens } from '../../inputs/index.ts';
+import { expandImageTokens, refuseVideo } from '../../inputs/index.ts';
 import type { WeightLoader } from '../../weights/index.ts';
 import { generationConfig } from '../continuing-model.ts';
 import type { ModelFiles } from '../family.ts';
@@ -142,6 +142,7 @@ export class QwenVl implements VisionLanguageModel {
   }
 
   expand(ids: readonly number[], images: readonly ImageInput[] = [this.blankImage()]) {
+    refuseVideo(ids, this.config.videoToken);
     const counts = images.map((image) => this.featureCount(image));
     const expanded = expandImageTokens(ids, this.imageToken, counts);
     checkLength(expanded.ids.length, this.config.language.maxPositions);
