@@ -28,6 +28,11 @@ export interface PreprocessingOptions {
   readonly backend?: ImageBackend | undefined;
   /** The `processor_class` of the folder, where the config itself does not name it. */
   readonly processorClass?: string | undefined;
+  /**
+   * Whether pictures are made for a prompt, by the family's processor, which may have settings that go before those of its
+   * image processor's file. Default no: the image processor alone.
+   */
+  readonly inProcessor?: boolean | undefined;
 }
 
 /** Pillow's numbers of the filters. */
@@ -45,6 +50,8 @@ interface ImageProcessorClass {
   /** What a name without Fast or Pil means. */
   readonly backend: ImageBackend;
   readonly layout: (json: Fields, backend: ImageBackend, mean: readonly number[]) => PictureLayout;
+  /** `images_kwargs` of the family's processor, which it hands to its image processor unless a caller asks otherwise. */
+  readonly inProcessor?: Fields;
 }
 
 const CLIP_LEVELS = {
@@ -86,7 +93,14 @@ const CLASSES = new Map<unknown, ImageProcessorClass>([
   ['Idefics3ImageProcessor', SPLIT],
   ['Qwen2VLImageProcessor', QWEN],
   ['Qwen2_5_VLImageProcessor', QWEN],
-  ['Gemma3ImageProcessor', { ...HALF, ...TORCHVISION, resample: 2, layout: panAndScanLayout }],
+  [
+    'Gemma3ImageProcessor',
+    {
+      ...HALF,
+      ...{ ...TORCHVISION, resample: 2, layout: panAndScanLayout },
+      inProcessor: { do_pan_and_scan: false },
+    },
+  ],
   ['LlavaNextImageProcessor', { ...CLIP_LEVELS, ...TORCHVISION, layout: nextLayout }],
   [
     'LlavaOnevisionImageProcessor',
@@ -130,10 +144,11 @@ export function parsePreprocessorConfig(
   }
 }
 
-function parseSettings(json: unknown, options: PreprocessingOptions): Preprocessing {
-  if (!isObject(json)) fail('expected a JSON object.');
-  const processor = json.processor_class ?? options.processorClass;
-  const type = json.image_processor_type ?? json.feature_extractor_type ?? OF_PROCESSOR[String(processor)];
+function parseSettings(config: unknown, options: PreprocessingOptions): Preprocessing {
+  if (!isObject(config)) fail('expected a JSON object.');
+  const processor = config.processor_class ?? options.processorClass;
+  const type =
+    config.image_processor_type ?? config.feature_extractor_type ?? OF_PROCESSOR[String(processor)];
   // Since transformers 5 a class is there twice, with Pil behind the name of the one that resizes with Pillow; before,
   // Fast stood behind that of the one that resizes with torchvision.
   const [, name, kind] = /^(.*ImageProcessor)(Fast|Pil)$/.exec(String(type)) ?? [];
@@ -141,6 +156,7 @@ function parseSettings(json: unknown, options: PreprocessingOptions): Preprocess
   if (!found) {
     fail(`image_processor_type is ${show(type)}; supported are ${[...CLASSES.keys()].join(', ')}.`);
   }
+  const json = options.inProcessor ? { ...config, ...found.inProcessor } : config;
   const resample = RESAMPLE.get(json.resample ?? found.resample);
   if (!resample) {
     fail(`resample is ${show(json.resample)}; supported are 1 (lanczos), 2 (bilinear) and 3 (bicubic).`);

@@ -236,6 +236,7 @@ async function imageProcessor(source: ModelSource, backend?: ImageBackend): Prom
     : null;
   const options = {
     backend,
+    inProcessor: true,
     processorClass: typeof config?.processor_class === 'string' ? config.processor_class : undefined,
   };
   const own = config?.image_processor;

@@ -112,6 +112,9 @@ describe('shapes', () => {
     ] as const)
       expect(tiles(width, height)).toEqual({ rows: 0, columns: 0, overview: 'first' });
     expect(process({ ...settings, do_pan_and_scan: null }, noise(30, 12)).pixelValues.tiles).toBeUndefined();
+    // Gemma3Processor has the last word: it does not pan and scan unless its caller asks.
+    const own = ImageProcessor.from(settings, { inProcessor: true });
+    expect(own.process(noise(30, 12)).pixelValues.tiles).toBeUndefined();
   });
 
   it('has the defaults of each class', () => {
@@ -192,11 +195,15 @@ it.each([
   ],
   [
     { image_processor_type: 'LlavaNextImageProcessor' },
-    /image_grid_pinpoints\[0\] is \[336,672\]; expected multiples of the tile's 224/,
+    /pinpoints\[0\] is \[336,672\] \(left out: the class's own\); expected multiples of the tile's 224 pixels \(left out/,
+  ],
+  [
+    { image_processor_type: 'LlavaNextImageProcessor', image_grid_pinpoints: [[448, 336]] },
+    /pinpoints\[0\] is \[448,336\]; expected multiples of the tile's 224 pixels \(left out: the class's own\)/,
   ],
   [
     { image_processor_type: 'LlavaNextImageProcessor', size: { shortest_edge: 336 } },
-    /crop_size is 224, but size gives tiles of 336/,
+    /crop_size is 224 \(left out: the class's own\), but size gives tiles of 336/,
   ],
   [
     { image_processor_type: 'LlavaOnevisionImageProcessor', image_grid_pinpoints: [] },

@@ -81,8 +81,8 @@ export const ONEVISION = Array.from(
 
 export function nextLayout(json: Fields): AnyresLayout {
   const tile = squareSide(json.size ?? 224, 'size');
-  sameTile(json.crop_size ?? 224, tile);
-  return new AnyresLayout(tile, resolutionsOf(json.image_grid_pinpoints ?? NEXT, tile), undefined);
+  sameTile(json.crop_size ?? 224, tile, ofClass(json.crop_size));
+  return new AnyresLayout(tile, resolutionsOf(json, NEXT, tile), undefined);
 }
 
 /** @param mean what is subtracted from each channel, of which the background of squares is made */
@@ -91,25 +91,36 @@ export function onevisionLayout(json: Fields, mean: readonly number[]): AnyresLa
   if (json.crop_size != null) sameTile(json.crop_size, tile);
   else if (flag(json, 'do_center_crop', false)) fail('do_center_crop is true, but crop_size is missing.');
   const background = mean.map((value) => Math.trunc(value * 255));
-  return new AnyresLayout(tile, resolutionsOf(json.image_grid_pinpoints ?? ONEVISION, tile), background);
+  return new AnyresLayout(tile, resolutionsOf(json, ONEVISION, tile), background);
 }
 
 /** Tiles of one size, of which another is then cut, would lose their margins. */
-function sameTile(crop: unknown, tile: number): void {
+function sameTile(crop: unknown, tile: number, whose = ''): void {
   if (squareSide(crop, 'crop_size') !== tile)
-    fail(`crop_size is ${show(crop)}, but size gives tiles of ${tile} pixels; they should be equal.`);
+    fail(`crop_size is ${show(crop)}${whose}, but size gives tiles of ${tile} pixels; they should be equal.`);
 }
 
-function resolutionsOf(pinpoints: unknown, tile: number): Size[] {
+/** @param usual the class's, in place of those that are left out */
+function resolutionsOf(json: Fields, usual: unknown, tile: number): Size[] {
   const name = 'image_grid_pinpoints';
+  const pinpoints = json[name] ?? usual;
   if (!Array.isArray(pinpoints) || pinpoints.length === 0)
     fail(`${name} is ${show(pinpoints)}; expected a list of [height, width].`);
   return pinpoints.map((pair: unknown, i) => {
     if (!Array.isArray(pair) || pair.length !== 2)
       fail(`${name}[${i}] is ${show(pair)}; expected [height, width].`);
     const [height, width] = pair.map((side: unknown) => whole(side, `${name}[${i}]`)) as [number, number];
+    // transformers cuts what is left over into smaller tiles, of which its model then finds too many.
     if (height % tile !== 0 || width % tile !== 0)
-      fail(`${name}[${i}] is ${show(pair)}; expected multiples of the tile's ${tile} pixels.`);
+      fail(
+        `${name}[${i}] is ${show(pair)}${ofClass(json[name])}; expected multiples of the tile's ${tile} pixels` +
+          `${ofClass(json.size)}.`,
+      );
     return { width, height };
   });
+}
+
+/** What to say of a setting that the file leaves out. */
+function ofClass(setting: unknown): string {
+  return setting == null ? " (left out: the class's own)" : '';
 }
