@@ -130,8 +130,24 @@ export interface TensorOutput {
   data(): Float32Array | Int32Array | Promise<Float32Array>;
 }
 
+/**
+ * What a file holds under other names than those that begin with `prefix`, to be written again; nothing where there is no
+ * file.
+ *
+ * @throws WeightsError if it is no safetensors file
+ */
+export async function tensorsBeside(path: string, prefix: string): Promise<TensorEntry[]> {
+  if (!(await stat(path).catch(() => undefined))?.isFile()) return [];
+  return [...(await readInputs(path))]
+    .filter(([name]) => !name.startsWith(prefix))
+    .map(([name, { dtype, shape, data }]) => ({ name, dtype, shape, data: () => data }));
+}
+
 /** @throws NoticeError('file') if the file cannot be written */
-export async function writeTensors(path: string, outputs: readonly TensorOutput[]): Promise<void> {
+export async function writeTensors(
+  path: string,
+  outputs: readonly (TensorOutput | TensorEntry)[],
+): Promise<void> {
   const entries = outputs.map((output) => ({ dtype: 'F32', ...output }) as TensorEntry);
   await writeWhole(path, safetensorsChunks(entries));
 }

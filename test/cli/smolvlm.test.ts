@@ -44,19 +44,17 @@ test('generate: --image again for each image of the prompt', async () => {
 });
 
 test('what trace writes is what sweep reads, and the same as pictures given to it', async () => {
-  const sides = new Map<string, HostTensor>([
-    ['answer_ids', { dtype: 'I32', shape: [2], data: Int32Array.of(317, 379) }],
-  ]);
-  for (const side of ['clean', 'corrupt']) {
-    const out = join(folder, `${side}.safetensors`);
-    const given = ['--image', picture(`case0_${side}`), '--prompt', QUESTION];
-    await run(['trace', '--model', MODEL, ...given, '--names', 'pixel_values,input_ids', '--out', out]);
-    const written = await tensorsOf(out);
-    expect([...written.keys()].sort()).toEqual(['input_ids', 'pixel_attention_mask', 'pixel_values']);
-    for (const [name, tensor] of written) sides.set(`${side}/${name}`, tensor);
-  }
   const pair = join(folder, 'pair.safetensors');
-  await writeFile(pair, writeSafetensors(sides));
+  const inputs = ['input_ids', 'pixel_attention_mask', 'pixel_values'];
+  const answers = ['--answers', 'angry,afraid'];
+  // The clean side twice: what stood there is replaced.
+  for (const side of ['clean', 'corrupt', 'clean']) {
+    const given = ['--image', picture(`case0_${side}`), '--prompt', QUESTION, '--side', side];
+    await run(['trace', '--model', MODEL, ...given, '--names', 'pixel_values,input_ids', '--out', pair]);
+  }
+  const written = await tensorsOf(pair);
+  const names = ['clean', 'corrupt'].flatMap((side) => inputs.map((name) => `${side}/${name}`));
+  expect([...written.keys()].sort()).toEqual(names);
   const sweep = async (out: string, ...args: string[]) => {
     const file = join(folder, out);
     const sites = ['--sites', 'vision.hook_mlp_out', '--positions', '0:1,2:8,63'];
@@ -64,19 +62,16 @@ test('what trace writes is what sweep reads, and the same as pictures given to i
     expect(stdout).toMatch(/^6 patches at 1 site/);
     return (await tensorsOf(file)).get('sweep/vision.hook_mlp_out') as HostTensor & { data: Float32Array };
   };
-  const ofFile = await sweep('file.safetensors', '--inputs', pair);
+  const ofFile = await sweep('file.safetensors', '--inputs', pair, ...answers);
   const pictures = ['--image', picture('case0_clean'), '--corrupt-image', picture('case0_corrupt')];
-  const given = await sweep(
-    'given.safetensors',
-    ...pictures,
-    '--prompt',
-    QUESTION,
-    '--answers',
-    'angry,afraid',
-  );
+  const given = await sweep('given.safetensors', ...pictures, '--prompt', QUESTION, ...answers);
   expect(ofFile.shape).toEqual([2, 3, 4]);
   expectSameBits(given.data, ofFile.data);
 
+  await writeFile(
+    pair,
+    writeSafetensors(written.set('answer_ids', { dtype: 'I32', shape: [2], data: Int32Array.of(317, 379) })),
+  );
   const of = (site: string, positions: string) => [
     'sweep',
     '--model',

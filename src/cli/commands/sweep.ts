@@ -63,7 +63,7 @@ export function sweepCommand(program: Command): void {
     .addOption(
       new Option(
         '--inputs <file>',
-        'safetensors with clean/ and corrupt/ input_ids, pixel_values and what the model reads beside them, and answer_ids [2]',
+        'safetensors with clean/ and corrupt/ input_ids, pixel_values and what the model reads beside them, and answer_ids [2] (or --answers)',
       ).conflicts(['image', 'prompt']),
     )
     .option('--image <file>', 'a picture, in place of --inputs; again for more', collect)
@@ -74,7 +74,7 @@ export function sweepCommand(program: Command): void {
       collect,
     )
     .option('--corrupt-prompt <text>', 'the question of the corrupt run (default --prompt)')
-    .option('--answers <list>', 'the correct and the incorrect answer, with --image', list)
+    .option('--answers <list>', 'the correct and the incorrect answer', list)
     .option('--template <name>', 'prompt template: a name, or a text with {question}')
     .addOption(imageBackendOption())
     .option('--out <file>', 'safetensors file to write')
@@ -103,16 +103,16 @@ export function sweepCommand(program: Command): void {
 async function runSweep(options: SweepCommandOptions): Promise<void> {
   const { out } = options;
   if (!out && !options.plan) throw new NoticeError('usage', 'sweep needs --out (or --plan)');
-  if (!options.inputs && !(options.image && options.prompt && options.answers?.length === 2))
-    throw new NoticeError(
-      'usage',
-      'sweep needs --inputs, or --image, --prompt and --answers (the correct one, the incorrect one)',
-    );
+  const { answers } = options;
+  if (answers ? answers.length !== 2 : !options.inputs)
+    throw new NoticeError('usage', 'sweep needs --answers with the correct one and the incorrect one');
+  if (!options.inputs && !(options.image && options.prompt))
+    throw new NoticeError('usage', 'sweep needs --inputs, or --image and --prompt');
   const compat = parseCompat(options.compat);
   if (out) await checkOutput(out);
   await withModel(options, async ({ model, processor }) => {
     const pair = options.inputs
-      ? await pairOfFile(model, options.inputs)
+      ? await pairOfFile(model, options.inputs, answers && answerIds(await processor(), answers))
       : await pairOfPictures(await processor(), options);
     const sites = options.sites.map((site) =>
       compatSite(model, { site, ...patchedAt(model, pair, site, options) }, compat),
@@ -131,8 +131,12 @@ async function runSweep(options: SweepCommandOptions): Promise<void> {
   });
 }
 
-/** The tensors of `--inputs` as a pair. */
-async function pairOfFile(model: VisionLanguageModel, inputs: string): Promise<PatchPair> {
+/** The tensors of `--inputs` as a pair; without tokens of answers those that it names. */
+async function pairOfFile(
+  model: VisionLanguageModel,
+  inputs: string,
+  answers?: readonly [correct: number, incorrect: number],
+): Promise<PatchPair> {
   const tensors = await readInputs(inputs);
   const sampleOf = (side: string) => {
     const { samples } = samplesFrom(tensors, inputs, `${side}/`, model);
@@ -150,7 +154,7 @@ async function pairOfFile(model: VisionLanguageModel, inputs: string): Promise<P
   const images = corrupt.images.map(
     (image) => clean.images.find((other) => samePixels(image, other)) ?? image,
   );
-  const [correct, incorrect] = integersIn(tensors, inputs, 'answer_ids', 2) as [number, number];
+  const [correct, incorrect] = answers ?? (integersIn(tensors, inputs, 'answer_ids', 2) as [number, number]);
   return { clean, corrupt: { ...corrupt, images }, correct, incorrect };
 }
 
@@ -165,10 +169,13 @@ async function pairOfPictures(processor: Processor, options: SweepCommandOptions
   const corrupt = corruptImage
     ? await readSample(processor, corruptImage, corruptPrompt)
     : processor.sample(clean.images, corruptPrompt, image);
-  const [correct = '', incorrect = ''] = answers;
+  const [correct, incorrect] = answerIds(processor, answers);
+  return { clean, corrupt, correct, incorrect };
+}
+
+function answerIds(processor: Processor, [correct = '', incorrect = '']: readonly string[]) {
   const after = processor.answerContext;
-  const ids = answerTokenIds(processor.tokenizer, { correct, incorrect }, { after });
-  return { clean, corrupt, correct: ids[0], incorrect: ids[1] };
+  return answerTokenIds(processor.tokenizer, { correct, incorrect }, { after });
 }
 
 /** Heads and positions of a site as the options say. */

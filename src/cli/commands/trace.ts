@@ -14,7 +14,14 @@ import {
   withModel,
 } from '../options.ts';
 import { padPositions } from '../padding.ts';
-import { checkOutput, readInputs, samplesFrom, type TensorOutput, writeTensors } from '../tensors.ts';
+import {
+  checkOutput,
+  readInputs,
+  samplesFrom,
+  type TensorOutput,
+  tensorsBeside,
+  writeTensors,
+} from '../tensors.ts';
 
 interface TraceOptions extends ModelOptions {
   readonly inputs?: string;
@@ -23,6 +30,7 @@ interface TraceOptions extends ModelOptions {
   readonly out: string;
   readonly names?: string[];
   readonly queries?: Place[] | 'all';
+  readonly side?: 'clean' | 'corrupt';
 }
 
 export function traceCommand(program: Command): void {
@@ -52,6 +60,12 @@ export function traceCommand(program: Command): void {
       '--queries <list>',
       'of scores and patterns the rows of these positions only (default all): whole ones of long prompts may not fit',
       positions,
+    )
+    .addOption(
+      new Option(
+        '--side <side>',
+        'write the names with clean/ or corrupt/ before them, and leave what --out already holds of the other side: two traces make a pair for sweep --inputs',
+      ).choices(['clean', 'corrupt']),
     )
     .action((options: TraceOptions) => trace(options));
 }
@@ -86,10 +100,17 @@ async function trace(options: TraceOptions): Promise<void> {
         data: () => Float32Array.from(logits.flatMap((row) => [...row])),
       });
     entries.push(...inputEntries(model, samples, options.names ?? []));
-    await writeTensors(options.out, entries);
+    await writeSide(options, entries);
     cache.release();
     console.log(`${entries.length} tensors → ${options.out}`);
   });
+}
+
+/** Writes the tensors, those of a side of a pair beside what the file has of the other. */
+async function writeSide({ out, side }: TraceOptions, entries: readonly TensorOutput[]): Promise<void> {
+  if (side === undefined) return writeTensors(out, entries);
+  const own = entries.map((entry) => ({ ...entry, name: `${side}/${entry.name}` }));
+  await writeTensors(out, [...(await tensorsBeside(out, `${side}/`)), ...own]);
 }
 
 /** @throws NoticeError('usage') */
