@@ -107,8 +107,8 @@ describe('layouts of the checkpoint', () => {
   }
 
   test.each<[string, (name: string) => string]>([
-    ['since 2025', renamed2025],
-    ['since 2025, no vision_model in between', (name) => renamed2025(name).replace('.vision_model', '')],
+    ['a state dict of transformers 4.52 to 4.57', stateDict],
+    ['the same without vision_model in between', (name) => stateDict(name).replace('.vision_model', '')],
     ['vision tower without its class', (name) => name.replace(/^vision_tower\./, '')],
   ])('%s', async (_, rename) => {
     const buffer = { dtype: 'F32', shape: [4], data: new Float32Array(4) } as const;
@@ -117,7 +117,7 @@ describe('layouts of the checkpoint', () => {
     expectClose(logits, golden.get('case0/clean/logits').data, { ofMax: GOLDEN });
   });
 
-  function renamed2025(name: string): string {
+  function stateDict(name: string): string {
     return name
       .replace('language_model.lm_head', 'lm_head')
       .replace('language_model.model', 'model.language_model')

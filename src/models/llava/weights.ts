@@ -14,8 +14,8 @@ export interface LlavaWeights {
 }
 
 /**
- * The modules' paths are found by a tensor that each must have, so all layouts of transformers load:
- * `language_model.model.…`, and since 2025 `model.language_model.…`.
+ * The modules' paths are found by a tensor that each must have, so all layouts of transformers load: `language_model.model.…` of
+ * the hub and `save_pretrained`, and `model.language_model.…` of state dicts since 4.52.
  *
  * @throws WeightsError
  */

@@ -39,8 +39,8 @@ export async function overlayDrawing(analysis: Analysis, task: string): Promise<
     title: `${task}: where the strongest heads look`,
     subtitle: `${modelTitle(record.settings.model)}, attention from ${POSITION_NAMES[attentionPosition]} to the image`,
     caption:
-      `Attention at ${POSITION_NAMES[attentionPosition]} minus the mean over all heads of all layers; ` +
-      'the image class token is left out.',
+      `Attention to the picture's patches at ${POSITION_NAMES[attentionPosition]} minus the mean over all heads of all ` +
+      'layers.',
     n: rows.length,
     rows: await Promise.all(
       rows.map(async ({ pair, of }) => {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { ImageProcessor } from '../../../src/inputs/index.ts';
 import { parseGemma3Config } from '../../../src/models/gemma3/config.ts';
 import { featureGrids, imageText } from '../../../src/models/gemma3/images.ts';
 import {
@@ -64,6 +65,16 @@ testFamily({ folder: FOLDER, activations: 4 * 19 + 2 * 11 }, (opened) => {
   });
 
   testPrompts(FOLDER, opened);
+
+  test('a processor does not pan and scan, whatever the folder says', async () => {
+    const folder = nodeFolder(fixture(FOLDER));
+    const file = 'preprocessor_config.json';
+    const settings = { ...((await readJson(folder, file)) as object), do_pan_and_scan: true };
+    const processor = await Processor.load(opened.model, folderWith({ [file]: settings }, folder));
+    const picture = { width: 600, height: 300, data: new Uint8Array(3 * 600 * 300) };
+    expect(processor.image(picture).tiles).toBeUndefined();
+    expect(ImageProcessor.from(settings).process(picture).pixelValues.tiles).toMatchObject({ columns: 2 });
+  });
 
   test('a prompt of a picture that pan-and-scan has cut', async () => {
     const { golden, model } = opened;
@@ -192,6 +203,7 @@ test('features lie on the whole picture and on its crops, of which the last may 
 describe('layouts of the checkpoint', () => {
   const folder = nodeFolder(fixture(FOLDER));
 
+  // 4.52: what 4.52 to 4.57 have in memory, and a state dict holds; their save_pretrained writes the hub's names.
   test.each(['hub', '4.52'])("%s's", async (which) => {
     const layouts = (await readJson(folder, 'layouts/names.json')) as Record<string, Record<string, string>>;
     const rename = (name: string) => layouts[which]?.[name] as string;

@@ -22,7 +22,7 @@ async function logitsOf(name: string, files: FolderFiles): Promise<Float32Array>
 describe.each(['qwen2_vl-tiny', 'qwen2_5_vl-tiny'])('%s', (name) => {
   const folder = nodeFolder(fixture(name));
 
-  test('modules where the classes since transformers 4.52 have them, settings of the text apart', async () => {
+  test('a state dict of transformers 4.52 to 4.57, settings of the text apart', async () => {
     const later = (tensor: string) =>
       tensor.replace(/^model\./, 'model.language_model.').replace(/^visual\./, 'model.visual.');
     const { vision_config, tie_word_embeddings, model_type, image_token_id, ...text } = (await readJson(
