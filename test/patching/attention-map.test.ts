@@ -12,11 +12,7 @@ import { expectNoticeError } from './support.ts';
 /** Sums of a few f32 values against f64. */
 const F32 = 1e-6;
 
-interface Family {
-  readonly folder: string;
-}
-
-async function open({ folder }: Family): Promise<{ golden: Golden; model: VisionLanguageModel }> {
+async function open(folder: string): Promise<{ golden: Golden; model: VisionLanguageModel }> {
   return { golden: await Golden.open(folder), model: await loadFixtureModel(folder) };
 }
 
@@ -38,7 +34,7 @@ describe.each([
   { folder: 'qwen2_5_vl-tiny', attention: 'language.attn', from: 62 },
 ])('$folder, $attention', ({ folder, attention, from }) => {
   test("is Hugging Face's pattern at the patches", async () => {
-    const { golden, model } = await open({ folder });
+    const { golden, model } = await open(folder);
     const sample = golden.sample('case0', 'clean');
     const [tower, module] = attention.split('.');
     const name = `case0/clean/${tower}.blocks.1.${module}.hook_pattern`;
@@ -65,7 +61,7 @@ describe.each([
 
 describe('tiles: a patch sees those of its own', () => {
   test('smolvlm-tiny', async () => {
-    const { golden, model } = await open({ folder: 'smolvlm-tiny' });
+    const { golden, model } = await open('smolvlm-tiny');
     const sample = golden.sample('case0', 'clean');
     const { shape, data } = golden.get('case0/clean/vision.blocks.1.attn.hook_pattern');
     const [tiles = 0, heads = 0, positions = 0] = shape;
@@ -103,7 +99,7 @@ describe('tiles: a patch sees those of its own', () => {
 });
 
 describe("the vision tower's positions are where the grids say", () => {
-  test.each<Family & { readonly merge?: number; readonly patch: number }>([
+  test.each<{ readonly folder: string; readonly merge?: number; readonly patch: number }>([
     { folder: 'blip-tiny', patch: 8 },
     { folder: 'llava-tiny', patch: 14 },
     { folder: 'smolvlm-tiny', patch: 8 },
@@ -112,7 +108,7 @@ describe("the vision tower's positions are where the grids say", () => {
     { folder: 'qwen2_5_vl-tiny', patch: 4, merge: 2 },
     { folder: 'qwen2_vl-tiny', patch: 4, merge: 2 },
   ])('$folder', async (family) => {
-    const { golden, model } = await open(family);
+    const { golden, model } = await open(family.folder);
     const sample = golden.sample('case0', 'clean');
     const image = sample.images[0] as ImageInput;
     const grid = patchGrids(model, sample, 'vision.attn')[0] as PatchGrid;
@@ -169,7 +165,7 @@ describe('numbers and options', () => {
   let model: VisionLanguageModel;
   let sample: Sample;
   beforeAll(async () => {
-    ({ golden, model } = await open({ folder: 'blip-tiny' }));
+    ({ golden, model } = await open('blip-tiny'));
     const own = golden.sample('case0', 'clean');
     // The picture as the model sees it: 6 × 6 patches of 8 pixels.
     sample = { ...own, images: [{ ...(own.images[0] as ImageInput), view: [0, 0, 48, 48] }] };
