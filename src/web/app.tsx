@@ -3,6 +3,8 @@
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { busy, choosePair, model, openModel, problem } from './state/app.ts';
+import { patchAlong } from './state/patched.ts';
+import { sweepAlong } from './state/sweep.ts';
 import { AnswerPanel } from './views/answer-panel.tsx';
 import { AttentionPanel } from './views/attention-panel.tsx';
 import { BenchPanel } from './views/bench-panel.tsx';
@@ -24,6 +26,8 @@ const TABS: readonly Tab[] = [
 ];
 
 export function App(): JSX.Element {
+  useEffect(patchAlong, []);
+  useEffect(sweepAlong, []);
   useEffect(() => void openFirst(), []);
   return (
     <>

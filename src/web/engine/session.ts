@@ -2,7 +2,8 @@
 
 import { NoticeError } from '../../errors.ts';
 import type { Gpu } from '../../gpu/index.ts';
-import type { Processor, VisionLanguageModel } from '../../models/index.ts';
+import type { ImageFeatures, Processor, VisionLanguageModel } from '../../models/index.ts';
+import { keepFeatures } from '../../patching/index.ts';
 import type { ModelSource } from '../../weights/index.ts';
 import type { ModelInfo } from '../protocol/session.ts';
 import type { SessionPair } from './pair.ts';
@@ -18,6 +19,7 @@ export class Session {
   #gpu: Gpu | undefined;
   #opened: OpenModel | undefined;
   #pair: SessionPair | undefined;
+  #features: ImageFeatures | undefined;
 
   /** The device, if one is open that is not lost. */
   get gpu(): Gpu | undefined {
@@ -53,13 +55,39 @@ export class Session {
   }
 
   usePair(pair: SessionPair): void {
+    this.#releaseFeatures();
     this.#pair = pair;
+  }
+
+  /**
+   * Image features of the pair's runs, made once and kept while it is looked at.
+   *
+   * @returns undefined if meanwhile another pair is
+   */
+  async features(signal: AbortSignal): Promise<ImageFeatures | undefined> {
+    const { model, pair } = this;
+    if (this.#features) return this.#features;
+    const samples = [pair.clean, ...Object.values(pair.corrupt).map(({ corrupt }) => corrupt)];
+    const made = await keepFeatures(
+      model,
+      samples.flatMap(({ images }) => images),
+      { signal },
+    );
+    if (this.#pair === pair && !this.#features) this.#features = made;
+    else model.gpu.release(...made.tensors);
+    return this.#pair === pair ? this.#features : undefined;
   }
 
   /** Frees the model's weights: two models at a time may not fit. */
   closeModel(): void {
+    this.#releaseFeatures();
     this.#opened?.model.destroy();
     this.#opened = undefined;
     this.#pair = undefined;
+  }
+
+  #releaseFeatures(): void {
+    if (this.#features) this.#gpu?.release(...this.#features.tensors);
+    this.#features = undefined;
   }
 }

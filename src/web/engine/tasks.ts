@@ -3,7 +3,9 @@
 import type { TaskName, Tasks } from '../protocol.ts';
 import { choosePair } from './choose-pair.ts';
 import { openModel } from './models.ts';
+import { patchPinned } from './patch.ts';
 import type { Session } from './session.ts';
+import { sweepMaps } from './sweep.ts';
 
 export interface TaskContext<Event> {
   /** Aborts when the page no longer wants the result. */
@@ -23,4 +25,6 @@ type TaskTable = {
 export const tasks: TaskTable = {
   open: openModel,
   pair: choosePair,
+  sweep: sweepMaps,
+  patch: patchPinned,
 };
