@@ -32,6 +32,7 @@ export {
 } from './elementwise.ts';
 export { addPositions, type Corners, embedImage, embedTokens, imagePatches } from './embedding.ts';
 export { type Edit, type InterveneOp, intervene } from './intervene.ts';
+export { rowNorms, tokenRanks, topLogits } from './lens.ts';
 export { type MatmulOptions, matmul } from './matmul.ts';
 export {
   canRun,

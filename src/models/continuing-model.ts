@@ -77,6 +77,10 @@ export abstract class ContinuingModel extends TiledImageModel {
     return { tensor, rowOf: (run, token = 0) => sequenceIn(run, 'logits').row(token) };
   }
 
+  unembed(w: Work, stream: Tensor): Tensor {
+    return this.#language.unembed(w, stream);
+  }
+
   generate(samples: readonly SampleInput[], options: GenerateOptions = {}): Promise<Generated[]> {
     const llama = this.#language;
     return generateAnswers(this.gpu, samples, options, {

@@ -196,6 +196,13 @@ export interface VisionLanguageModel extends Conventions {
    */
   forward(w: Work, runs: readonly ModelRun[], options?: ForwardOptions): Promise<Logits>;
   /**
+   * What the head makes of the residual stream of the tower that answers, as if no further block came: logits.
+   *
+   * @param stream rows [R, width] as they leave a block (of a tower that normalises its sums: normalised)
+   * @returns [R, vocabulary]
+   */
+  unembed(w: Work, stream: Tensor): Tensor;
+  /**
    * Greedy (or sampled) answers, one per sample, in works of their own.
    *
    * @throws NoticeError('not-finite') for logits that are NaN or infinite; the signal's reason

@@ -72,6 +72,7 @@ export abstract class TiledImageModel implements VisionLanguageModel {
   }
 
   abstract forward(w: Work, runs: readonly ModelRun[], options?: ForwardOptions): Promise<Logits>;
+  abstract unembed(w: Work, stream: Tensor): Tensor;
   abstract generate(samples: readonly SampleInput[], options?: GenerateOptions): Promise<Generated[]>;
   /** Walks the towers that make features; the last of them holds a run for each of the runs then. */
   protected abstract see(w: Work, runs: readonly ModelRun[], probe: Probe): Promise<Tensor>;

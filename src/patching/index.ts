@@ -27,6 +27,7 @@ export {
   type Target,
   zero,
 } from './intervention.ts';
+export { type LogitLens, type LogitLensOptions, logitLens } from './logit-lens.ts';
 export { logit, logitDifference, logProbability, type Metric, probability, weighted } from './metric.ts';
 export { findHook, type NameFilter, parseSite, type Site, selectHooks, towerOf } from './names.ts';
 export { drawNoise, embeddingDeviation } from './noise.ts';

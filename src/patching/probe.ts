@@ -15,6 +15,12 @@ import { isOfMemory, lengthAt, towerOf } from './names.ts';
 /** Thrown inside a walk to end it early; caught by whoever started it. */
 export class StopWalk extends Error {}
 
+/** Somebody who looks at activations as interventions and hooks have left them. */
+export interface Watch {
+  readonly names: ReadonlySet<string>;
+  see(w: Work, activation: Activation, runs: readonly ModelRun[]): void;
+}
+
 export interface PatchProbeOptions {
   readonly edits?: EditSet | undefined;
   readonly custom?: readonly CustomHook[];
@@ -24,6 +30,7 @@ export interface PatchProbeOptions {
   readonly loopLimit?: number | undefined;
   /** Hook points to cache. */
   readonly cacheNames?: ReadonlySet<string>;
+  readonly watch?: Watch | undefined;
   /** Of scores and patterns the rows of these positions only. */
   readonly queries?: readonly number[] | undefined;
   /** Runs that custom hooks see and that are cached. */
@@ -45,10 +52,11 @@ export class PatchProbe implements Probe {
   }
 
   wants(name: string): boolean {
-    const { edits, custom = [], cacheNames, stopAfter } = this.#options;
+    const { edits, custom = [], cacheNames, watch, stopAfter } = this.#options;
     return (
       edits?.wants(name) ||
       cacheNames?.has(name) ||
+      watch?.names.has(name) ||
       stopAfter === name ||
       custom.some((hook) => hook.hook === name)
     );
@@ -75,13 +83,14 @@ export class PatchProbe implements Probe {
   }
 
   async visit(activation: Activation): Promise<void> {
-    const { edits, custom = [], cacheNames, runs, stopAfter, queries } = this.#options;
+    const { edits, custom = [], cacheNames, watch, runs, stopAfter, queries } = this.#options;
     edits?.apply(activation);
     for (const hook of custom) if (hook.hook === activation.name) await this.#run(hook, activation);
     if (cacheNames?.has(activation.name)) {
       const rows = activation.columns === 'keys' ? queries : undefined;
       this.cached.push(cacheActivation(this.#w, activation, runs, () => rows));
     }
+    if (watch?.names.has(activation.name)) watch.see(this.#w, activation, runs);
     if (stopAfter === activation.name) throw new StopWalk();
   }
 

@@ -2,6 +2,7 @@
 
 import { checkList, checkPositive, checkSignal, checkWhole } from '../check.ts';
 import { NoticeError } from '../errors.ts';
+import type { Work } from '../gpu/index.ts';
 import {
   type Generated,
   type GenerateOptions,
@@ -134,16 +135,27 @@ export async function named(
   return { interventions: interventions.map(whole), custom: hooks };
 }
 
-async function forward(
+interface Wishes extends RunOptions, Pick<PatchProbeOptions, 'queries' | 'stopAfter' | 'watch'> {
+  readonly cacheNames: ReadonlySet<string>;
+  /** Reads what `watch` has made, while it is there. */
+  readonly onEnd?: (w: Work) => Promise<void>;
+}
+
+/**
+ * One forward pass of some samples, each with images of its own.
+ *
+ * @throws as {@link runWithCache}
+ */
+export async function forward(
   model: VisionLanguageModel,
   given: readonly SampleInput[],
-  wishes: RunOptions & Pick<PatchProbeOptions, 'queries' | 'stopAfter'> & { cacheNames: ReadonlySet<string> },
+  wishes: Wishes,
 ): Promise<{ logits: Float32Array[] | undefined; cache: ActivationCache }> {
   const { gpu } = model;
   const samples = samplesOf(given);
   if (samples.length === 0) throw new NoticeError('usage', 'no samples to run');
   const { interventions, custom } = await named(model, wishes);
-  const { cacheNames, queries, callbackTimeout, loopLimit } = wishes;
+  const { cacheNames, queries, watch, callbackTimeout, loopLimit } = wishes;
   const stopAfter = wishes.stopAfter && findHook(model, wishes.stopAfter).name;
   // An edit of one row must not reach another through an image that both share.
   const runsOf = () => samples.map((sample) => new ModelRun(withOwnImages(sample)));
@@ -158,6 +170,7 @@ async function forward(
       loopLimit,
       cacheNames,
       queries,
+      watch,
       runs,
       stopAfter,
     });
@@ -172,6 +185,7 @@ async function forward(
     } catch (error) {
       if (!(error instanceof StopWalk)) throw error;
     }
+    await wishes.onEnd?.(w);
     await probe.verify();
     w.keep(...probe.cached.map(({ tensor }) => tensor));
     return { logits, cache: new ActivationCache(probe.cached.map((activation) => activation.keptOn(gpu))) };

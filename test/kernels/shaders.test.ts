@@ -31,6 +31,9 @@ import {
   quantize,
   restoration,
   rotate,
+  rowNorms,
+  tokenRanks,
+  topLogits,
   uploadPlan,
   type Vector,
   type Weight,
@@ -124,6 +127,9 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
     addPositions(w, tensor(1, 8), weight(type), [new Array(4).fill([0, 0.25])]);
   }
   imagePatches(w, tensor(1, 12), 2, 2, 1);
+  topLogits(w, x, 2);
+  tokenRanks(w, x, [0]);
+  rowNorms(w, x);
   const edit = { row: 0, firstColumn: 0, columns: 1, source: 1, alpha: 1, counter: 0 };
   for (const op of OPS) for (const source of [undefined, x]) intervene(w, x, op, [edit], buffer, source);
   customHook(w, x, 8, [{ row: 0, batch: 0, position: 0 }], 'return value;');

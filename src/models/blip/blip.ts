@@ -96,6 +96,14 @@ export class Blip extends TiledImageModel {
     return { tensor, rowOf: (run, token = 0) => sequenceIn(run, 'logits').row(token) };
   }
 
+  unembed(w: Work, stream: Tensor): Tensor {
+    const { head } = this.#weights;
+    const transformed = this.#headTransform(w, stream);
+    const logits = matmul(w, transformed, head.weight, { bias: head.bias });
+    w.release(transformed);
+    return logits;
+  }
+
   generate(samples: readonly SampleInput[], options: GenerateOptions = {}): Promise<Generated[]> {
     const { endToken, startToken, decoder } = this.config;
     return generateAnswers(this.gpu, samples, options, {
@@ -145,15 +153,11 @@ export class Blip extends TiledImageModel {
     probe: Probe,
     cache?: KeyValueCache,
   ): Promise<Tensor> {
-    const { headTransform, headNorm, head } = this.#weights;
+    const { head } = this.#weights;
     const walk: Walk = { w, probe, runs: decoders, memory, cache };
     const x = await this.#text(this.#textDecoder, this.#weights.decoder, walk, rows);
-    const dense = matmul(w, x, headTransform.weight, {
-      bias: headTransform.bias,
-      activation: this.config.decoder.tower.activation,
-    });
-    const transformed = { x: normalize(w, dense, headNorm) };
-    w.release(x, dense);
+    const transformed = { x: this.#headTransform(w, x) };
+    w.release(x);
     await passPoint(walk, 'text_decoder.hook_head_transform', transformed, 'x');
     const logits = { x: matmul(w, transformed.x, head.weight, { bias: head.bias }) };
     w.release(transformed.x);
@@ -167,6 +171,18 @@ export class Blip extends TiledImageModel {
     });
     await passPoint(walk, 'logits', logits, 'x');
     return logits.x;
+  }
+
+  /** BertPredictionHeadTransform: dense, activation, norm. */
+  #headTransform(w: Work, x: Tensor): Tensor {
+    const { headTransform, headNorm } = this.#weights;
+    const dense = matmul(w, x, headTransform.weight, {
+      bias: headTransform.bias,
+      activation: this.config.decoder.tower.activation,
+    });
+    const transformed = normalize(w, dense, headNorm);
+    w.release(dense);
+    return transformed;
   }
 
   async #text(

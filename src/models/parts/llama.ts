@@ -245,8 +245,8 @@ export class Llama {
       ...beside
     }: Pick<Walk, 'probe' | 'memory' | 'cache' | 'behind'> & { readonly tokens?: number | undefined },
   ): Promise<Tensor> {
-    const { norm, head } = this.#weights;
-    const { tower, maxPositions, logitSoftcap: cap, firstPlace = 0 } = this.settings;
+    const { norm } = this.#weights;
+    const { tower, maxPositions, firstPlace = 0 } = this.settings;
     const { name } = tower;
     const sequences = sequencesIn(runs, name);
     const places = placesOf(runs, name);
@@ -258,10 +258,7 @@ export class Llama {
       firstPlace + maxPositions,
     );
     const walk: Walk = { w, probe, runs: sequences, rotary, mask: this.#mask(runs), ...beside };
-    const logits = () => {
-      replace(w, stream, matmul(w, stream.x, head));
-      if (cap !== undefined) replace(w, stream, activate(w, stream.x, { scale: 1, cap }));
-    };
+    const logits = () => replace(w, stream, this.#logits(w, stream.x));
     const stream = { x: embedded };
     await passPoint(walk, `${name}.hook_embed`, stream, 'x');
     stream.x = await this.tower.walk(walk, stream.x);
@@ -284,6 +281,23 @@ export class Llama {
     if (!wantsAll) logits();
     await passPoint(walk, 'logits', stream, 'x');
     return stream.x;
+  }
+
+  /** From the residual stream behind a block to logits: the last norm, the head. */
+  unembed(w: Work, x: Tensor): Tensor {
+    const normalized = normalize(w, x, this.#weights.norm);
+    const logits = this.#logits(w, normalized);
+    w.release(normalized);
+    return logits;
+  }
+
+  #logits(w: Work, normalized: Tensor): Tensor {
+    const { logitSoftcap: cap } = this.settings;
+    const logits = matmul(w, normalized, this.#weights.head);
+    if (cap === undefined) return logits;
+    const capped = activate(w, logits, { scale: 1, cap });
+    w.release(logits);
+    return capped;
   }
 
   /** What the positions of the runs see, where the prompts decide. */

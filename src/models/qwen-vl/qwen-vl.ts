@@ -164,6 +164,10 @@ export class QwenVl implements VisionLanguageModel {
     return { tensor, rowOf: (run, token = 0) => sequenceIn(run, 'logits').row(token) };
   }
 
+  unembed(w: Work, stream: Tensor): Tensor {
+    return this.#language.unembed(w, stream);
+  }
+
   generate(samples: readonly SampleInput[], options: GenerateOptions = {}): Promise<Generated[]> {
     const { stopTokens, language } = this.config;
     const llama = this.#language;

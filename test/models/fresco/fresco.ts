@@ -78,6 +78,10 @@ export class Fresco extends TiledImageModel {
     return { tensor, rowOf: (run, token = 0) => sequenceIn(run, 'logits').row(token) };
   }
 
+  unembed(w: Work, stream: Tensor): Tensor {
+    return this.#language.unembed(w, stream);
+  }
+
   generate(samples: readonly Sample[], options: GenerateOptions = {}): Promise<Generated[]> {
     const { tower, stopTokens, maxPositions } = this.config.language;
     const llama = this.#language;
