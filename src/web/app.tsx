@@ -2,7 +2,7 @@
 
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
-import { busy, choosePair, model, openModel, problem } from './state/app.ts';
+import { busy, problem, start } from './state/app.ts';
 import { patchAlong } from './state/patched.ts';
 import { sweepAlong } from './state/sweep.ts';
 import { AnswerPanel } from './views/answer-panel.tsx';
@@ -28,7 +28,7 @@ const TABS: readonly Tab[] = [
 export function App(): JSX.Element {
   useEffect(patchAlong, []);
   useEffect(sweepAlong, []);
-  useEffect(() => void openFirst(), []);
+  useEffect(() => void start(), []);
   return (
     <>
       <header class="page-head">
@@ -50,19 +50,4 @@ export function App(): JSX.Element {
       </main>
     </>
   );
-}
-
-/** What the page opens with. */
-async function openFirst(): Promise<void> {
-  await openModel({ model: { kind: 'embedded', name: 'blip-shapes' } });
-  if (!model.value) return;
-  await choosePair({
-    id: 'scenes/002',
-    clean: { kind: 'embedded', path: 'scenes/002_clean.png' },
-    image: { kind: 'picture', picture: { kind: 'embedded', path: 'scenes/002_corrupt.png' } },
-    question: 'is the triangle inside the heart or ring?',
-    correct: 'heart',
-    incorrect: 'ring',
-    corruptQuestion: 'is the triangle inside the cross or star?',
-  });
 }

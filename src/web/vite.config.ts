@@ -14,6 +14,7 @@ export default defineConfig({
     target: 'esnext',
     assetsInlineLimit: 0, // a picture inside a style sheet would be a data: address
     modulePreload: { polyfill: false },
+    rolldownOptions: { checks: { pluginTimings: false } },
   },
   worker: { format: 'es' },
 });

@@ -1,8 +1,10 @@
 // What the page knows: the open model, the pair that is looked at, what is under way, what went wrong.
 
 import { signal } from '@preact/signals';
+import { FIRST_MODEL, FIRST_PAIR } from '../first-pair.ts';
 import type { LoadProgress, ModelInfo, OpenSpec, PairInfo, PairSpec } from '../protocol/session.ts';
 import { isCancelled, run, TaskError } from './engine.ts';
+import { fetchFirst, fetchPairs } from './first.ts';
 
 export const model = signal<ModelInfo | undefined>(undefined);
 export const pair = signal<PairInfo | undefined>(undefined);
@@ -14,23 +16,55 @@ export const busy = signal<string | undefined>(undefined);
 export const problem = signal<{ readonly message: string; readonly code: string | undefined } | undefined>(
   undefined,
 );
+/** What was asked for last, also where it failed: to try again. */
+let lastModel: OpenSpec = { model: { kind: 'embedded', name: FIRST_MODEL } };
+let lastPair: PairSpec = FIRST_PAIR;
 
-/** Opens a model; what was known of the one before is forgotten. */
+/** Opens the page: with a pair's numbers of the build, then with the model itself. */
+export async function start(): Promise<void> {
+  void fetchPairs().catch(report);
+  const first = fetchFirst().then((known) => {
+    model.value ??= known.model;
+    pair.value ??= known.pair;
+  }, report);
+  await Promise.all([first, open(lastModel, () => choosePair(FIRST_PAIR))]);
+}
+
+/** Opens a model and asks it the pair that was looked at; what was known of the one before is forgotten. */
 export async function openModel(spec: OpenSpec): Promise<void> {
   pair.value = undefined;
   model.value = undefined;
-  await doing('Opening the model', async () => {
-    model.value = await run('open', spec, {
-      onEvent: (progress) => {
-        loading.value = progress;
-      },
-    });
-  });
-  loading.value = undefined;
+  lastModel = spec;
+  problem.value = undefined;
+  await open(spec, () => choosePair(lastPair));
 }
 
-/** Prepares a pair for the open model and asks both runs. */
+/** Opens the model that was asked for last once more: on a new device where the old one was lost. */
+export function reopen(): Promise<void> {
+  return openModel(lastModel);
+}
+
+async function open(spec: OpenSpec, then: () => Promise<void>): Promise<void> {
+  let opened = false;
+  await doing('Opening the model', async () => {
+    try {
+      model.value = await run('open', spec, {
+        onEvent: (progress) => {
+          loading.value = progress;
+        },
+      });
+      opened = true;
+    } finally {
+      loading.value = undefined;
+    }
+  });
+  if (opened) await then();
+}
+
+/** Prepares a pair for the open model and asks all its runs. */
 export async function choosePair(spec: PairSpec): Promise<void> {
+  lastPair = spec;
+  problem.value = undefined;
   await doing('Asking the model', async () => {
     pair.value = await run('pair', spec);
   });
@@ -41,7 +75,6 @@ export async function doing(what: string, work: () => Promise<void>): Promise<vo
   busy.value = what;
   try {
     await work();
-    problem.value = undefined;
   } catch (error) {
     if (!isCancelled(error)) report(error);
   } finally {

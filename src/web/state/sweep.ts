@@ -6,6 +6,7 @@ import type { SiteShape, SweepEvent, SweepSpec, SweptSite } from '../protocol/pa
 import type { CorruptionName, ModelInfo, PairInfo } from '../protocol/session.ts';
 import { doing, model, pair } from './app.ts';
 import { cancel, run } from './engine.ts';
+import { firstMaps, isFirst } from './first.ts';
 import { corruption } from './patched.ts';
 
 export type MetricName = (typeof METRICS)[number];
@@ -129,6 +130,9 @@ export function sweepAlong(): () => void {
     if (!sweepSpec.value) {
       stopSweep();
       maps.value = [];
+    } else if (firstMaps.value && isFirst(model.value, pair.value) && !chosenSites.value) {
+      // `notice sweep` has measured them when the page was built.
+      maps.value = firstMaps.value;
     } else if ((model.peek()?.weightBytes ?? 0) <= SWEPT_UNASKED) void sweepNow();
   });
 }
