@@ -19,13 +19,22 @@ export async function benchBlocks(model, sample, { log }) {
     log(`${name.padEnd(13)} ${layers} blocks, ${dispatches} dispatches in each`);
   }
   await runWithHooks(model, [sample], {}); // compiles
+  return { towers, kernels: await kernelTimes(model, sample, log) };
+}
+
+/**
+ * GPU time of a forward pass by kernel.
+ *
+ * @returns {Promise<object[] | undefined>} undefined where the device has no timestamps
+ */
+export async function kernelTimes(model, sample, log) {
   const times = await model.gpu.work((w) => w.profile(() => model.forward(w, [new ModelRun(sample)])));
   const kernels = times && byKernel(times);
   for (const { kernel, dispatches, ms, share } of kernels ?? [])
     log(
       `  ${kernel.padEnd(56)} ${String(dispatches).padStart(4)} × ${(ms / dispatches).toFixed(3).padStart(9)} ms  ${(100 * share).toFixed(1).padStart(5)} %`,
     );
-  return { towers, kernels };
+  return kernels;
 }
 
 function byKernel(times) {

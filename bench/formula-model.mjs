@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { fileSource } from '../dist/platform/node/files.js';
 import { readTensors } from '../dist/weights/index.js';
+import { generatedFile } from './generated-file.mjs';
 
 const FOLDER = new URL('../test/fixtures/blip-vqa-base-formula/', import.meta.url);
 
@@ -55,42 +56,20 @@ function checkFormula() {
 }
 
 /** A model folder (config.json and model.safetensors) that exists only while it is read. */
-export function formulaModel() {
+export async function formulaModel() {
   checkFormula();
-  const tensors = [];
-  const header = {};
-  let end = 0;
-  for (const [name, shape] of Object.entries(golden.weights.tensors)) {
-    const count = shape.reduce((product, size) => product * size, 1);
-    header[name] = { dtype: 'F32', shape, data_offsets: [end, end + 4 * count] };
-    tensors.push({ name, begin: end, end: end + 4 * count, ...parametersOf(name, shape) });
-    end += 4 * count;
-  }
-  const json = new TextEncoder().encode(JSON.stringify(header));
-  const start = 8 + json.length;
-  const head = new Uint8Array(start);
-  new DataView(head.buffer).setBigUint64(0, BigInt(json.length), true);
-  head.set(json, 8);
-  const source = {
-    name: 'formula/model.safetensors',
-    size: start + end,
-    close: async () => {},
-    async read(offset, length) {
-      if (offset + length <= start) return head.slice(offset, offset + length);
-      const at = offset - start;
-      const tensor = tensors.find(({ begin, end: stop }) => begin <= at && at + length <= stop);
-      if (!tensor) throw new Error('a read across tensors');
-      const first = (at - tensor.begin) / 4;
-      return new Uint8Array(
-        formulaValues(tensor.name, first, length / 4, tensor.offset, tensor.scale).buffer,
-      );
-    },
-  };
+  const tensors = Object.entries(golden.weights.tensors).map(([name, shape]) => ({
+    ...{ name, dtype: 'F32', shape },
+    ...parametersOf(name, shape),
+  }));
+  const file = await generatedFile('formula/model.safetensors', tensors, (tensor, first, count) =>
+    formulaValues(tensor.name, first, count, tensor.offset, tensor.scale),
+  );
   return {
     name: 'formula',
-    async open(file) {
-      if (file === 'config.json') return fileSource(new URL('config.json', FOLDER).pathname);
-      return file === 'model.safetensors' ? source : undefined;
+    async open(asked) {
+      if (asked === 'config.json') return fileSource(new URL('config.json', FOLDER).pathname);
+      return asked === 'model.safetensors' ? file : undefined;
     },
   };
 }

@@ -68,7 +68,7 @@ async function runParts(gpu, parts, options) {
     report.kernels = await benchKernels(gpu, { ...options, peak });
   }
   if (!parts.some((part) => part !== 'kernels')) return report;
-  const source = formulaModel();
+  const source = await formulaModel();
   const model = await loadModel(gpu, source);
   const { clean } = formulaSamples();
   if (parts.includes('blocks')) report.blocks = await benchBlocks(model, clean, options);

@@ -1,9 +1,9 @@
 // The standard load of a sweep on full-size BLIP-VQA-base: {self-attention z, cross-attention z, MLP} × 12 layers × all
 // tokens and the 144 cross-attention heads at the answer token, both modalities of one pair. In one wavefront, and a
 // sample of its cells one by one, scaled up.
-import { measureMatmulRate } from '../dist/kernels/index.js';
 import { planSweep, sweep } from '../dist/patching/index.js';
 import { formulaSamples, golden } from './formula-model.mjs';
+import { besideMatmulRate } from './matmul-rate.mjs';
 import { median, stopwatch } from './measure.mjs';
 import { oneCell, sharedFeatures } from './one-by-one.mjs';
 
@@ -40,14 +40,13 @@ export async function benchSweep(model, { sample, formatPlan, log }) {
   log(formatPlan(plan));
   await warmUp(model, jobs);
 
-  const before = await measureMatmulRate(gpu);
-  gpu.pool.trim();
-  gpu.pool.resetPeak();
-  const wavefront = await stopwatch(() => sweep(model, jobs, { repeat: 0 }));
+  const wavefront = await besideMatmulRate(gpu, () => {
+    gpu.pool.trim();
+    gpu.pool.resetPeak();
+    return sweep(model, jobs, { repeat: 0 });
+  });
   const { peakUsedBytes, peakAllocatedBytes } = gpu.pool.statistics;
-  const after = await measureMatmulRate(gpu);
-  const rate = (before + after) / 2;
-  const seconds = wavefront.wall / 1000;
+  const { seconds, before, after, rate } = wavefront;
   const ideal = plan.flops / rate;
   log(
     `wavefront: ${plan.cells} patches in ${seconds.toFixed(1)} s, ${(seconds / ideal).toFixed(2)} times what ${(plan.flops / 1e9).toFixed(0)} GFLOP take at ` +

@@ -22,7 +22,7 @@ const largest = (values) => values.reduce((most, value) => Math.max(most, Math.a
 
 const gpu = await openGpu();
 let started = performance.now();
-const model = await loadModel(gpu, formulaModel());
+const model = await loadModel(gpu, await formulaModel());
 console.log(
   `${gpu.capabilities.description}: loaded ${(model.weightBytes / 2 ** 30).toFixed(2)} GiB in ${seconds(started)}`,
 );
