@@ -14,14 +14,19 @@ export type {
 } from './gpu/index.ts';
 export * from './inputs/index.ts';
 export {
+  type DtypePlan,
   type FeatureGrid,
   type FeaturePlace,
   featurePlaces,
   type Generated,
   type GenerateOptions,
   type HookInfo,
+  type HubLoadOptions,
   type ImageInput,
+  type LoadedFromHub,
   type LoadOptions,
+  type LoadProgress,
+  loadFromHub,
   loadModel,
   ModelRun,
   type PatchGrid,
@@ -36,13 +41,22 @@ export {
   type VisionLanguageModel,
   type WeightDtype,
   weightDtypes,
+  weightPlans,
 } from './models/index.ts';
 export * from './patching/index.ts';
 export {
+  type FileStore,
   filesFolder,
   type HttpSourceOptions,
+  type HubFolder,
+  type HubFolderOptions,
   httpFolder,
+  hubFolder,
+  type KeptParts,
   type ModelSource,
   type PlannedBuffer,
+  type RemoteFolder,
+  type StoredFile,
+  type StoredListing,
   type WeightPlan,
 } from './weights/index.ts';

@@ -1,5 +1,7 @@
 // Which files of a model repository are needed.
 
+import { NoticeError } from '../errors.ts';
+
 export const INDEX = 'model.safetensors.index.json';
 export const SINGLE = 'model.safetensors';
 // Settings of model, processor and tokenizer; not the tables of other weight formats, nor training logs. A second tokenizer has
@@ -16,4 +18,10 @@ export function neededFiles(paths: Iterable<string>): { weights: string | undefi
   const all = [...paths];
   const weights = [SINGLE, INDEX].find((path) => all.includes(path));
   return { weights, settings: all.filter((path) => SETTINGS.test(path)) };
+}
+
+/** The refusal of a repository without safetensors. */
+export function noWeights(model: string, paths: readonly string[]): NoticeError {
+  const found = paths.slice(0, 20).join(', ') + (paths.length > 20 ? ', …' : '');
+  return new NoticeError('weights', `${model} has no safetensors weights. Its files: ${found}.`);
 }

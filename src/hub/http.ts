@@ -134,8 +134,13 @@ export class Watch {
   }
 }
 
+/** Set once a redirect came without its address: so browsers answer whoever does not let them follow it. */
+let redirectsHidden = false;
+
 /**
- * Sends a request and follows its redirects. Credentials stay with the origin they were meant for.
+ * Sends a request and follows its redirects. Credentials stay with the origin they were meant for; where the platform hides
+ * where a redirect leads (browsers), it is the platform that follows it and sees to that, as the Fetch standard has it.
+ * @param accept further statuses that are answers
  * @returns a response with a 2xx status, its body not yet read
  * @throws NetworkError for any other; its words are the server's, without the credentials
  */
@@ -143,16 +148,25 @@ export async function request(
   url: string,
   init: RequestInit,
   watch: Watch,
-  { maxRedirects = 10, fetch = globalThis.fetch }: HttpOptions,
+  {
+    maxRedirects = 10,
+    fetch = globalThis.fetch,
+    accept = [],
+  }: HttpOptions & { readonly accept?: readonly number[] },
 ): Promise<Response> {
   let address = checkAddress(url, url);
   const headers = headersOf(url, init);
   const authorization = headers.get('Authorization');
   for (let redirects = 0; ; redirects++) {
     const { signal } = watch;
-    const response = await fetch(address.href, { ...init, headers, redirect: 'manual', signal });
+    const redirect = redirectsHidden ? 'follow' : 'manual';
+    const response = await fetch(address.href, { ...init, headers, redirect, signal });
     watch.restart();
-    if (response.ok) return response;
+    if (response.ok || accept.includes(response.status)) return response;
+    if (response.type === 'opaqueredirect') {
+      redirectsHidden = true;
+      continue;
+    }
     const location = response.headers.get('Location');
     if (REDIRECTS.has(response.status) && location !== null) {
       await response.body?.cancel();

@@ -1,11 +1,12 @@
 export { NetworkError } from './errors.ts';
-export { INDEX, neededFiles, SINGLE } from './files.ts';
+export { INDEX, neededFiles, noWeights, SINGLE } from './files.ts';
 export { type Fetch, fetchText, type HttpOptions } from './http.ts';
 export {
   authorization,
   COMMIT,
   checkRevision,
   explainRefusal,
+  fileAddress,
   type HubOptions,
   isModelId,
   type Repository,
@@ -13,3 +14,4 @@ export {
   readRepository,
   splitRevision,
 } from './repository.ts';
+export { checkEndpoint, checkToken, DEFAULT_ENDPOINT } from './settings.ts';

@@ -1,7 +1,6 @@
 // A model repository as the Hugging Face hub's API describes it. Nothing of the answers is believed that has not the form it
 // must have: hashes and paths become names of files.
 
-import { listFiles, modelInfo } from '@huggingface/hub';
 import { NoticeError } from '../errors.ts';
 import { NetworkError, oneLine } from './errors.ts';
 import { fetchAnswer, type HttpOptions, withoutSecret } from './http.ts';
@@ -59,6 +58,8 @@ export interface RepositoryFile {
  *   something else than a hub does
  */
 export async function readRepository(id: string, revision: string, hub: HubOptions): Promise<Repository> {
+  // Only who asks the hub pays for its client.
+  const { listFiles, modelInfo } = await import('@huggingface/hub');
   const { endpoint: hubUrl } = hub;
   const asked = `${hubUrl}/api/models/${id}`;
   const fetchModel = hubFetch(hub, 'an object');
@@ -77,6 +78,11 @@ export async function readRepository(id: string, revision: string, hub: HubOptio
     if (file) files.set(file.path, file);
   }
   return { commit: sha, files };
+}
+
+/** Where a file of a commit is had. */
+export function fileAddress(endpoint: string, id: string, commit: string, path: string): string {
+  return `${endpoint}/${id}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
 }
 
 /** Says what a refusal means for a model. */

@@ -1,4 +1,5 @@
 export type { ModelFamily, ModelFiles } from './family.ts';
+export { type HubLoadOptions, type LoadedFromHub, loadFromHub } from './from-hub.ts';
 export type { HookInfo } from './hook-table.ts';
 export {
   type FeatureGrid,
@@ -13,12 +14,15 @@ export {
   withOwnImages,
 } from './image-input.ts';
 export {
+  type DtypePlan,
   type LoadOptions,
+  type LoadProgress,
   loadModel,
   planModel,
   WEIGHT_DTYPES,
   type WeightDtype,
   weightDtypes,
+  weightPlans,
   withPlannedModel,
 } from './load.ts';
 export {

@@ -1,12 +1,13 @@
 import { abortable, checkAborted, signalsOf } from '../abort.ts';
 import { checkFunctions, checkSignal } from '../check.ts';
 import { NoticeError } from '../errors.ts';
-import type { Gpu } from '../gpu/index.ts';
+import { type Gpu, OutOfMemoryError } from '../gpu/index.ts';
 import type { ElementType, QuantizedType } from '../kernels/index.ts';
 import {
   type ByteSource,
   Checkpoint,
   doesNotFit,
+  type FileStore,
   hasPacked,
   type ModelSource,
   readJson,
@@ -57,6 +58,10 @@ export const WEIGHT_DTYPES = ['f32', 'f16', 'bf16', 'nf4', 'int8'] as const sati
 export async function weightDtypes(source: ModelSource): Promise<readonly WeightDtype[]> {
   const checkpoint = await Checkpoint.open(source);
   await checkpoint.close();
+  return possibleDtypes(checkpoint);
+}
+
+function possibleDtypes(checkpoint: Checkpoint): readonly WeightDtype[] {
   return hasPacked(checkpoint) ? ['nf4'] : WEIGHT_DTYPES;
 }
 
@@ -71,6 +76,20 @@ export interface LoadOptions {
   readonly families?: Readonly<Record<string, ModelFamily>>;
   /** Ends it at the next read of a file, or of a part of one; its reason is thrown, and what was loaded is freed. */
   readonly signal?: AbortSignal | undefined;
+  /** Called as the weights are read, after every few MiB at most; the first call has `loaded` 0, the last `loaded` = `total`. */
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+  /** Keeps what is read of a remote folder (`httpFolder`) for the next time; folders at hand need none. */
+  readonly cache?: FileStore | undefined;
+}
+
+/** How far the weights have been read. */
+export interface LoadProgress {
+  /** Bytes of the files' tensors that have been read. */
+  readonly loaded: number;
+  /** Bytes of all tensors that the model reads. */
+  readonly total: number;
+  /** Name of the file that is being read: path or URL. */
+  readonly file: string;
 }
 
 /**
@@ -84,21 +103,28 @@ export async function loadModel(
   source: ModelSource,
   options: LoadOptions = {},
 ): Promise<VisionLanguageModel> {
-  const { dtype, maxWeightBytes = gpu.freeMemory, onPlan, signal } = options;
-  checkFunctions({ onPlan });
-  return withFamily(gpu, source, options, async (make) => {
+  const { dtype, maxWeightBytes = gpu.freeMemory, onPlan, onProgress, signal, cache } = options;
+  checkFunctions({ onPlan, onProgress });
+  const kept = cache ? (source.keptIn?.(cache) ?? source) : source;
+  return withFamily(gpu, kept, options, async (make, checkpoint) => {
     const plan = await planOf(make, dtype);
-    if (maxWeightBytes !== undefined && plan.bytes > maxWeightBytes) {
-      const possible = await weightDtypes(source);
-      const others = (['int8', 'nf4'] as const).filter((type) => type !== dtype && possible.includes(type));
+    const refuse = async (available: number | OutOfMemoryError) => {
+      const possible = possibleDtypes(checkpoint);
+      const others = (['f16', 'int8', 'nf4'] as const).filter(
+        (type) => type !== dtype && possible.includes(type),
+      );
       const plans = await Promise.all(
         others.map(async (type) => ({ type, bytes: (await planOf(make, type)).bytes })),
       );
       const what = `the weights of ${source.name}${dtype ? ` as ${dtype}` : ''}`;
-      throw doesNotFit(what, plan, maxWeightBytes, plans);
-    }
+      return doesNotFit(what, plan, available, plans);
+    };
+    if (maxWeightBytes !== undefined && plan.bytes > maxWeightBytes) throw await refuse(maxWeightBytes);
     onPlan?.(plan);
-    const { model } = await make(dtype ? { type: dtype } : {});
+    if (onProgress) reportProgress(checkpoint, onProgress);
+    const { model } = await make(dtype ? { type: dtype } : {}).catch(async (error: unknown) => {
+      throw error instanceof OutOfMemoryError ? await refuse(error) : error;
+    });
     try {
       await gpu.finish({ signal });
     } catch (error) {
@@ -106,6 +132,43 @@ export async function loadModel(
       throw error;
     }
     return model;
+  });
+}
+
+/** Tells of every chunk that is read from now on; what the model will read is known from its plan. */
+function reportProgress(checkpoint: Checkpoint, onProgress: (progress: LoadProgress) => void): void {
+  const total = checkpoint.describedBytes;
+  let loaded = 0;
+  onProgress({ loaded, total, file: checkpoint.name });
+  checkpoint.onRead = (bytes, file) => {
+    loaded += bytes;
+    onProgress({ loaded, total, file });
+  };
+}
+
+/** What a folder's weights would take as one type. */
+export interface DtypePlan {
+  /** Undefined: as in the file. */
+  readonly dtype: WeightDtype | undefined;
+  readonly plan: WeightPlan;
+}
+
+/**
+ * What a model's weights would take in GPU memory on this device, as in the file first, then as every type that is possible. The
+ * files' headers are read once; nothing is loaded.
+ *
+ * @throws as {@link planModel}
+ */
+export async function weightPlans(
+  gpu: Gpu,
+  source: ModelSource,
+  options: Pick<LoadOptions, 'families' | 'signal'> = {},
+): Promise<DtypePlan[]> {
+  return withFamily(gpu, source, options, async (make, checkpoint) => {
+    const plans: DtypePlan[] = [];
+    for (const dtype of [undefined, ...possibleDtypes(checkpoint)])
+      plans.push({ dtype, plan: await planOf(make, dtype) });
+    return plans;
   });
 }
 
@@ -161,7 +224,7 @@ async function withFamily<T>(
   gpu: Gpu,
   folder: ModelSource,
   { families, signal }: Pick<LoadOptions, 'families' | 'signal'>,
-  work: (make: Make) => Promise<T>,
+  work: (make: Make, checkpoint: Checkpoint) => Promise<T>,
 ): Promise<T> {
   checkSignal(signal);
   const source = abortableSource(folder, signalsOf(gpu.lost, signal));
@@ -184,7 +247,7 @@ async function withFamily<T>(
         loader.destroy();
         throw error;
       }
-    });
+    }, checkpoint);
   } finally {
     await checkpoint.close();
   }
@@ -214,6 +277,7 @@ function abortableSource(folder: ModelSource, signals: readonly AbortSignal[]): 
   };
   return {
     name: folder.name,
+    absence: async (file) => folder.absence?.(file),
     open: async (file) => {
       const bytes = await read(() => {
         const opening = folder.open(file);

@@ -3,7 +3,7 @@
 import type { ByteSource } from './byte-source.ts';
 import { dtypeBytes, isDtype } from './dtype.ts';
 import { WeightsError } from './errors.ts';
-import { checkFileName, type ModelSource, readJson } from './model-source.ts';
+import { checkFileName, type ModelSource, readJson, why } from './model-source.ts';
 import { openSafetensors, type SafetensorsFile, type TensorInfo } from './safetensors.ts';
 
 const SINGLE_FILE = 'model.safetensors';
@@ -22,6 +22,9 @@ export class Checkpoint {
   readonly #files: readonly SafetensorsFile[];
   /** Which file holds which tensor. */
   readonly #homes: ReadonlyMap<string, SafetensorsFile>;
+  readonly #described = new Set<TensorInfo>();
+  /** Called with the bytes of every chunk that is read, and the file's name. */
+  onRead: ((bytes: number, file: string) => void) | undefined;
 
   /**
    * Opens model.safetensors or, if there is none, the shards of model.safetensors.index.json, and checks every header.
@@ -44,7 +47,9 @@ export class Checkpoint {
       for (const shard of new Set(weightMap.values())) {
         const bytes = await source.open(shard);
         if (!bytes)
-          throw new WeightsError(`${source.name}: the shard ${shard} is missing; ${INDEX_FILE} lists it`);
+          throw new WeightsError(
+            `${source.name}: the shard ${shard} is missing${await why(source, shard)}; ${INDEX_FILE} lists it`,
+          );
         files.set(shard, await openFile(bytes));
       }
       const homes = new Map<string, SafetensorsFile>();
@@ -83,7 +88,16 @@ export class Checkpoint {
 
   /** @throws WeightsError if there is no such tensor */
   info(name: string): TensorInfo {
-    return this.#home(name).tensors.get(name)!;
+    const info = this.#home(name).tensors.get(name)!;
+    this.#described.add(info);
+    return info;
+  }
+
+  /** Bytes of all tensors that {@link info} was asked for: those that a model reads, once it has been planned. */
+  get describedBytes(): number {
+    let bytes = 0;
+    for (const { begin, end } of this.#described) bytes += end - begin;
+    return bytes;
   }
 
   /**
@@ -98,8 +112,11 @@ export class Checkpoint {
       throw new WeightsError(`${source.name}: tensor "${name}" is ${dtype}, which is not read`);
     const element = dtypeBytes(dtype);
     const step = Math.max(element, maxBytes - (maxBytes % element));
-    for (let at = begin; at < end; at += step)
-      yield { offset: at - begin, bytes: await source.read(at, Math.min(step, end - at)) };
+    for (let at = begin; at < end; at += step) {
+      const bytes = await source.read(at, Math.min(step, end - at));
+      this.onRead?.(bytes.length, source.name);
+      yield { offset: at - begin, bytes };
+    }
   }
 
   async close(): Promise<void> {
@@ -140,7 +157,7 @@ async function readIndex(source: ModelSource): Promise<Map<string, string>> {
   const probe = await source.open(INDEX_FILE);
   if (!probe)
     throw new WeightsError(
-      `${source.name} has neither ${SINGLE_FILE} nor ${INDEX_FILE}. Weights in other formats (.bin, .pt) are not read; convert them to safetensors.`,
+      `${source.name} has neither ${SINGLE_FILE} nor ${INDEX_FILE}${await why(source, SINGLE_FILE)}. Weights in other formats (.bin, .pt) are not read; convert them to safetensors.`,
     );
   await probe.close();
   const index = await readJson(source, INDEX_FILE, { uniqueKeys: true });

@@ -13,8 +13,10 @@ export {
   isDtype,
 } from './dtype.ts';
 export { ModelFileError, WeightsError } from './errors.ts';
+export type { FileStore, KeptParts, StoredFile, StoredListing } from './file-store.ts';
 export { WeightLoader, type WeightLoaderOptions } from './gpu-loader.ts';
-export { type HttpSourceOptions, httpFolder, httpSource } from './http-source.ts';
+export { type HttpSourceOptions, httpFolder, httpSource, type RemoteFolder } from './http-source.ts';
+export { type HubFolder, type HubFolderOptions, hubFolder } from './hub-folder.ts';
 export { filesFolder, hasFile, type ModelSource, readJson, readText } from './model-source.ts';
 export { doesNotFit, type PlannedBuffer, type WeightPlan } from './plan.ts';
 export { elementCount, openSafetensors, type SafetensorsFile, type TensorInfo } from './safetensors.ts';

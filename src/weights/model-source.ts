@@ -2,6 +2,7 @@
 
 import { type ByteSource, blobSource } from './byte-source.ts';
 import { ModelFileError } from './errors.ts';
+import type { FileStore } from './file-store.ts';
 import { parseJson } from './json.ts';
 import { decodeUtf8 } from './utf8.ts';
 
@@ -15,6 +16,10 @@ export interface ModelSource {
    * @throws ModelFileError if the path leads out of the folder, WeightsError if the file cannot be opened
    */
   open(file: string): Promise<ByteSource | undefined>;
+  /** Why a file counts as missing, for messages, where the folder knows more of it. */
+  absence?(file: string): Promise<string | undefined>;
+  /** The same folder, with what is read of it kept in a store; folders at hand have no need of one. */
+  keptIn?(cache: FileStore): ModelSource;
 }
 
 /**
@@ -57,6 +62,12 @@ export async function hasFile(source: ModelSource, file: string): Promise<boolea
   return bytes !== undefined;
 }
 
+/** What a folder knows of a missing file, as a part of a message. */
+export async function why(source: ModelSource, file: string): Promise<string> {
+  const reason = await source.absence?.(file);
+  return reason === undefined ? '' : ` (${reason})`;
+}
+
 /**
  * The text of a file, which must be UTF-8.
  *
@@ -65,7 +76,9 @@ export async function hasFile(source: ModelSource, file: string): Promise<boolea
 export async function readText(source: ModelSource, file: string): Promise<string> {
   const opened = await source.open(file);
   if (!opened)
-    throw new ModelFileError(`${source.name} has no ${file}. Is it a complete Hugging Face model folder?`);
+    throw new ModelFileError(
+      `${source.name} has no ${file}${await why(source, file)}. Is it a complete Hugging Face model folder?`,
+    );
   const bytes = await opened.read(0, opened.size).finally(() => opened.close());
   try {
     return decodeUtf8(bytes);

@@ -24,6 +24,8 @@ export interface WeightPlan {
   /** All of them together. */
   readonly bytes: number;
   readonly largest: PlannedBuffer;
+  /** Bytes of the largest buffer that this device binds; a larger matrix is split into several. */
+  readonly limit: number;
 }
 
 export interface MatrixLayout {
@@ -86,11 +88,12 @@ export function matrixLayout(
   return { stride, parts };
 }
 
-export function weightPlan(buffers: readonly PlannedBuffer[]): WeightPlan {
+export function weightPlan(buffers: readonly PlannedBuffer[], limit: number): WeightPlan {
   return {
     buffers,
     bytes: buffers.reduce((sum, { bytes }) => sum + bytes, 0),
     largest: buffers.reduce((a, b) => (b.bytes > a.bytes ? b : a), { name: '', bytes: 0 }),
+    limit,
   };
 }
 
@@ -98,21 +101,26 @@ export function weightPlan(buffers: readonly PlannedBuffer[]): WeightPlan {
  * The refusal of weights that do not fit.
  *
  * @param what whose weights they are, and how they are stored
- * @param available bytes
+ * @param available bytes, or what the device said as it refused a buffer
  * @param others what they would take as other storage types; the smaller ones are named as a cure
  */
 export function doesNotFit(
   what: string,
   { bytes, largest }: WeightPlan,
-  available: number,
+  available: number | OutOfMemoryError,
   others: readonly { readonly type: string; readonly bytes: number }[],
 ): OutOfMemoryError {
   const smaller = others.filter((other) => other.bytes < bytes);
   const cure = smaller.map((other) => `${gib(other.bytes)} as ${other.type}`).join(', ');
+  const found =
+    typeof available === 'number'
+      ? `${gib(available)} are available.`
+      : `the device has no room for them (${available.message}).`;
   return new OutOfMemoryError(
     bytes,
-    `${what} take ${gib(bytes)}, the largest buffer ${gib(largest.bytes)} (${largest.name}); ${gib(available)} are available.` +
+    `${what} take ${gib(bytes)}, the largest buffer ${gib(largest.bytes)} (${largest.name}); ${found}` +
       (cure && ` They would take ${cure}.`),
+    typeof available === 'number' ? {} : { cause: available },
   );
 }
 

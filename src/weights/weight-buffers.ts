@@ -33,7 +33,9 @@ export class WeightBuffers {
 
   /** What has been made so far, or would have been. */
   get plan(): WeightPlan {
-    return weightPlan(this.#buffers.map(({ label, size }) => ({ name: label, bytes: size })));
+    const { maxStorageBufferBindingSize, maxBufferSize } = this.#gpu.capabilities.limits;
+    const buffers = this.#buffers.map(({ label, size }) => ({ name: label, bytes: size }));
+    return weightPlan(buffers, Math.min(maxStorageBufferBindingSize, maxBufferSize));
   }
 
   async create(size: number, name: string): Promise<GPUBuffer> {

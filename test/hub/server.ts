@@ -36,7 +36,7 @@ export async function serve(
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests };
 }
 
-/** Answers with a file as a good server does: ETag, Range with If-Range; `cutAfter` breaks the connection after so many bytes. */
+/** Answers with a file as a good server does: ETag, one range, If-Range; `cutAfter` breaks the connection after so many bytes. */
 export function sendFile(
   request: IncomingMessage,
   response: ServerResponse,
@@ -46,7 +46,8 @@ export function sendFile(
     cutAfter,
   }: { etag?: string; cutAfter?: number } = {},
 ): void {
-  const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? Number.NaN);
+  const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? [];
+  const from = Number(first ?? Number.NaN);
   const same = request.headers['if-range'] === undefined || request.headers['if-range'] === etag;
   response.setHeader('ETag', etag);
   let part = content;
@@ -55,9 +56,10 @@ export function sendFile(
       response.writeHead(416, { 'Content-Range': `bytes */${content.length}` }).end();
       return;
     }
-    part = content.subarray(from);
+    const end = last ? Math.min(Number(last) + 1, content.length) : content.length;
+    part = content.subarray(from, end);
     response.statusCode = 206;
-    response.setHeader('Content-Range', `bytes ${from}-${content.length - 1}/${content.length}`);
+    response.setHeader('Content-Range', `bytes ${from}-${end - 1}/${content.length}`);
   }
   response.setHeader('Content-Length', part.length);
   if (cutAfter !== undefined && cutAfter < part.length) {

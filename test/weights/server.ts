@@ -25,8 +25,41 @@ function later(bad: (exchange: Exchange) => void): (exchange: Exchange) => void 
   return (exchange) => (exchange.begin === 0 ? good : bad)(exchange);
 }
 
+let flaws = 0;
+
 const BEHAVIOURS: Readonly<Record<string, (exchange: Exchange) => void>> = {
   good,
+  page: ({ send }) =>
+    send(200, { 'content-type': 'text/html; charset=utf-8' }, Buffer.from('<!doctype html>')),
+  forbidden: ({ send }) => send(403),
+  busy: ({ send }) => send(429, { 'retry-after': 0 }),
+  rangeless: ({ send }) => send(416),
+  other: later(({ content, send }) =>
+    send(200, { 'content-length': content.length + 1 }, Buffer.concat([content, Buffer.of(0)])),
+  ),
+  versions: (exchange) => {
+    exchange.response.setHeader('etag', exchange.begin === 0 ? '"1"' : '"2"');
+    good(exchange);
+  },
+  /** Every second answer breaks off in the middle. */
+  flaky: later((exchange) => {
+    const { response, content, begin, end } = exchange;
+    flaws++;
+    if (flaws % 2 === 0) return good(exchange);
+    response.writeHead(206, { 'content-range': range(exchange), 'content-length': end - begin });
+    response.write(content.subarray(begin, Math.floor((begin + end) / 2)), () =>
+      setTimeout(() => response.destroy(), 5),
+    );
+  }),
+  crumbs: later((exchange) => {
+    const { response, content, begin, end } = exchange;
+    response.writeHead(206, { 'content-range': range(exchange) });
+    const next = (at: number) => {
+      if (at >= end) response.end();
+      else response.write(content.subarray(at, Math.min(end, at + 30_001)), () => next(at + 30_001));
+    };
+    next(begin);
+  }),
   plain: ({ content, send }) => send(200, { 'content-length': content.length }, content),
   giant: ({ response, content }) => {
     response.writeHead(200, { 'content-length': 10 * 2 ** 30 });

@@ -4,6 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { NoticeError } from '../../src/errors.ts';
+import { NetworkError } from '../../src/hub/index.ts';
 import { fileSource, nodeFolder } from '../../src/platform/node/files.ts';
 import {
   type ByteSource,
@@ -39,7 +41,9 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-const at = (path: string) => httpSource(`${server.url}/${path}`);
+/** Patience for a server that says what is wrong with it at once. */
+const QUICK = { pauseMs: 1 };
+const at = (path: string, options = {}) => httpSource(`${server.url}/${path}`, { ...QUICK, ...options });
 
 describe.each<[string, () => Promise<ByteSource>]>([
   ['memory', async () => memorySource(BYTES, 'bytes')],
@@ -84,13 +88,15 @@ describe.each<[string, () => Promise<ByteSource>]>([
 });
 
 describe('an HTTP source', () => {
-  it('asks for the beginning once, then only for what is read', async () => {
+  it('asks for the beginning once, then for pieces, none twice', async () => {
     const before = server.ranges.length;
     const source = await at('good/bytes.bin');
     await source.read(0, 8);
     await source.read(8, 1000);
     await source.read(70_000, 10);
-    expect(server.ranges.slice(before)).toEqual(['bytes=0-65535', 'bytes=70000-70009']);
+    await source.read(180_000, 10);
+    // The first piece, and the next: the rest of the file.
+    expect(server.ranges.slice(before)).toEqual(['bytes=0-65535', 'bytes=65536-200000']);
   });
 
   it('reads a small file with one request, and an empty one', async () => {
@@ -102,44 +108,66 @@ describe('an HTTP source', () => {
   });
 
   it('sends the given headers every time', async () => {
-    const source = await httpSource(`${server.url}/secret/bytes.bin`, {
-      headers: { authorization: 'Bearer token' },
-    });
+    const source = await at('secret/bytes.bin', { headers: { authorization: 'Bearer token' } });
     expect(await source.read(150_000, 3)).toEqual(BYTES.slice(150_000, 150_003));
-    await expect(at('secret/bytes.bin')).rejects.toThrow('HTTP status 401 Unauthorized');
+    await expect(at('secret/bytes.bin')).rejects.toMatchObject({ code: 'network', status: 401 });
   });
 
   it.each([
-    ['missing', 'good/other.bin', /other\.bin does not exist/],
-    ['large without ranges', 'giant/bytes.bin', /ignores range requests.*10737418240 bytes.*67108864/],
-    ['endless without ranges', 'endless/bytes.bin', /ignores range requests.*more than 67108864/],
-    ['without Content-Range', 'unnamed/bytes.bin', /found \(missing\).*Access-Control-Expose-Headers/],
-  ])('refuses a file that is %s', async (_, path, message) => {
-    const refusal = at(path);
-    await expect(refusal).rejects.toThrow(WeightsError);
+    ['missing', 'good/other.bin', 'weights', /other\.bin does not exist/],
+    ['a page', 'page/bytes.bin', 'weights', /is a page of HTML/],
+    ['endless without ranges', 'endless/bytes.bin', 'network', /longer than 1000000 bytes/],
+    [
+      'without Content-Range',
+      'unnamed/bytes.bin',
+      'network',
+      /found \(none\).*Access-Control-Expose-Headers/,
+    ],
+    ['without access', 'forbidden/bytes.bin', 'network', /HTTP 403/],
+    ['asked for too often', 'busy/bytes.bin', 'network', /HTTP 429/],
+    ['without ranges that can be had', 'rangeless/bytes.bin', 'network', /HTTP 416/],
+  ])('refuses a file that is %s', async (_, path, code, message) => {
+    const refusal = at(path, { maxWholeBytes: 1_000_000 });
+    await expect(refusal).rejects.toThrow(NoticeError);
     await expect(refusal).rejects.toThrow(message);
+    await expect(refusal).rejects.toMatchObject({ code });
+  });
+
+  it('refuses a file that is larger than memory may hold whole', async () => {
+    const source = await at('giant/bytes.bin');
+    expect(source.size).toBe(10 * 2 ** 30);
+    await expect(source.read(0, 8)).rejects.toThrow(/ignores range requests.*10737418240 bytes.*536870912/);
   });
 
   it.each([
-    ['has changed', 'changing', /asked for bytes 100000 to 100100 of 200001.*100000-100099\/200002.*changed/],
-    ['comes from the wrong place', 'shifted', /asked for bytes 100000 to 100100.*bytes 0-100099/],
-    ['comes whole', 'whole', /HTTP status 200 OK, expected 206/],
-    ['comes short', 'short', /announced 100 bytes and sent 99/],
-    ['breaks off', 'breaking', /the connection broke/],
-    ['does not end', 'overfull', /announced 100 bytes and sends more/],
+    ['has changed', 'changing', /asked for bytes 65536 to 200001 of 200001.*65536-200000\/200002.*changed/],
+    ['is of another version', 'versions', /its ETag was "1" and is "2"/],
+    ['comes from the wrong place', 'shifted', /asked for bytes 65536 to 200001.*bytes 0-200000/],
+    ['comes short', 'short', /ended after 200000 of 200001 bytes/],
+    ['breaks off before it begins', 'breaking', /bytes\.bin: ./],
+    ['does not end', 'overfull', /sends more than the 200001 bytes asked for/],
     ['does not come', 'silent', /silent for 0\.2 s/],
     ['comes to a stop', 'stuck', /the server sent 1 bytes in 0\.2 s/],
+    ['comes whole, with another size', 'other', /the whole file came, with 200002 bytes instead of 200001/],
   ])('refuses a later piece that %s', async (_, behaviour, message) => {
-    const source = await httpSource(`${server.url}/${behaviour}/bytes.bin`, { silenceMs: 200 });
+    const source = await at(`${behaviour}/bytes.bin`, { silenceMs: 200, attempts: 2 });
     const refusal = source.read(100_000, 100);
-    await expect(refusal).rejects.toThrow(WeightsError);
+    await expect(refusal).rejects.toThrow(NetworkError);
     await expect(refusal).rejects.toThrow(message);
+  });
+
+  it.each(['whole', 'flaky', 'crumbs'])('takes a later piece that comes %s', async (behaviour) => {
+    const source = await at(`${behaviour}/bytes.bin`);
+    expect(await source.read(100_000, 100_001)).toEqual(BYTES.slice(100_000));
+    expect(await source.read(0, 200_001)).toEqual(BYTES);
   });
 
   it('reads no larger file whole than it may, and ends when the caller wants no more', async () => {
     const plain = `${server.url}/plain/bytes.bin`;
-    expect((await httpSource(plain, { maxWholeBytes: 200_001 })).size).toBe(200_001);
-    await expect(httpSource(plain, { maxWholeBytes: 200_000 })).rejects.toThrow(/at most 200000 can be read/);
+    const whole = await httpSource(plain, { maxWholeBytes: 200_001 });
+    expect(await whole.read(0, 200_001)).toEqual(BYTES);
+    const refused = await httpSource(plain, { maxWholeBytes: 200_000 });
+    await expect(refused.read(0, 1)).rejects.toThrow(/at most 200000 are held in memory/);
     const controller = new AbortController();
     const source = await httpSource(`${server.url}/silent/bytes.bin`, { signal: controller.signal });
     setTimeout(() => controller.abort(new Error('enough')), 20);
@@ -147,9 +175,9 @@ describe('an HTTP source', () => {
   });
 
   it('says why a server cannot be reached', async () => {
-    await expect(httpSource('http://127.0.0.1:9/x')).rejects.toThrow(
-      /127\.0\.0\.1:9\/x cannot be reached: ./,
-    );
+    const unreached = httpSource('http://127.0.0.1:9/x', QUICK);
+    await expect(unreached).rejects.toThrow(/127\.0\.0\.1:9\/x: ./);
+    await expect(unreached).rejects.toMatchObject({ code: 'network', status: undefined, temporary: true });
   });
 });
 

@@ -1,7 +1,14 @@
 import { join } from 'node:path';
 import type { Gpu } from '../../src/gpu/index.ts';
 import type { Weight } from '../../src/kernels/weight.ts';
-import { type ByteSource, type ModelSource, memorySource } from '../../src/weights/index.ts';
+import {
+  type ByteSource,
+  type FileStore,
+  type KeptParts,
+  type ModelSource,
+  memorySource,
+  type StoredFile,
+} from '../../src/weights/index.ts';
 
 /** The path of a fixture. */
 export function fixture(...path: string[]): string {
@@ -59,4 +66,41 @@ export async function readWeight(gpu: Gpu, weight: Weight): Promise<Uint8Array<A
   const parts = [];
   for (const part of weight.parts) parts.push(await readBuffer(gpu, part.buffer));
   return new Uint8Array(await new Blob(parts).arrayBuffer());
+}
+
+/** A store in memory. */
+export class MemoryStore implements FileStore {
+  readonly files = new Map<string, { about: StoredFile; parts: Map<string, Uint8Array<ArrayBuffer>> }>();
+  /** Parts that it has room for. */
+  room = Number.POSITIVE_INFINITY;
+
+  async open(about: StoredFile, replaces: boolean): Promise<KeptParts> {
+    const key = JSON.stringify(about);
+    for (const [other, file] of this.files)
+      if (replaces && other !== key && file.about.folder === about.folder && file.about.path === about.path)
+        this.files.delete(other);
+    const { parts } = this.files.get(key) ?? { parts: new Map() };
+    this.files.set(key, { about, parts });
+    return {
+      has: (begin, end) => parts.has(`${begin}-${end}`),
+      read: async (begin, end) => parts.get(`${begin}-${end}`)?.slice(),
+      write: async (begin, bytes) => {
+        if (this.room-- <= 0) return false;
+        parts.set(`${begin}-${begin + bytes.length}`, bytes.slice());
+        return true;
+      },
+    };
+  }
+
+  async list() {
+    return Array.from(this.files.values(), ({ about, parts }) => {
+      const kept = Array.from(parts.values(), ({ length }) => length).reduce((a, b) => a + b, 0);
+      return { ...about, kept };
+    });
+  }
+
+  async delete(folder?: string) {
+    for (const [key, { about }] of this.files)
+      if (folder === undefined || about.folder === folder) this.files.delete(key);
+  }
 }

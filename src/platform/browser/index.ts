@@ -1,2 +1,3 @@
 export { type BrowserGpuOptions, openGpu } from './adapter.ts';
 export { browserDecoder } from './image-decoder.ts';
+export { opfsStore } from './opfs-store.ts';

@@ -5,19 +5,11 @@ import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { NoticeError } from '../../../errors.ts';
-
-const DEFAULT_ENDPOINT = 'https://huggingface.co';
+import { checkEndpoint, checkToken, DEFAULT_ENDPOINT } from '../../../hub/index.ts';
 
 /** The hub's address, without a slash at its end: HF_ENDPOINT, else https://huggingface.co. */
 export function hubEndpoint(given = process.env.HF_ENDPOINT): string {
-  const endpoint = (given?.trim() || DEFAULT_ENDPOINT).replace(/\/+$/, '');
-  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
-  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash)
-    throw new NoticeError(
-      'usage',
-      "The hub's address (HF_ENDPOINT) must be http:// or https:// with a host, without a password.",
-    );
-  return endpoint;
+  return checkEndpoint(given ?? DEFAULT_ENDPOINT);
 }
 
 /** The cache's folder: HF_HUB_CACHE, else hub/ in HF_HOME, which is ~/.cache/huggingface. */
@@ -46,23 +38,16 @@ export function hubSilenceMs(): number | undefined {
  * @throws NoticeError usage: no token looks like that; the message does not quote it
  */
 export async function hubToken(given?: string): Promise<string | undefined> {
-  const [token, from] = await findToken(given);
-  if (token && !/^hf_[\x21-\x7e]+$/.test(token))
-    throw new NoticeError(
-      'usage',
-      `${from} must begin with "hf_" and hold no white space: it is no access token.`,
-    );
-  return token || undefined;
+  return checkToken(...(await findToken(given)));
 }
 
 async function findToken(given: string | undefined): Promise<[token: string | undefined, from: string]> {
-  const clean = (token: string | undefined) => token?.replace(/[\r\n]/g, '').trim();
-  if (given !== undefined) return [clean(given), 'The token'];
+  if (given !== undefined) return [given, 'The token'];
   if (isTrue(process.env.HF_HUB_DISABLE_IMPLICIT_TOKEN)) return [undefined, ''];
-  const set = clean(process.env.HF_TOKEN || process.env.HUGGING_FACE_HUB_TOKEN);
-  if (set) return [set, 'HF_TOKEN'];
+  const set = process.env.HF_TOKEN || process.env.HUGGING_FACE_HUB_TOKEN;
+  if (set?.trim()) return [set, 'HF_TOKEN'];
   const file = variable('HF_TOKEN_PATH') ?? join(hubHome(), 'token');
-  return [clean(await readFile(file, 'utf8').catch(() => undefined)), file];
+  return [await readFile(file, 'utf8').catch(() => undefined), file];
 }
 
 const isTrue = (value: string | undefined): boolean => /^(1|on|yes|true)$/i.test(value ?? '');

@@ -7,8 +7,10 @@ import {
   authorization,
   checkRevision,
   explainRefusal,
+  fileAddress,
   type HttpOptions,
   neededFiles,
+  noWeights,
   type Repository,
   type RepositoryFile,
   readRepository,
@@ -112,11 +114,7 @@ interface Job {
 async function pullFiles(job: Job): Promise<PulledFile[]> {
   const { model, repository, cache } = job;
   const { settings, weights } = neededFiles(repository.files.keys());
-  if (!weights) {
-    const paths = [...repository.files.keys()];
-    const found = paths.slice(0, 20).join(', ') + (paths.length > 20 ? ', …' : '');
-    throw new NoticeError('weights', `${model} has no safetensors weights. Its files: ${found}.`);
-  }
+  if (!weights) throw noWeights(model, [...repository.files.keys()]);
   const { maxSettingsBytes = 256 * 1024 ** 2, maxModelBytes = 1024 ** 4 } = job.options;
   if (weights === SINGLE)
     return [
@@ -177,7 +175,7 @@ async function pullBlob(job: Job, { path, size, hash, inLfs }: RepositoryFile): 
   const blob = cache.blob(hash);
   if ((await fileSize(blob)) === size) return false;
   const partial = cache.partial(hash);
-  const url = `${endpoint}/${id}/resolve/${repository.commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
+  const url = fileAddress(endpoint, id, repository.commit, path);
   // A whole one is left where a pull ended between download and check.
   if ((await fileSize(partial)) !== size)
     await downloadTo(url, partial, {
