@@ -14,7 +14,8 @@ import { decodeImage, fileSource, nodeFolder, openGpu } from '../src/platform/no
 import { modelInfo } from '../src/web/engine/model-info.ts';
 import { CLEAN, prepareRuns } from '../src/web/engine/pair.ts';
 import { FIRST_MODEL, FIRST_PAIR } from '../src/web/first-pair.ts';
-import type { EmbeddedPair, FirstMap, FirstPage } from '../src/web/protocol/first.ts';
+import type { EmbeddedPair } from '../src/web/protocol/embedded.ts';
+import type { FirstMap, FirstPage } from '../src/web/protocol/first.ts';
 import type { CorruptionName, ModelInfo, PairText, Picture } from '../src/web/protocol/session.ts';
 import { asFloat32, readTensors } from '../src/weights/index.ts';
 

@@ -2,9 +2,10 @@
 
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
-import { busy, problem, start } from './state/app.ts';
+import { busy, start } from './state/app.ts';
 import { patchAlong } from './state/patched.ts';
 import { sweepAlong } from './state/sweep.ts';
+import { forgetWithModel } from './state/usable.ts';
 import { AnswerPanel } from './views/answer-panel.tsx';
 import { AttentionPanel } from './views/attention-panel.tsx';
 import { BenchPanel } from './views/bench-panel.tsx';
@@ -14,7 +15,9 @@ import { ModelPanel } from './views/model-panel.tsx';
 import { PairPanel } from './views/pair-panel.tsx';
 import { PairsPanel } from './views/pairs-panel.tsx';
 import { PinsPanel } from './views/pins-panel.tsx';
+import { ProblemView } from './views/problem.tsx';
 import { SweepPanel } from './views/sweep-panel.tsx';
+import { ThemeSwitch } from './views/theme-switch.tsx';
 
 const TABS: readonly Tab[] = [
   { id: 'maps', title: 'Maps', panel: SweepPanel },
@@ -28,18 +31,16 @@ const TABS: readonly Tab[] = [
 export function App(): JSX.Element {
   useEffect(patchAlong, []);
   useEffect(sweepAlong, []);
+  useEffect(forgetWithModel, []);
   useEffect(() => void start(), []);
   return (
     <>
       <header class="page-head">
         <h1>NOTICE explorer</h1>
         <p role="status">{busy.value}</p>
+        <ThemeSwitch />
       </header>
-      {problem.value && (
-        <p role="alert" class="problem">
-          {problem.value.message}
-        </p>
-      )}
+      <ProblemView />
       <main class="page">
         <div class="side">
           <ModelPanel />

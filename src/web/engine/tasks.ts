@@ -6,6 +6,7 @@ import { openModel } from './models.ts';
 import { patchPinned } from './patch.ts';
 import type { Session } from './session.ts';
 import { sweepMaps } from './sweep.ts';
+import { usablePairs } from './usable.ts';
 
 export interface TaskContext<Event> {
   /** Aborts when the page no longer wants the result. */
@@ -25,6 +26,7 @@ type TaskTable = {
 export const tasks: TaskTable = {
   open: openModel,
   pair: choosePair,
+  usable: usablePairs,
   sweep: sweepMaps,
   patch: patchPinned,
 };

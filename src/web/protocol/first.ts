@@ -1,5 +1,4 @@
-// What is known when the page is built: of the first pair (`first.json`), shown before the model is loaded, and which pairs
-// the embedded data has (`data/pairs.json`).
+// What is known of the first pair when the page is built (`first.json`): it is shown before the model is loaded.
 
 import type { SiteShape } from './patching.ts';
 import type { CorruptionName, ModelInfo, PairText } from './session.ts';
@@ -15,17 +14,4 @@ export interface FirstMap extends SiteShape {
   readonly corruption: CorruptionName;
   /** [layer, head, position, number] or [layer, position, number], the four of `METRICS`; null where a number is none. */
   readonly data: readonly (number | null)[];
-}
-
-/** A pair of the embedded data; paths are those below `data`. */
-export interface EmbeddedPair {
-  /** `scenes/002` */
-  readonly id: string;
-  readonly category: string;
-  readonly clean: string;
-  readonly corrupt: string;
-  readonly question: string;
-  readonly corruptQuestion: string;
-  readonly correct: string;
-  readonly incorrect: string;
 }

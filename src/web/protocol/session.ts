@@ -3,6 +3,7 @@
 import type { Box, TokenRole } from '../../inputs/index.ts';
 import type { PatchGrid, WeightDtype } from '../../models/index.ts';
 import type { HeadGroup } from '../../notice/experiment/prepare.ts';
+import type { EmbeddedPair } from './embedded.ts';
 import type { Task } from './task.ts';
 
 /** Where a model comes from. */
@@ -144,7 +145,14 @@ export interface PairInfo extends PairText {
   readonly pictures: { readonly clean: Blob; readonly corrupt: Blob | undefined };
 }
 
+/** Whether the clean picture gives the correct option and the corrupt one the incorrect. */
+export interface UsablePair {
+  readonly id: string;
+  readonly usable: boolean;
+}
+
 export interface SessionTasks {
   readonly open: Task<OpenSpec, LoadProgress, ModelInfo>;
   readonly pair: Task<PairSpec, never, PairInfo>;
+  readonly usable: Task<readonly EmbeddedPair[], readonly UsablePair[], void>;
 }

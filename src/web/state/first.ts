@@ -2,7 +2,8 @@
 
 import { signal } from '@preact/signals';
 import { FIRST_MODEL, FIRST_PAIR } from '../first-pair.ts';
-import type { EmbeddedPair, FirstMap, FirstPage } from '../protocol/first.ts';
+import type { EmbeddedPair } from '../protocol/embedded.ts';
+import type { FirstMap, FirstPage } from '../protocol/first.ts';
 import type { ModelInfo, PairInfo, PairSpec } from '../protocol/session.ts';
 
 /** Maps of the first pair as `notice sweep` measured them, data as a sweep arranges it (NaN where a number is none). */

@@ -1,29 +1,37 @@
-// The clean and the corrupt picture, the question, and what the model answers to each.
+// The clean and the corrupt picture, the question as the model reads it, and what it answers to each.
 
 import { useComputed, useSignalEffect } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useRef } from 'preact/hooks';
-import type { RunAnswer } from '../protocol/session.ts';
+import type { PairInfo } from '../protocol/session.ts';
 import { pair } from '../state/app.ts';
+import { AnswersTable } from './answers-table.tsx';
+import { CorruptionChoice } from './corruption-choice.tsx';
+import { EmbeddedPairs } from './embedded-pairs.tsx';
 import { Panel } from './layout.tsx';
+import { OwnPair } from './own-pair.tsx';
+import { PromptTokens } from './prompt-tokens.tsx';
+import './pair.css';
 
 export function PairPanel(): JSX.Element {
   const shown = pair.value;
   return (
     <Panel title="Pair">
+      <EmbeddedPairs />
       <div class="pictures">
         <PictureView which="clean" />
         <PictureView which="corrupt" />
       </div>
-      <p class="question">{shown?.spec.question}</p>
-      <AnswerView title="Clean" answer={shown?.clean} />
-      <AnswerView title="Corrupt image" answer={shown?.corrupt.image} />
-      <AnswerView title="Corrupt text" answer={shown?.corrupt.text} />
+      <AnswersTable />
+      <PromptTokens />
+      {shown?.textProblem && <p class="note">No corrupt text: {shown.textProblem}.</p>}
+      <CorruptionChoice />
+      <OwnPair />
     </Panel>
   );
 }
 
-function PictureView({ which }: { readonly which: 'clean' | 'corrupt' }): JSX.Element {
+function PictureView({ which }: { readonly which: keyof PairInfo['pictures'] }): JSX.Element {
   const image = useRef<HTMLImageElement>(null);
   const blob = useComputed(() => pair.value?.pictures[which]);
   useSignalEffect(() => {
@@ -34,24 +42,21 @@ function PictureView({ which }: { readonly which: 'clean' | 'corrupt' }): JSX.El
   });
   return (
     <figure>
-      <img ref={image} alt={`what the ${which} run sees`} width={128} height={128} />
+      <div class="picture">
+        {blob.value ? (
+          <img ref={image} alt={`what the ${which} run sees`} />
+        ) : (
+          <p class="note">{pair.value ? noPicture(pair.value) : ''}</p>
+        )}
+      </div>
       <figcaption>{which}</figcaption>
     </figure>
   );
 }
 
-function AnswerView({
-  title,
-  answer,
-}: {
-  readonly title: string;
-  readonly answer: RunAnswer | undefined;
-}): JSX.Element | null {
-  if (!answer) return null;
-  return (
-    <p>
-      {title}: <b>{answer.answer}</b>, P(correct) {answer.pCorrect.toFixed(3)}, logit difference{' '}
-      {answer.logitDifference.toFixed(3)}
-    </p>
-  );
+/** What stands in the place of a corrupt picture that there is none of. */
+function noPicture({ spec: { image } }: PairInfo): string {
+  if (image.kind === 'noise') return `noise of ${image.scale} σ on the picture’s embeddings`;
+  if (image.kind === 'painted') return 'nothing is painted over yet';
+  return 'no picture';
 }
