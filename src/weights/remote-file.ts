@@ -137,7 +137,7 @@ export class RemoteFile {
         async (watch) => {
           const answer = await askRange(address, at, end, watch, { size, etag });
           if (answer.whole && !whole) {
-            this.#checkWhole();
+            this.#checkWhole(this.#options.kept !== undefined);
             whole = true;
             [piece, at, end, filled] = [0, 0, size, new Uint8Array(this.#length(0))];
             for (let other = 0; other < this.#pieces; other++) if (!this.#isThere(other)) this.#expect(other);
@@ -186,15 +186,17 @@ export class RemoteFile {
     memory.set(this, piece, bytes);
     const stored = kept?.has(begin, end) || (await kept?.write(begin, bytes));
     if (!whole || stored) return;
-    this.#checkWhole();
+    this.#checkWhole(false);
     this.#held.set(piece, bytes);
   }
 
-  /** @throws NetworkError if the server has no ranges, nothing keeps the file, and memory must not hold it */
-  #checkWhole(): void {
-    const { address, size, kept, maxWholeBytes } = this.#options;
-    const fits = size <= maxWholeBytes;
-    if (fits || (kept && this.#held.size === 0)) return;
+  /**
+   * @param stored whether a store keeps the pieces
+   * @throws NetworkError if it does not, and memory must not hold the whole file either
+   */
+  #checkWhole(stored: boolean): void {
+    const { address, size, maxWholeBytes } = this.#options;
+    if (stored || size <= maxWholeBytes) return;
     throw new NetworkError(
       address.url,
       `the server ignores range requests, and the file has ${size} bytes; without ranges at most ${maxWholeBytes} are ` +
