@@ -185,3 +185,18 @@ export class JsonConfig {
     );
   }
 }
+
+/**
+ * Tokens that end an answer: those of generation_config.json, else config.json's, else `usual`.
+ *
+ * @param generation generation_config.json, empty where there is none
+ * @throws NoticeError('config')
+ */
+export function stopTokensOf(
+  config: JsonConfig,
+  generation: unknown,
+  usual: readonly number[],
+): readonly number[] {
+  const stop = config.tokens('eos_token_id', usual);
+  return new JsonConfig(generation, 'generation_config.json').tokens('eos_token_id', stop);
+}

@@ -8,11 +8,6 @@ import type { BlipConfig } from './config.ts';
 export function blipHooks({ vision, encoder, decoder }: BlipConfig): HookInfo[] {
   return [
     ...vitHooks(vision, 'vision_model.', BLIP_VIT),
-    {
-      name: 'vision.hook_out',
-      shape: ['position', vision.tower.width],
-      module: 'vision_model.post_layernorm of all positions',
-    },
     ...bertHooks(encoder, 'text_encoder'),
     ...bertHooks(decoder, 'text_decoder.bert'),
     {

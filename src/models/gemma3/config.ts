@@ -1,7 +1,7 @@
 // config.json of Gemma3ForConditionalGeneration, in the forms of transformers 4.50, 4.53 and 5. Defaults are those of
 // Gemma3Config, Gemma3TextConfig and SiglipVisionConfig.
 
-import { JsonConfig } from '../json-config.ts';
+import { JsonConfig, stopTokensOf } from '../json-config.ts';
 import { readGemma } from '../parts/gemma.ts';
 import type { LlamaSettings } from '../parts/llama.ts';
 import { patchSide, readVit, SIGLIP_DEFAULTS, type VitSettings } from '../parts/vit.ts';
@@ -34,13 +34,12 @@ export function parseGemma3Config(json: unknown, generation: unknown = {}): Gemm
     config.fail(
       `mm_tokens_per_image ${tokens} is not the square of a number that divides the ${patches} patches in a row`,
     );
-  const stop = config.tokens('eos_token_id', language.stopTokens);
   return {
     vision,
     language,
     side,
     pool: patches / side,
     imageToken: config.token('image_token_index', 262144),
-    stopTokens: new JsonConfig(generation, 'generation_config.json').tokens('eos_token_id', stop),
+    stopTokens: stopTokensOf(config, generation, language.stopTokens),
   };
 }

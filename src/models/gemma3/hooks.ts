@@ -8,12 +8,9 @@ import type { Gemma3Config } from './config.ts';
 export function gemma3Hooks({ vision, language }: Gemma3Config): HookInfo[] {
   const { width } = language.tower;
   const depth = vision.tower.width;
-  const siglip = 'model.vision_tower';
   const projector = 'model.multi_modal_projector';
-  const gemma = 'model.language_model';
   return [
-    ...vitHooks(vision, `${siglip}.`, SIGLIP),
-    { name: 'vision.hook_out', shape: ['position', depth], module: `${siglip}.post_layernorm` },
+    ...vitHooks(vision, 'model.vision_tower.', SIGLIP),
     {
       name: 'projector.hook_pooled',
       shape: ['feature', depth],
@@ -21,10 +18,6 @@ export function gemma3Hooks({ vision, language }: Gemma3Config): HookInfo[] {
     },
     { name: 'projector.hook_normalized', shape: ['feature', depth], module: `${projector}.mm_soft_emb_norm` },
     { name: 'projector.hook_out', shape: ['feature', width], module: projector },
-    { name: 'language.hook_embed', shape: ['position', width], module: `input of ${gemma}.layers.0` },
-    ...llamaHooks(language, `${gemma}.`),
-    { name: 'language.hook_out', shape: ['position', width], module: `${gemma}.norm` },
-    { name: 'logits_all', shape: ['position', language.vocabulary], module: 'lm_head' },
-    { name: 'logits', shape: [language.vocabulary], module: 'lm_head, last position' },
+    ...llamaHooks(language, 'model.language_model', 'lm_head'),
   ];
 }

@@ -2,7 +2,7 @@
 // transformers' InstructBlipConfig, InstructBlipVisionConfig and InstructBlipQFormerConfig.
 
 import type { Activation } from '../../kernels/index.ts';
-import { JsonConfig } from '../json-config.ts';
+import { JsonConfig, stopTokensOf } from '../json-config.ts';
 import { type LlamaSettings, readLlama } from '../parts/llama.ts';
 import { headSizes } from '../parts/sizes.ts';
 import { readVit, type VitSettings } from '../parts/vit.ts';
@@ -46,13 +46,12 @@ export function parseInstructBlipConfig(json: unknown, generation: unknown = {})
   const vision = config.section('vision_config');
   if (!vision.boolean('qkv_bias', true)) vision.fail('qkv_bias false is not supported');
   const language = readLlama(text);
-  const stop = config.tokens('eos_token_id', language.stopTokens);
   return {
     vision: readVit(vision, VISION),
     qformer: readQFormer(config.section('qformer_config'), config.size('num_query_tokens', 32)),
     language,
     imageToken: config.token('image_token_index'),
-    stopTokens: new JsonConfig(generation, 'generation_config.json').tokens('eos_token_id', stop),
+    stopTokens: stopTokensOf(config, generation, language.stopTokens),
   };
 }
 

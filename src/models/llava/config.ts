@@ -2,7 +2,7 @@
 // of transformers' LlavaConfig, CLIPVisionConfig and LlamaConfig: the hub's files leave most fields out.
 
 import type { Activation } from '../../kernels/index.ts';
-import { JsonConfig } from '../json-config.ts';
+import { JsonConfig, stopTokensOf } from '../json-config.ts';
 import { LLAMA, type LlamaDefaults, type LlamaSettings, readLlama } from '../parts/llama.ts';
 import { CLIP, readVit, type VitDefaults, type VitNames, type VitSettings } from '../parts/vit.ts';
 
@@ -78,7 +78,6 @@ export function parseLlavaConfig(json: unknown, generation: unknown = {}, kind =
   section.choice('model_type', [modelType], modelType);
   const vision = readVit(section, config.has('vision_config') ? defaults : absent);
   const language = readDecoder(config.section('text_config'), kind.decoders);
-  const stop = config.tokens('eos_token_id', language.stopTokens);
   const { strategies } = kind;
   return {
     vision,
@@ -92,7 +91,7 @@ export function parseLlavaConfig(json: unknown, generation: unknown = {}, kind =
     },
     imageToken: config.token('image_token_index', kind.imageToken),
     ...(kind.videoToken !== undefined && { videoToken: config.token('video_token_index', kind.videoToken) }),
-    stopTokens: new JsonConfig(generation, 'generation_config.json').tokens('eos_token_id', stop),
+    stopTokens: stopTokensOf(config, generation, language.stopTokens),
   };
 }
 

@@ -1,7 +1,7 @@
 // config.json of PaliGemmaForConditionalGeneration, with Gemma (PaliGemma) or Gemma 2 (PaliGemma 2). Defaults are those of
 // transformers' PaliGemmaConfig, SiglipVisionConfig and the Gemmas'.
 
-import { JsonConfig } from '../json-config.ts';
+import { JsonConfig, stopTokensOf } from '../json-config.ts';
 import { readGemma } from '../parts/gemma.ts';
 import type { LlamaSettings } from '../parts/llama.ts';
 import { readVit, SIGLIP_DEFAULTS, type VitSettings } from '../parts/vit.ts';
@@ -34,11 +34,10 @@ export function parsePaliGemmaConfig(json: unknown, generation: unknown = {}): P
     bidirectional: true,
     ...(config.has('text_config') ? {} : TEXT_3B),
   });
-  const stop = config.tokens('eos_token_id', language.stopTokens);
   return {
     vision,
     language: { ...language, firstPlace: 1 },
     imageToken: config.token('image_token_index', 256000),
-    stopTokens: new JsonConfig(generation, 'generation_config.json').tokens('eos_token_id', stop),
+    stopTokens: stopTokensOf(config, generation, language.stopTokens),
   };
 }

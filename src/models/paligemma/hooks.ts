@@ -7,21 +7,10 @@ import type { PaliGemmaConfig } from './config.ts';
 
 export function paliGemmaHooks({ vision, language }: PaliGemmaConfig): HookInfo[] {
   const { width } = language.tower;
-  const siglip = 'model.vision_tower';
-  const gemma = 'model.language_model';
   const capped = language.logitSoftcap === undefined ? '' : ', softcapped';
   return [
-    ...vitHooks(vision, `${siglip}.`, SIGLIP),
-    {
-      name: 'vision.hook_out',
-      shape: ['position', vision.tower.width],
-      module: `${siglip}.post_layernorm`,
-    },
+    ...vitHooks(vision, 'model.vision_tower.', SIGLIP),
     { name: 'projector.hook_out', shape: ['feature', width], module: 'model.multi_modal_projector' },
-    { name: 'language.hook_embed', shape: ['position', width], module: `input of ${gemma}.layers.0` },
-    ...llamaHooks(language, `${gemma}.`),
-    { name: 'language.hook_out', shape: ['position', width], module: `${gemma}.norm` },
-    { name: 'logits_all', shape: ['position', language.vocabulary], module: `lm_head${capped}` },
-    { name: 'logits', shape: [language.vocabulary], module: `lm_head${capped}, last position` },
+    ...llamaHooks(language, 'model.language_model', `lm_head${capped}`),
   ];
 }

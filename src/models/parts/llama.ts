@@ -184,9 +184,21 @@ export async function loadLlama(
   };
 }
 
-/** Hook points of the blocks. */
-export function llamaHooks(settings: LlamaSettings, prefix: string): HookInfo[] {
-  return blockHooks(blocksOf(settings, prefix));
+/**
+ * Hook points from a prompt's first residual stream to the logits.
+ *
+ * @param path of the decoder's module in transformers
+ * @param head of the module that makes logits of its output
+ */
+export function llamaHooks(settings: LlamaSettings, path: string, head: string): HookInfo[] {
+  const { name, width } = settings.tower;
+  return [
+    { name: `${name}.hook_embed`, shape: ['position', width], module: `input of ${path}.layers.0` },
+    ...blockHooks(blocksOf(settings, `${path}.`)),
+    { name: `${name}.hook_out`, shape: ['position', width], module: `${path}.norm` },
+    { name: 'logits_all', shape: ['position', settings.vocabulary], module: head },
+    { name: 'logits', shape: [settings.vocabulary], module: `${head}, last position` },
+  ];
 }
 
 function blocksOf(

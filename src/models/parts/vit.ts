@@ -181,8 +181,16 @@ export async function loadVit(
   };
 }
 
+/** Hook points that {@link walkVit} passes: embeddings, blocks, and the norm behind them. */
+export function vitHooks(settings: VitSettings, prefix: string, names: VitNames): HookInfo[] {
+  const { tower, tiled } = settings;
+  const shape = [...(tiled ? ['tile'] : []), 'position', tower.width];
+  const norm = { name: 'vision.hook_out', shape, module: `${prefix}${names.norm} of all positions` };
+  return [...vitBlockHooks(settings, prefix, names), norm];
+}
+
 /** Hook points of the embeddings and the blocks. */
-export function vitHooks({ tower, tiled }: VitSettings, prefix: string, names: VitNames): HookInfo[] {
+export function vitBlockHooks({ tower, tiled }: VitSettings, prefix: string, names: VitNames): HookInfo[] {
   const hooks: HookInfo[] = [
     { name: 'vision.hook_embed', shape: ['position', tower.width], module: `${prefix}embeddings` },
     ...blockHooks(blocksOf(tower, prefix, names)),

@@ -2,7 +2,7 @@
 // two have the text's settings at the top, later ones in text_config.
 
 import type { Activation } from '../../kernels/index.ts';
-import { JsonConfig } from '../json-config.ts';
+import { JsonConfig, stopTokensOf } from '../json-config.ts';
 import { type LlamaDefaults, type LlamaSettings, readLlama } from '../parts/llama.ts';
 import type { Rotary, Sections, TowerConfig } from '../tower/index.ts';
 
@@ -90,14 +90,13 @@ export function parseQwenConfig(kind: QwenKind, json: unknown, generation: unkno
     tiedHead: read.tiedHead || config.boolean('tie_word_embeddings', false),
   };
   const vision = readVision(kind, config.section('vision_config'), language);
-  const stop = nested ? config.tokens('eos_token_id', read.stopTokens) : read.stopTokens;
   return {
     kind,
     vision,
     language,
     imageToken: config.token('image_token_id', 151655),
     videoToken: config.token('video_token_id', 151656),
-    stopTokens: new JsonConfig(generation, 'generation_config.json').tokens('eos_token_id', stop),
+    stopTokens: stopTokensOf(nested ? config : text, generation, read.stopTokens),
   };
 }
 

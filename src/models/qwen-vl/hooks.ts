@@ -7,7 +7,6 @@ import type { QwenConfig } from './config.ts';
 import { NAMES, visionBlocks } from './weights.ts';
 
 const VISUAL = 'model.visual.';
-const LANGUAGE = 'model.language_model.';
 
 export function qwenHooks({ kind, vision, language }: QwenConfig): HookInfo[] {
   const { width, layers } = vision.tower;
@@ -38,10 +37,6 @@ export function qwenHooks({ kind, vision, language }: QwenConfig): HookInfo[] {
       ];
     }).flat(),
     ...merger('projector', `${VISUAL}merger`, ['position', width]),
-    { name: 'language.hook_embed', shape: ['position', out], module: `input of ${LANGUAGE}layers.0` },
-    ...llamaHooks(language, LANGUAGE),
-    { name: 'language.hook_out', shape: ['position', out], module: `${LANGUAGE}norm` },
-    { name: 'logits_all', shape: ['position', language.vocabulary], module: 'lm_head' },
-    { name: 'logits', shape: [language.vocabulary], module: 'lm_head, last position' },
+    ...llamaHooks(language, 'model.language_model', 'lm_head'),
   ];
 }

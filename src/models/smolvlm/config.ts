@@ -1,7 +1,7 @@
 // config.json of SmolVLMForConditionalGeneration and Idefics3ForConditionalGeneration. Defaults are those of transformers'
 // Idefics3Config, Idefics3VisionConfig (SmolVLM's are the same) and LlamaConfig.
 
-import { JsonConfig } from '../json-config.ts';
+import { JsonConfig, stopTokensOf } from '../json-config.ts';
 import { type LlamaSettings, readLlama } from '../parts/llama.ts';
 import { patchSide, readVit, SIGLIP_DEFAULTS, type VitDefaults, type VitSettings } from '../parts/vit.ts';
 
@@ -35,14 +35,13 @@ export function parseSmolVlmConfig(json: unknown, generation: unknown = {}): Smo
   const patches = patchSide(vision);
   if (patches % scale !== 0)
     config.fail(`scale_factor ${scale} does not divide the ${patches} patches in a row of a tile`);
-  const stop = config.tokens('eos_token_id', language.stopTokens);
   return {
     vision,
     language: { ...language, tiedHead: language.tiedHead || config.boolean('tie_word_embeddings', false) },
     scale,
     side: patches / scale,
     imageToken: config.token('image_token_id', 128257),
-    stopTokens: new JsonConfig(generation, 'generation_config.json').tokens('eos_token_id', stop),
+    stopTokens: stopTokensOf(config, generation, language.stopTokens),
     usualTiles: Math.ceil(
       section.section('size').size('longest_edge', vision.imageSize) /
         section.section('max_image_size').size('longest_edge', vision.imageSize),
