@@ -3,7 +3,7 @@
 
 import { JsonConfig, stopTokensOf } from '../json-config.ts';
 import { readGemma } from '../parts/gemma.ts';
-import type { LlamaSettings } from '../parts/llama.ts';
+import type { LlamaSettings } from '../parts/llama-settings.ts';
 import { patchSide, readVit, SIGLIP_DEFAULTS, type VitSettings } from '../parts/vit.ts';
 
 export interface Gemma3Config {

@@ -3,7 +3,7 @@
 
 import type { Activation } from '../../kernels/index.ts';
 import { JsonConfig, stopTokensOf } from '../json-config.ts';
-import { type LlamaSettings, readLlama } from '../parts/llama.ts';
+import { type LlamaSettings, readLlama } from '../parts/llama-settings.ts';
 import { headSizes } from '../parts/sizes.ts';
 import { readVit, type VitSettings } from '../parts/vit.ts';
 import type { TowerConfig } from '../tower/index.ts';

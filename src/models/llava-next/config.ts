@@ -4,7 +4,7 @@
 import { NEXT_RESOLUTIONS, ONEVISION_RESOLUTIONS } from '../../inputs/index.ts';
 import { JsonConfig } from '../json-config.ts';
 import { LLAVA, type LlavaConfig, type LlavaKind, parseLlavaConfig } from '../llava/config.ts';
-import { LLAMA, type LlamaDefaults, type LlamaSettings } from '../parts/llama.ts';
+import { LLAMA, type LlamaDefaults, type LlamaSettings } from '../parts/llama-settings.ts';
 import { patchSide, SIGLIP, SIGLIP_DEFAULTS } from '../parts/vit.ts';
 import type { PackingSettings } from './packing.ts';
 

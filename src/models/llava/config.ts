@@ -3,7 +3,7 @@
 
 import type { Activation } from '../../kernels/index.ts';
 import { JsonConfig, stopTokensOf } from '../json-config.ts';
-import { LLAMA, type LlamaDefaults, type LlamaSettings, readLlama } from '../parts/llama.ts';
+import { LLAMA, type LlamaDefaults, type LlamaSettings, readLlama } from '../parts/llama-settings.ts';
 import { CLIP, readVit, type VitDefaults, type VitNames, type VitSettings } from '../parts/vit.ts';
 
 export interface LlavaConfig {

@@ -5,7 +5,7 @@
 import type { JsonConfig } from '../json-config.ts';
 import type { Rotary } from '../tower/index.ts';
 import type { BlockNames } from './block.ts';
-import { LLAMA_BLOCK, type LlamaDefaults, type LlamaSettings, readLlama } from './llama.ts';
+import { LLAMA_BLOCK, type LlamaDefaults, type LlamaSettings, readLlama } from './llama-settings.ts';
 
 type Kind = 'gemma' | 'gemma2' | 'gemma3_text';
 

@@ -3,7 +3,7 @@
 
 import type { Activation } from '../../kernels/index.ts';
 import { JsonConfig, stopTokensOf } from '../json-config.ts';
-import { type LlamaDefaults, type LlamaSettings, readLlama } from '../parts/llama.ts';
+import { type LlamaDefaults, type LlamaSettings, readLlama } from '../parts/llama-settings.ts';
 import type { Rotary, Sections, TowerConfig } from '../tower/index.ts';
 
 /** What the three have in their vision towers. */

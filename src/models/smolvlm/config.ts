@@ -2,7 +2,7 @@
 // Idefics3Config, Idefics3VisionConfig (SmolVLM's are the same) and LlamaConfig.
 
 import { JsonConfig, stopTokensOf } from '../json-config.ts';
-import { type LlamaSettings, readLlama } from '../parts/llama.ts';
+import { type LlamaSettings, readLlama } from '../parts/llama-settings.ts';
 import { patchSide, readVit, SIGLIP_DEFAULTS, type VitDefaults, type VitSettings } from '../parts/vit.ts';
 
 export interface SmolVlmConfig {

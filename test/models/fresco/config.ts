@@ -1,5 +1,5 @@
 import { JsonConfig } from '../../../src/models/json-config.ts';
-import type { LlamaSettings } from '../../../src/models/parts/llama.ts';
+import type { LlamaSettings } from '../../../src/models/parts/llama-settings.ts';
 import type { VitSettings } from '../../../src/models/parts/vit.ts';
 
 export interface FrescoConfig {
