@@ -1,6 +1,6 @@
 // `evaluate`, `run --config` and `reproduce` with the embedded model on a few pairs of its data.
 
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
@@ -182,5 +182,16 @@ describe('reproduce', () => {
     await rm(join(folder, 'paper/report.html'));
     await run(['report', 'paper'], { cwd: folder });
     expect(await page()).toMatch(rows);
+    // Its links lead to files.
+    const links = [...(await page()).matchAll(/<a href="(?!#)([^"]+)"/g)].map(([, path = '']) => path);
+    expect(links).toEqual(expect.arrayContaining(['tables/heads.csv', 'cells/']));
+    for (const path of links) await access(join(folder, 'paper', decodeURIComponent(path)));
+    // Its command is of the same experiment: a folder of another would be refused, and here there is nothing to measure.
+    const [, command = ''] = /<code>notice (run .*?)<\/code>/.exec(await page()) ?? [];
+    const again = command.replace('--out repeated', '--out paper').split(' ');
+    const before = await recordOf('paper');
+    await run(again, { cwd: folder });
+    expect((await recordOf('paper')).settings).toEqual(before.settings);
+    await expect(run([...again, '--seed', '1'], { cwd: folder })).rejects.toThrow(/seed: 0, now 1/);
   }, 300_000); // a whole experiment
 });

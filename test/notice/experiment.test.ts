@@ -204,9 +204,22 @@ describe('the report', () => {
 
     const strongest = rowsOf('Strongest heads');
     expect(strongest).toHaveLength(2 * 3 * 5);
+    const effectsTable: Record<string, string>[] = parse(
+      await readFile(folder.file('tables', 'heads.csv'), 'utf8'),
+      { columns: true },
+    );
     for (const [task = '', corruption = '', , head = '', ...numbers] of strongest) {
       const { mean, size } = headOf(task, keys.get(corruption) ?? '', head);
-      expect(numbers).toEqual([mean, size, 7].map((value) => formatNumber(value)));
+      const row = effectsTable.find(
+        (one) =>
+          one.category === 'all' &&
+          one.task === task &&
+          one.corruption === keys.get(corruption) &&
+          `L${one.layer}.H${one.head}` === head,
+      );
+      const [low, high] = [row?.ci95_low, row?.ci95_high].map((value) => formatNumber(Number(value)));
+      const [shownSize, shownMean, n] = [size, mean, 7].map((value) => formatNumber(value));
+      expect(numbers).toEqual([shownSize, shownMean, `${low} to ${high}`, n]);
     }
 
     const correlations = rowsOf('Rank correlation (Spearman) of head scores between corruptions');

@@ -52,6 +52,7 @@ async function analysis(settings: Partial<RunRecord['settings']> = {}): Promise<
     attention: new Map(),
     functions: new Map(),
     pairs: new Map(),
+    prompts: new Map(),
   };
 }
 

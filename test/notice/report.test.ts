@@ -1,11 +1,13 @@
 // The report in a browser: it works from disk, without script and with, on a phone, in the dark, on paper. Its numbers are
 // tested where there are runs; these are made up.
 
+import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CellRow, Corruption } from '../../src/analysis/cell.ts';
@@ -13,6 +15,7 @@ import { type Analysis, analyseCells } from '../../src/notice/experiment/analyse
 import { drawFigures } from '../../src/notice/experiment/figures.ts';
 import type { RunRecord } from '../../src/notice/experiment/results.ts';
 import type { ExperimentSettings } from '../../src/notice/experiment/settings.ts';
+import { repeatArguments, repeatCommand } from '../../src/notice/report/command.ts';
 import { reportHtml } from '../../src/notice/report/report.ts';
 import { cell } from '../analysis/support.ts';
 import { launchOptions, setup } from '../support/browser.ts';
@@ -109,6 +112,12 @@ async function madeUp(): Promise<Analysis> {
     attention: new Map(),
     functions: new Map(),
     pairs: new Map(),
+    prompts: new Map([
+      [
+        'scenes',
+        ROLES.map((role, position) => ({ position: role === 'end' ? 9 : position, role, text: role })),
+      ],
+    ]),
   };
 }
 
@@ -120,7 +129,8 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'notice-report-'));
   file = join(folder, 'report.html');
   const analysis = await madeUp();
-  await writeFile(file, reportHtml(analysis, await drawFigures(analysis)));
+  const files = { tables: ['tables/heads.csv', 'tables/modules.csv'], cells: ['cells/cells-1 #.parquet'] };
+  await writeFile(file, reportHtml(analysis, await drawFigures(analysis), files));
   browser = await chromium.launch(launchOptions());
 });
 afterAll(async () => {
@@ -258,3 +268,54 @@ test('ids are there once, and headers say what they head', () =>
       .evaluateAll((links) => links.map((link) => link.getAttribute('href'))))
       expect(await page.locator(target ?? '').count()).toBe(1);
   }));
+
+test('says on top what was found, and shows it', () =>
+  open({ viewport: WIDE }, async (page) => {
+    const summary = page.getByRole('region', { name: 'What was found' });
+    // 10 of 12 right; the last role in the last layer under STR: 0.1 · (1 + 4 + 2 · 2) · 2 logits, a tenth of it.
+    expect(await summary.locator('p').first().textContent()).toBe(
+      'made-up answers 83.3 % of 12 questions right and is brought back to its clean answer most by MLP of layer 2, patched at ' +
+        'tokens of the role “end” (mean restoration probability P′ − P* of 0.18; scenes, STR (replaced tokens)). Heads that stand ' +
+        'out in all 2 tasks, by mean + 2 standard deviations: L1.H2 under image corruption; L1.H2 under text corruption.',
+    );
+    expect(await summary.getByRole('img').first().getAttribute('aria-label')).toBe(
+      'mean of 2 tasks · image: mean |LD′ − LD*| (logits) of 3 × 4 cells, strongest L1.H2 with 5.',
+    );
+  }));
+
+test('explains roles on a prompt, in which image tokens stand where positions are missing', () =>
+  open({ viewport: WIDE }, async (page) => {
+    const prompt = page.locator('.prompt .token');
+    expect(await prompt.locator('small').allTextContents()).toEqual([...ROLES.slice(0, 4), 'image', 'end']);
+    expect(await prompt.nth(4).textContent()).toBe('5 tokensimage');
+    expect(await page.locator('dt').filter({ hasText: 'incorrect' }).count()).toBe(1);
+    expect(await page.locator('dt').filter({ hasText: 'noun' }).count()).toBe(0); // this prompt has none
+  }));
+
+test('leads to the numbers, and says how they are made again', () =>
+  open({ viewport: WIDE }, async (page) => {
+    const section = (name: string) => page.getByRole('region', { name });
+    const hrefs = (name: string) =>
+      section(name)
+        .locator('a')
+        .evaluateAll((links) => links.map((link) => link.getAttribute('href')));
+    expect(await hrefs('Patching whole modules')).toEqual(['tables/modules.csv']);
+    expect(await hrefs('Files, and how to repeat this')).toEqual([
+      'tables/heads.csv',
+      'tables/modules.csv',
+      'cells/',
+      'cells/cells-1%20%23.parquet',
+    ]);
+    expect(await section('Files, and how to repeat this').locator('pre').textContent()).toMatch(
+      /^notice run --model models\/made-up --data data\/scenes\.csv,data\/states\.csv --out repeated --samples 6 /,
+    );
+  }));
+
+test('its command survives a shell', async () => {
+  const { record } = await madeUp();
+  const odd = { ...settings, model: "it's a model", template: 'Q: {question} $HOME "A"' };
+  expect(repeatCommand({ ...record, settings: odd })).toContain("--model 'it'\\''s a model' --data");
+  const printed = repeatCommand({ ...record, settings: odd }).replace(/^notice run/, "printf '%s\\n'");
+  const { stdout } = await promisify(execFile)('sh', ['-c', printed]);
+  expect(stdout.trimEnd().split('\n')).toEqual(repeatArguments({ ...record, settings: odd }));
+});

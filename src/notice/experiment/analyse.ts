@@ -29,6 +29,7 @@ import { openImage } from './images.ts';
 import { checkFinished, inspect, lacks } from './integrity.ts';
 import { rowKey } from './keys.ts';
 import type { MeasuredControls } from './measure.ts';
+import { PromptCollector, type PromptTokens } from './prompts.ts';
 import type { ResultsFolder, RunRecord } from './results.ts';
 import { type ExperimentSettings, taskName } from './settings.ts';
 
@@ -63,6 +64,8 @@ export interface Analysis extends CellAnalysis {
   /** Per task with boxes. */
   readonly functions: ReadonlyMap<string, HeadFunctionReport>;
   readonly pairs: ReadonlyMap<string, readonly Pair[]>;
+  /** Of a task's first sample; of tasks whose modules were patched. */
+  readonly prompts: ReadonlyMap<string, PromptTokens>;
 }
 
 export interface HeadResults {
@@ -131,11 +134,14 @@ export async function analyse(
     const report = await functionsOf(task, seen, attentionOf, record);
     if (report) functions.set(task, report);
   }
+  const firsts = [...pairs].flatMap(([task, [first]]) => (first ? [[task, first.id] as const] : []));
+  const prompts = new PromptCollector(new Map(firsts));
   return {
     record,
     missing: lacks(record, state),
     accuracy: await accuracies(folder, record),
-    ...(await analyseCells(cells, controls, settings)),
+    ...(await analyseCells(prompts.watch(cells), controls, settings)),
+    prompts: prompts.prompts(),
     attentionPosition: record.look ?? 'answer',
     attention,
     functions,

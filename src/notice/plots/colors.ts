@@ -1,6 +1,6 @@
 // Colours of effects and of attention, both neutral at zero.
 
-type Color = readonly [red: number, green: number, blue: number];
+export type Color = readonly [red: number, green: number, blue: number];
 
 /** A colour scale around zero. */
 export interface EffectScale {
@@ -26,14 +26,11 @@ const BLUE_TO_RED: readonly Color[] = [
   [103, 0, 31],
 ];
 
-/** Matplotlib's "seismic", which the paper's overlays use. */
-const SEISMIC: readonly Color[] = [
-  [0, 0, 76.5],
-  [0, 0, 255],
-  [255, 255, 255],
-  [255, 0, 0],
-  [127.5, 0, 0],
-];
+/** Of overlays, as in the paper's. */
+const MORE: Color = [255, 0, 0];
+const LESS: Color = [0, 0, 255];
+/** Of the strongest attention: the image still shows. */
+const OPACITY = 0.8;
 
 /**
  * Blue, near-white, red with near-white at 0 and the same length both ways, so that equal sizes look equally strong;
@@ -47,10 +44,25 @@ export function effectScale(values: Iterable<number>, signed: boolean): EffectSc
   return { low: signed ? -high : 0, high, color: (value) => css(mix(BLUE_TO_RED, value / high)) };
 }
 
-/** The scale of attention overlays, laid over an image; white at 0. */
-export function attentionScale(high: number): EffectScale & { rgb(value: number): Color } {
-  const rgb = (value: number) => mix(SEISMIC, value / high);
-  return { low: -high, high, rgb, color: (value) => css(rgb(value)) };
+/** A scale to be laid over an image, red for more and blue for less. */
+export interface OverlayScale extends EffectScale {
+  rgb(value: number): Color;
+  /** In proportion to the size of the value: the image is left as it is where that is 0. */
+  opacity(value: number): number;
+}
+
+/** The scale of attention overlays; its `color` is that over white. */
+export function attentionScale(high: number): OverlayScale {
+  const rgb = (value: number) => (value < 0 ? LESS : MORE);
+  const opacity = (value: number) => OPACITY * Math.min(Math.abs(value) / high, 1);
+  const onWhite = (value: number) => layer([255, 255, 255], rgb(value), opacity(value));
+  return { low: -high, high, rgb, opacity, color: (value) => css(onWhite(value)) };
+}
+
+/** A colour laid over another. */
+export function layer(below: Color, above: Color, opacity: number): Color {
+  const channel = (c: 0 | 1 | 2) => (1 - opacity) * below[c] + opacity * above[c];
+  return [channel(0), channel(1), channel(2)];
 }
 
 /** Black or white, whichever reads better on an effect's colour. */

@@ -18,6 +18,8 @@ export interface HeadMap extends Omit<FigureText, 'n'> {
   readonly result: UniversalHeads;
   /** What the scores are means of. Default LD′ − LD*. */
   readonly metric?: CellMetric;
+  /** What a frame says. Default that the head is at or above mean + 2 standard deviations. */
+  readonly frameLabel?: string;
   /** Write the score into each cell. */
   readonly labelled?: boolean;
 }
@@ -82,7 +84,7 @@ export function headMap(figure: HeadMap): Drawing {
   return {
     ...figure,
     n: least === most ? most : `${least} to ${most} samples`,
-    legends: [[colorBar(scale, `mean ${absolute}`)], signLegend(result)],
+    legends: [[colorBar(scale, `mean ${absolute}`)], signLegend(result, figure.frameLabel)],
     panels: grid,
     notes: noiseNotes(allScores, figure.noiseFloor),
   };
@@ -134,7 +136,7 @@ function signedHeads({ classes, universal }: UniversalHeads, modality: 'image' |
 }
 
 /** Only of what is in the figure. */
-function signLegend({ classes, universal }: UniversalHeads) {
+function signLegend({ classes, universal }: UniversalHeads, frameLabel = 'at or above mean + 2 sd') {
   const used = classes
     ? HEAD_CLASSES.filter((name) => classes[name].length > 0)
     : Object.values(universal).some((heads) => heads.length > 0)
@@ -150,7 +152,7 @@ function signLegend({ classes, universal }: UniversalHeads) {
     'stroke-width': 1.75,
   });
   return legend([
-    { name: 'at or above mean + 2 sd', swatch: frame },
+    { name: frameLabel, swatch: frame },
     ...used.map((name) => ({
       name: name === 'universal' ? 'universal in this modality' : `universal, ${name}`,
       swatch: svgElement('text', { y: 4, 'text-anchor': 'middle', 'font-size': 12 }, SIGNS[name]),

@@ -4,7 +4,7 @@ import sharp from 'sharp';
 import { type Grid, upsample } from '../../analysis/overlay.ts';
 import type { Box } from '../../analysis/patch-grid.ts';
 import type { RgbImage } from '../../inputs/image.ts';
-import { attentionScale } from './colors.ts';
+import { attentionScale, layer, type OverlayScale } from './colors.ts';
 import { colorBar, type Drawing, type FigureText } from './figure.ts';
 import { type Panel, svgElement } from './svg.ts';
 import { fitText, wrapText } from './text.ts';
@@ -23,19 +23,16 @@ export interface OverlayRow {
 
 export interface OverlayFigure extends FigureText {
   readonly rows: readonly OverlayRow[];
-  /** Side of a picture in pixels. Default 176. */
+  /** Side of a picture in pixels. Default 168: two stand side by side on a phone. */
   readonly size?: number;
 }
-
-/** Of the strongest attention; where a head looks as the average does, the image is left as it is. */
-const OPACITY = 0.8;
 
 /**
  * Each row is an image and the overlays of some heads: the head's attention minus the average head's, red where it looks
  * more and blue where less, the more opaque the larger the difference. All pictures share one scale.
  */
 export async function overlayFigure(figure: OverlayFigure): Promise<Drawing> {
-  const { rows, size = 176 } = figure;
+  const { rows, size = 168 } = figure;
   let limit = 0;
   for (const { grid } of rows.flatMap(({ overlays }) => overlays)) {
     for (const value of grid.data) limit = Math.max(limit, Math.abs(value));
@@ -75,17 +72,11 @@ async function resizeImage({ width, height, data }: RgbImage, size: number): Pro
 }
 
 /** The colours of the map laid over the image. */
-function blend(
-  pixels: Uint8Array,
-  { data }: Grid,
-  { rgb, high }: ReturnType<typeof attentionScale>,
-): Uint8Array {
+function blend(pixels: Uint8Array, { data }: Grid, { rgb, opacity }: OverlayScale): Uint8Array {
   const out = new Uint8Array(pixels.length);
   data.forEach((value, i) => {
-    const opacity = OPACITY * Math.min(Math.abs(value) / high, 1);
-    rgb(value).forEach((channel, c) => {
-      out[3 * i + c] = Math.round((1 - opacity) * pixels[3 * i + c]! + opacity * channel);
-    });
+    const [red = 0, green = 0, blue = 0] = pixels.subarray(3 * i, 3 * i + 3);
+    out.set(layer([red, green, blue], rgb(value), opacity(value)).map(Math.round), 3 * i);
   });
   return out;
 }

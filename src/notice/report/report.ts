@@ -7,6 +7,7 @@ import type { ResultsFolder } from '../experiment/results.ts';
 import { modelTitle } from '../experiment/settings.ts';
 import { differencesFromPaper } from './differences.ts';
 import { figureHtml } from './figure.ts';
+import { filesSection, type ReportFiles, tableLinks } from './files.ts';
 import { html, Markup } from './html.ts';
 import { leftOutSection } from './left-out.ts';
 import { paperSection } from './paper.ts';
@@ -22,36 +23,54 @@ import {
   universalSection,
 } from './sections.ts';
 import { STYLE } from './style.ts';
+import { summarySection } from './summary.ts';
 
 /** Writes report.html. */
 export async function writeReport(
   folder: ResultsFolder,
   analysis: Analysis,
   figures: readonly Figure[],
+  files: ReportFiles,
 ): Promise<void> {
-  await folder.write(['report.html'], reportHtml(analysis, figures));
+  await folder.write(['report.html'], reportHtml(analysis, figures, files));
 }
 
-/** @param figures as drawn for the same analysis */
-export function reportHtml(analysis: Analysis, figures: readonly Figure[]): string {
+type Section = [id: string, title: string, content: Markup, tables?: readonly string[]];
+
+/**
+ * @param figures as drawn for the same analysis
+ * @param files what there is beside the page, to link to
+ */
+export function reportHtml(
+  analysis: Analysis,
+  figures: readonly Figure[],
+  files: ReportFiles = { tables: [], cells: [] },
+): string {
   const paper = paperSection(analysis);
   const name = modelTitle(analysis.record.settings.model);
-  const sections: [id: string, title: string, content: Markup][] = [
+  const sections: Section[] = [
+    ['summary', 'What was found', summarySection(analysis)],
     ['settings', 'Settings', settingsSection(analysis)],
-    ['accuracy', 'Accuracy', accuracySection(analysis, figures)],
+    ['accuracy', 'Accuracy', accuracySection(analysis, figures), ['accuracy', 'accuracy_first_letter']],
     ['left-out', 'Pairs left out', leftOutSection(analysis)],
-    ['modules', 'Patching whole modules', modulesSection(analysis, figures)],
-    ['heads', 'Heads', html`${universalSection(analysis, figures)}${headsSection(analysis)}`],
-    ['corruptions', 'Corruptions compared', comparisonSection(analysis, figures)],
+    ['modules', 'Patching whole modules', modulesSection(analysis, figures), ['modules']],
+    [
+      'heads',
+      'Heads',
+      html`${universalSection(analysis, figures)}${headsSection(analysis)}`,
+      ['heads', 'universal_heads', 'head_thresholds'],
+    ],
+    ['corruptions', 'Corruptions compared', comparisonSection(analysis, figures), ['head_correlations']],
     [
       'attention',
       'Where heads look',
       html`${figures.filter(({ name }) => name.startsWith('overlays-')).map(figureHtml)}`,
     ],
-    ['functions', 'Head functions', functionsSection(analysis)],
-    ...(paper ? [['paper', "Beside the paper's values", paper] as [string, string, Markup]] : []),
+    ['functions', 'Head functions', functionsSection(analysis), ['head_functions']],
+    ...(paper ? [['paper', "Beside the paper's values", paper] as Section] : []),
     ['controls', 'Self-checks', controlsSection(analysis)],
     ['differences', "Differences from the paper's set-up", differencesFromPaper(analysis)],
+    ['files', 'Files, and how to repeat this', filesSection(files, analysis.record)],
   ];
   const script = pageScript();
   const policy = `default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-${createHash('sha256').update(script).digest('base64')}'; base-uri 'none'; form-action 'none'`;
@@ -60,10 +79,10 @@ export function reportHtml(analysis: Analysis, figures: readonly Figure[]): stri
 <meta http-equiv="Content-Security-Policy" content="${policy}">
 <title>${name}: activation patching</title><style>${new Markup(STYLE)}</style></head><body>
 <main>${analysis.missing === undefined ? '' : html`<p><strong>A partial report: ${analysis.missing}.</strong></p>`}
-<h1>${name}</h1><p>Activation patching after "What Do VLMs NOTICE?". Every number here can be traced to tables/*.csv and cells/*.parquet beside this page.
+<h1>${name}</h1><p>Activation patching after "What Do VLMs NOTICE?". Every number here can be traced to <a href="#files">the files</a> beside this page.
 Point at a cell of a map for its value, or move to a map by Tab and through it by arrow keys.</p>
 <nav aria-label="Sections">${sections.map(([id, title]) => html`<a href="#${id}">${title}</a> `)}</nav>
-${sections.map(([id, title, content]) => html`<section aria-labelledby="${id}"><h2 id="${id}">${title}</h2>${content}</section>`)}
+${sections.map(([id, title, content, tables = []]) => html`<section aria-labelledby="${id}"><h2 id="${id}">${title}</h2>${content}${tableLinks(files, tables)}</section>`)}
 </main>
 <script>${new Markup(script)}</script>
 </body></html>

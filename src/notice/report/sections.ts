@@ -2,6 +2,7 @@
 
 import { basename } from 'node:path';
 import { METRIC_LABELS } from '../../analysis/cell.ts';
+import { summarizeAll } from '../../analysis/inference.ts';
 import { describeUniversalHeads, headLabel } from '../../analysis/universal-heads.ts';
 import type { ImageBackend } from '../../inputs/index.ts';
 import type { Share } from '../experiment/accuracy.ts';
@@ -13,8 +14,10 @@ import { rankedHeads } from '../experiment/ranking.ts';
 import { correlationRows, universalRows } from '../experiment/tables.ts';
 import { CORRUPTION_NAMES, POSITION_NAMES } from '../experiment/titles.ts';
 import { formatNumber } from '../tables/format.ts';
+import type { Column } from '../tables/table.ts';
 import { figureHtml, figuresOf, measureChoice } from './figure.ts';
 import { html, type Markup } from './html.ts';
+import { promptSection } from './prompt.ts';
 import { htmlTable } from './table.ts';
 
 const BACKEND_NAMES: Readonly<Record<ImageBackend, string>> = {
@@ -57,11 +60,11 @@ export function settingsSection({ record }: Analysis): Markup {
 }
 
 /** Module maps in the measure that one chooses; those by category, which are many, when they are asked for. */
-export function modulesSection({ record }: Analysis, figures: readonly Figure[]): Markup {
+export function modulesSection(analysis: Analysis, figures: readonly Figure[]): Markup {
   const own = figures.filter(({ name }) => name.startsWith('modules-'));
-  const whole = record.settings.corruptions.map((corruption) => `modules-${corruption}`);
+  const whole = analysis.record.settings.corruptions.map((corruption) => `modules-${corruption}`);
   const byCategory = own.filter(({ name }) => !whole.includes(name));
-  return html`${measureChoice('modules', own)}
+  return html`${promptSection(analysis)}${measureChoice('modules', own)}
 ${whole.map((name) => figuresOf(own, name))}
 ${byCategory.length > 0 ? html`<details class="more"><summary>The same by category</summary>${byCategory.map(figureHtml)}</details>` : ''}`;
 }
@@ -135,22 +138,37 @@ ${
 }`;
 }
 
+/** The five strongest heads of every task, corruption and position, by what they are ranked by. */
 export function headsSection(analysis: Analysis): Markup {
   const { record, headMetric } = analysis;
+  const { seed, statistic } = record.settings;
   const rows = headResults(analysis).flatMap(({ position, heads }) =>
-    heads.flatMap((effects) =>
-      rankedHeads(effects, record.settings.statistic)
-        .slice(0, 5)
-        .map((head) => ({ ...effects, position, head })),
-    ),
+    heads.flatMap((effects) => {
+      const strongest = rankedHeads(effects, statistic).slice(0, 5);
+      // The same resamples as in heads.csv: they hang on the seed and the number of samples.
+      const intervals = summarizeAll(
+        strongest.map(({ layer, head }) => effects.values[layer]![head]!),
+        { seed },
+      );
+      return strongest.map((head, i) => ({ ...effects, position, head, interval: intervals[i]! }));
+    }),
   );
+  type Row = (typeof rows)[number];
+  const label = METRIC_LABELS[headMetric];
+  const size: Column<Row> = { name: `mean size of ${label}`, value: ({ head }) => head.meanAbsolute };
+  const signed: Column<Row>[] = [
+    { name: `mean of ${label}`, value: ({ head }) => head.mean },
+    {
+      name: '95 % interval of the mean',
+      value: ({ interval: { low, high } }) => `${formatNumber(low)} to ${formatNumber(high)}`,
+    },
+  ];
   return htmlTable('Strongest heads', rows, [
     { name: 'task', value: ({ task }) => task },
     { name: 'corruption', value: ({ corruption }) => CORRUPTION_NAMES[corruption] },
     { name: 'patched at', value: ({ position }) => POSITION_NAMES[position] },
     { name: 'head', value: ({ head }) => headLabel(head) },
-    { name: `mean of ${METRIC_LABELS[headMetric]}`, value: ({ head }) => head.mean },
-    { name: 'mean of its size', value: ({ head }) => head.meanAbsolute },
+    ...(statistic === 'absolute' ? [size, ...signed] : [...signed, size]),
     { name: 'n', value: ({ samples }) => samples.length },
   ]);
 }

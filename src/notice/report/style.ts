@@ -1,6 +1,6 @@
 // How the report looks: on wide and narrow screens, in the dark, on paper.
 
-import { INK, PAPER, QUIET_INK } from '../plots/theme.ts';
+import { INK, PAPER, QUIET_INK, SERIES_COLORS } from '../plots/theme.ts';
 
 /** Figures have their colours as attributes; text and axes of theirs follow the page, the colours of values do not. */
 const FIGURE_COLORS = (
@@ -15,6 +15,11 @@ const FIGURE_COLORS = (
       `svg[fill="${color}"], svg [fill="${color}"] { fill: var(${name}); } svg [stroke="${color}"] { stroke: var(${name}); }`,
   )
   .join('\n');
+
+/** By role; with the name below each token, for colour is not all that tells them apart. */
+const ROLE_COLORS = ['correct', 'incorrect', 'noun', 'or', 'image']
+  .map((role, i) => `.role-${role} { --role: ${SERIES_COLORS[i]}; }`)
+  .join(' ');
 
 /** Of the figures of a section only those in the chosen measure. */
 const CHOICES = ['p_patched', 'p_effect', 'ld_effect']
@@ -36,12 +41,17 @@ a { color: var(--link); } nav a { margin-right: 1rem; display: inline-block; pad
 :focus-visible { outline: 2px solid var(--mark); outline-offset: 2px; }
 
 figure { margin: 1.5rem 0; } figcaption span, .note { color: var(--quiet); } .note { font-size: .87rem; margin: .4rem 0; }
-.legend, .panels { display: flex; flex-wrap: wrap; gap: .5rem 1rem; margin: .5rem 0; } .legend { gap: 0 .5rem; }
+.legend, .panels { display: flex; flex-wrap: wrap; gap: .5rem; margin: .5rem 0; } .legend { gap: 0 .5rem; }
 .legend svg { max-width: 100%; height: auto; }
 .panel { max-width: 100%; overflow-x: auto; } .panel > svg { display: block; }
 .shown { outline: 2px solid var(--mark); }
 .tip { position: fixed; z-index: 1; max-width: calc(100vw - 16px); padding: .2rem .5rem; border-radius: 3px; background: var(--ink); color: var(--paper); font-size: .87rem; pointer-events: none; }
 ${FIGURE_COLORS}
+
+.summary { font-size: 1.1rem; } pre { background: color-mix(in srgb, var(--quiet) 12%, transparent); padding: .6rem; border-radius: 4px; }
+.prompt { line-height: 2.6; } .prompt > span:first-child { color: var(--quiet); } [class*="role-"] { background: color-mix(in srgb, var(--role, transparent) 30%, transparent); print-color-adjust: exact; border-radius: 3px; padding: .1rem .3rem; border: 1px solid var(--line); }
+.token { display: inline-block; line-height: 1.2; text-align: center; white-space: pre; } .token small { display: block; font-size: .7rem; }
+${ROLE_COLORS}
 
 .choice { border: 1px solid var(--line); border-radius: 4px; margin: 1rem 0; padding: .3rem .8rem; width: fit-content; } .choice label { display: inline-block; margin-right: 1rem; padding: .2rem 0; }
 ${CHOICES} { display: none; }
@@ -60,7 +70,7 @@ details { margin: .5rem 0; } summary { cursor: pointer; color: var(--link); widt
 }
 @media print {
   body { max-width: none; margin: 0; padding: 0; font-size: 10pt; } nav, .choice, .tip, figure details, th button::after { display: none; }
-  h1, h2, figcaption, caption { break-after: avoid; } figure, tr, .panel { break-inside: avoid; } thead { display: table-header-group; }
+  h1, h2, figcaption, caption, thead, tbody tr:nth-child(-n+3) { break-after: avoid; } figure, tr, .panel, table:not(:has(tbody tr:nth-child(25))) { break-inside: avoid; } thead { display: table-header-group; }
   .scroll, .panel { overflow: visible; } .panel > svg { max-width: 100%; height: auto; } table { max-width: 100%; overflow-wrap: anywhere; }
 }
 `;

@@ -1,5 +1,6 @@
 // From a results folder's measurements to everything that is made of them.
 
+import { relative } from 'node:path';
 import { type Analysis, analyse } from '../experiment/analyse.ts';
 import { drawFigures, writeFigures } from '../experiment/figures.ts';
 import type { ResultsFolder, RunRecord } from '../experiment/results.ts';
@@ -31,6 +32,10 @@ export async function writeResults(
   const tables = await writeTables(folder, analysis);
   const drawn = await drawFigures(analysis);
   const figures = await writeFigures(folder, drawn);
-  await writeReport(folder, analysis, drawn);
+  const parts = await folder.parts('cells');
+  const cells = parts.map((part) =>
+    relative(folder.path, folder.partFile('cells', part)).replaceAll('\\', '/'),
+  );
+  await writeReport(folder, analysis, drawn, { tables, cells });
   return { analysis, summary: printSummary(analysis), tables, figures };
 }

@@ -260,10 +260,9 @@ describe('overlay figure', () => {
       ...pixels!.subarray(3 * (64 * y + x), 3 * (64 * y + x) + 3),
     ];
     expect(at(plain, 5, 5)).toEqual([100, 100, 100]);
-    // A fifth of 100 and 0.8 of seismic's dark red (127.5, 0, 0) and dark blue (0, 0, 76.5); the image; 0.6 of it and 0.4 of
-    // red (255, 0, 0).
-    expect(at(first, 2, 2)).toEqual([122, 20, 20]);
-    expect(at(first, 62, 2)).toEqual([20, 20, 81]);
+    // A fifth of 100 and 0.8 of red (255, 0, 0) and blue (0, 0, 255); the image; 0.6 of it and 0.4 of red.
+    expect(at(first, 2, 2)).toEqual([224, 20, 20]);
+    expect(at(first, 62, 2)).toEqual([20, 20, 224]);
     expect(at(first, 2, 62)).toEqual([100, 100, 100]);
     expect(at(first, 62, 62)).toEqual([162, 60, 60]);
     expect(at(second, 30, 30)).toEqual([100, 100, 100]);
