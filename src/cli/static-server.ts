@@ -1,7 +1,9 @@
 // Serves a folder on this machine alone.
 
+import { existsSync, readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import sirv from 'sirv';
 import { NoticeError } from '../errors.ts';
 
@@ -19,7 +21,13 @@ export interface StaticServer {
  * @throws NoticeError('usage') if the port cannot be had
  */
 export async function serveFolder(folder: string, port = 0, base = '/'): Promise<StaticServer> {
-  const files = sirv(folder, { etag: true, dotfiles: false });
+  const policy = contentPolicy(join(folder, 'index.html'));
+  const files = sirv(folder, {
+    etag: true,
+    setHeaders: (response) => {
+      if (policy) response.setHeader('Content-Security-Policy', policy);
+    },
+  });
   const server = createServer((request, response) => {
     const missing = () => {
       response.statusCode = 404;
@@ -40,6 +48,12 @@ export async function serveFolder(folder: string, port = 0, base = '/'): Promise
         server.closeAllConnections();
       }),
   };
+}
+
+/** The policy in a page's <meta>, which workers do not inherit: they have that of their own script's answer. */
+function contentPolicy(page: string): string | undefined {
+  if (!existsSync(page)) return undefined;
+  return /http-equiv="Content-Security-Policy"\s+content="([^"]*)"/.exec(readFileSync(page, 'utf8'))?.[1];
 }
 
 function listening(server: Server, port: number): Promise<void> {

@@ -2,7 +2,8 @@
 
 import type { TaskName, Tasks } from '../protocol.ts';
 import { choosePair } from './choose-pair.ts';
-import { openModel } from './models.ts';
+import { storedFiles } from './model-files.ts';
+import { openModel, planWeights } from './models.ts';
 import { patchPinned } from './patch.ts';
 import type { Session } from './session.ts';
 import { sweepMaps } from './sweep.ts';
@@ -25,6 +26,8 @@ type TaskTable = {
 
 export const tasks: TaskTable = {
   open: openModel,
+  plan: planWeights,
+  stored: storedFiles,
   pair: choosePair,
   usable: usablePairs,
   sweep: sweepMaps,

@@ -8,6 +8,8 @@ import { tasks } from './tasks.ts';
 
 /** Tasks that change what others work with. */
 const PREPARING: readonly TaskName[] = ['open', 'pair'];
+/** Tasks that need no open model. */
+const INDEPENDENT: readonly TaskName[] = ['open', 'plan', 'stored'];
 
 const session = new Session();
 /** Settled when the last of those is: what was asked for after it waits. */
@@ -22,7 +24,7 @@ const engine: Engine = {
     const emit: typeof onEvent = (event) => {
       if (!signal.aborted) onEvent(event);
     };
-    const before = name === 'open' ? undefined : prepared;
+    const before = INDEPENDENT.includes(name) ? undefined : prepared;
     const work = (async () => {
       await before;
       signal.throwIfAborted();

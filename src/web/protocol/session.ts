@@ -1,8 +1,10 @@
 // Opening a model and preparing a pair.
 
 import type { Box, TokenRole } from '../../inputs/index.ts';
-import type { PatchGrid, WeightDtype } from '../../models/index.ts';
+import type { LoadProgress, PatchGrid, WeightDtype } from '../../models/index.ts';
 import type { HeadGroup } from '../../notice/experiment/prepare.ts';
+import type { StoredListing } from '../../weights/file-store.ts';
+import type { PlannedBuffer } from '../../weights/index.ts';
 import type { EmbeddedPair } from './embedded.ts';
 import type { Task } from './task.ts';
 
@@ -10,8 +12,8 @@ import type { Task } from './task.ts';
 export type ModelChoice =
   /** A miniature that lies beside the page: `blip-shapes`. */
   | { readonly kind: 'embedded'; readonly name: string }
-  /** `owner/name@revision` on the Hugging Face hub. The token goes to the hub's host alone. */
-  | { readonly kind: 'hub'; readonly id: string; readonly token?: string }
+  /** `owner/name@revision` on a hub (default Hugging Face's). The token goes to its host alone. */
+  | { readonly kind: 'hub'; readonly id: string; readonly endpoint?: string; readonly token?: string }
   /** Files of a folder that the user chose, by their path in it. */
   | { readonly kind: 'folder'; readonly name: string; readonly files: ReadonlyMap<string, File> };
 
@@ -21,9 +23,19 @@ export interface OpenSpec {
   readonly dtype?: WeightDtype;
 }
 
-export interface LoadProgress {
+/** What a model's weights would take on this device, before any is loaded. */
+export interface ModelPlan {
+  readonly choice: ModelChoice;
+  readonly rows: readonly PlannedWeights[];
+  /** Bytes of the device's largest buffer. */
+  readonly limit: number;
+}
+
+export interface PlannedWeights {
+  /** Undefined: as in the file. */
+  readonly dtype: WeightDtype | undefined;
   readonly bytes: number;
-  readonly total: number;
+  readonly largest: PlannedBuffer;
 }
 
 /** One tower of the model. */
@@ -152,7 +164,10 @@ export interface UsablePair {
 }
 
 export interface SessionTasks {
+  readonly plan: Task<ModelChoice, never, ModelPlan>;
   readonly open: Task<OpenSpec, LoadProgress, ModelInfo>;
   readonly pair: Task<PairSpec, never, PairInfo>;
+  /** Files of remote models that the browser keeps; with a folder's name, after it is deleted. */
+  readonly stored: Task<{ readonly forget?: string }, never, readonly StoredListing[]>;
   readonly usable: Task<readonly EmbeddedPair[], readonly UsablePair[], void>;
 }

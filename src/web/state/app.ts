@@ -1,15 +1,16 @@
 // What the page knows: the open model, the pair that is looked at, what is under way, what went wrong.
 
 import { signal } from '@preact/signals';
+import type { LoadProgress } from '../../models/index.ts';
 import { FIRST_MODEL, FIRST_PAIR } from '../first-pair.ts';
-import type { LoadProgress, ModelInfo, OpenSpec, PairInfo, PairSpec } from '../protocol/session.ts';
+import type { ModelInfo, OpenSpec, PairInfo, PairSpec } from '../protocol/session.ts';
 import { isCancelled, run, TaskError } from './engine.ts';
 import { fetchFirst, fetchPairs } from './first.ts';
 
 export const model = signal<ModelInfo | undefined>(undefined);
 export const pair = signal<PairInfo | undefined>(undefined);
-/** How far the model that is being opened is. */
-export const loading = signal<LoadProgress | undefined>(undefined);
+/** How far the model that is being opened is, and since when. */
+export const loading = signal<(LoadProgress & { readonly since: number }) | undefined>(undefined);
 /** What the page is doing, in a few words; undefined when it is idle. */
 export const busy = signal<string | undefined>(undefined);
 /** What went wrong last, in a sentence with its cure. */
@@ -48,9 +49,10 @@ async function open(spec: OpenSpec, then: () => Promise<void>): Promise<void> {
   let opened = false;
   await doing('Opening the model', async () => {
     try {
+      const since = performance.now();
       model.value = await run('open', spec, {
         onEvent: (progress) => {
-          loading.value = progress;
+          loading.value = { ...progress, since };
         },
       });
       opened = true;

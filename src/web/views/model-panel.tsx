@@ -2,36 +2,74 @@
 
 import type { JSX } from 'preact';
 import { loading, model, openModel } from '../state/app.ts';
+import { plan } from '../state/model-choice.ts';
+import { FolderChoice } from './folder-choice.tsx';
+import { bytesText } from './format.ts';
+import { HubForm } from './hub-form.tsx';
 import { Panel } from './layout.tsx';
+import { LoadProgressView } from './load-progress.tsx';
+import { StoredFiles } from './stored-files.tsx';
+import { WeightPlanView } from './weight-plan.tsx';
+import './model.css';
 
 /** The miniatures that lie beside the page. */
-export const EMBEDDED_MODELS = ['blip-shapes', 'llava-shapes', 'smolvlm-shapes'] as const;
+const EMBEDDED_MODELS = ['blip-shapes', 'llava-shapes', 'smolvlm-shapes'];
 
 export function ModelPanel(): JSX.Element {
-  const open = model.value;
   return (
     <Panel title="Model">
-      <label>
-        Miniature{' '}
-        <select
-          value={open?.name}
-          onChange={({ currentTarget }) =>
-            void openModel({ model: { kind: 'embedded', name: currentTarget.value } })
-          }
-        >
-          {EMBEDDED_MODELS.map((name) => (
-            <option key={name} value={name}>
-              {name}
-            </option>
-          ))}
-        </select>
-      </label>
-      {open && (
-        <p class="note">
-          {open.family} · {(open.weightBytes / 2 ** 20).toFixed(1)} MiB on {open.device?.description}
-        </p>
-      )}
-      {loading.value && <progress max={loading.value.total} value={loading.value.bytes} />}
+      <OpenModelView />
+      {loading.value && <LoadProgressView />}
+      <details>
+        <summary>Another model</summary>
+        <div class="model-choice">
+          <p class="note">Model files, pictures and texts never leave this browser.</p>
+          <EmbeddedModels />
+          <FolderChoice />
+          <HubForm />
+          {plan.value && <WeightPlanView plan={plan.value} />}
+          <StoredFiles />
+        </div>
+      </details>
     </Panel>
+  );
+}
+
+function OpenModelView(): JSX.Element {
+  const open = model.value;
+  return (
+    <p class="open-model">
+      <b>{open?.name ?? 'no model'}</b>{' '}
+      {open && (
+        <span class="note">
+          {open.family}, {open.towers.map(({ name, layers }) => `${name} ${layers}`).join(' · ')} layers,{' '}
+          {bytesText(open.weightBytes)}
+          {open.dtype !== 'as in the file' && ` as ${open.dtype}`}
+          {open.device &&
+            `, on ${open.device.software ? 'the processor (software adapter)' : open.device.description}`}
+        </span>
+      )}
+    </p>
+  );
+}
+
+function EmbeddedModels(): JSX.Element {
+  return (
+    <label>
+      Miniature
+      <select
+        value={model.value?.choice.kind === 'embedded' ? model.value.name : ''}
+        onChange={({ currentTarget: { value } }) => {
+          if (value) void openModel({ model: { kind: 'embedded', name: value } });
+        }}
+      >
+        <option value="">choose</option>
+        {EMBEDDED_MODELS.map((name) => (
+          <option key={name} value={name}>
+            {name}
+          </option>
+        ))}
+      </select>
+    </label>
   );
 }
