@@ -48,7 +48,7 @@ export function blobSource(blob: Blob, name: string): ByteSource {
 }
 
 /** Throws RangeError unless the bytes lie in the file: a defect of the caller. */
-export function checkRange(source: ByteSource, offset: number, length: number): void {
+export function checkRange(source: Pick<ByteSource, 'name' | 'size'>, offset: number, length: number): void {
   const end = offset + length;
   if (!(Number.isSafeInteger(offset) && Number.isSafeInteger(end) && offset >= 0 && length >= 0))
     throw new RangeError(`${source.name}: not a range of bytes: ${length} from ${offset}`);

@@ -3,11 +3,12 @@
 import type { HttpOptions } from '../hub/http.ts';
 import type { ByteSource } from './byte-source.ts';
 import { WeightsError } from './errors.ts';
+import { FIRST_BYTES } from './file-pieces.ts';
 import type { FileStore, KeptParts } from './file-store.ts';
 import { type Address, askFirst } from './http-range.ts';
 import { checkFileName, type ModelSource } from './model-source.ts';
 import { PieceMemory } from './piece-memory.ts';
-import { FIRST_BYTES, RemoteFile } from './remote-file.ts';
+import { RemoteFile } from './remote-file.ts';
 
 /** The largest file that memory holds whole, of a server without range requests. */
 const MAX_WHOLE_BYTES = 512 * 1024 * 1024;

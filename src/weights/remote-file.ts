@@ -2,15 +2,13 @@
 // goes on, and none twice as long as memory or a store keeps it.
 
 import { NetworkError } from '../hub/errors.ts';
-import { retrying } from '../hub/http.ts';
+import { retrying, type Watch } from '../hub/http.ts';
 import { type ByteSource, checkRange } from './byte-source.ts';
+import { type Piece, PieceFiller, pieceAt, pieceCount, pieceRange } from './file-pieces.ts';
 import type { KeptParts } from './file-store.ts';
 import { type Address, askRange } from './http-range.ts';
 import type { PieceMemory } from './piece-memory.ts';
 
-/** The first piece: most small files are no longer, most safetensors headers neither. */
-export const FIRST_BYTES = 64 * 1024;
-const PIECE_BYTES = 8 * 1024 * 1024;
 /** Pieces that one request asks for where they are read one after the other. */
 const READ_AHEAD = 4;
 
@@ -32,6 +30,16 @@ interface Coming {
   readonly bytes: Promise<Uint8Array<ArrayBuffer>>;
   readonly resolve: (bytes: Uint8Array<ArrayBuffer>) => void;
   readonly reject: (reason: unknown) => void;
+}
+
+/** A request that brings pieces, and is sent again from where it stopped. */
+interface Transfer {
+  readonly expected: Map<number, Coming>;
+  filler: PieceFiller;
+  /** Where the bytes end that are asked for. */
+  end: number;
+  /** Whether the server sends the whole file. */
+  whole: boolean;
 }
 
 export class RemoteFile {
@@ -61,24 +69,26 @@ export class RemoteFile {
         if (closed) return;
         closed = true;
         if (--this.#users > 0) return;
-        this.#requests.abort(new NetworkError(address.url, 'the file was closed', { temporary: false }));
+        const reason = this.#closed;
+        this.#requests.abort(reason);
         this.#requests = new AbortController();
+        this.#giveUp(this.#coming, reason);
       },
     };
   }
 
   /** Takes the first piece, with which the file's size came. */
   async takeFirst(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    await this.#keep(0, bytes);
+    await this.#keep({ piece: 0, bytes }, false);
   }
 
   async #read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
     const { address, size } = this.#options;
-    checkRange({ name: address.url, size } as ByteSource, offset, length);
+    checkRange({ name: address.url, size }, offset, length);
     const bytes = new Uint8Array(length);
     for (let at = offset; at < offset + length; ) {
       const piece = pieceAt(at);
-      const { begin, end } = this.#rangeOf(piece);
+      const { begin, end } = pieceRange(piece, size);
       const part = await this.#piece(piece);
       const until = Math.min(end, offset + length);
       bytes.set(part.subarray(at - begin, until - begin), at - offset);
@@ -88,8 +98,8 @@ export class RemoteFile {
   }
 
   async #piece(piece: number): Promise<Uint8Array<ArrayBuffer>> {
-    const { memory, kept } = this.#options;
-    const { begin, end } = this.#rangeOf(piece);
+    const { memory, kept, size } = this.#options;
+    const { begin, end } = pieceRange(piece, size);
     const goesOn = piece > 1 && this.#asked.has(piece - 1);
     this.#asked.add(piece);
     const found = this.#held.get(piece) ?? memory.get(this, piece) ?? (await this.#coming.get(piece)?.bytes);
@@ -99,14 +109,22 @@ export class RemoteFile {
     return stored ?? (this.#coming.get(piece) ?? this.#request(piece, goesOn ? READ_AHEAD : 1)).bytes;
   }
 
-  /** Asks for a piece and what is missing behind it. */
+  get #closed(): NetworkError {
+    return new NetworkError(this.#options.address.url, 'the file was closed', { temporary: false });
+  }
+
+  /** Asks for a piece and what is missing behind it, `count` pieces at most. */
   #request(first: number, count: number): Coming {
-    let end = first + 1;
-    while (end < first + count && end < this.#pieces && !this.#isThere(end)) end++;
-    const coming = this.#expect(first);
-    for (let piece = first + 1; piece < end; piece++) this.#expect(piece);
-    void this.#receive(first, end, this.#requests.signal);
-    return coming;
+    if (this.#users === 0) throw this.#closed; // meanwhile
+    const { size } = this.#options;
+    const most = Math.min(first + count, pieceCount(size));
+    const expected = new Map([[first, this.#expect(first)]]);
+    let last = first;
+    while (last + 1 < most && !this.#isThere(last + 1)) expected.set(++last, this.#expect(last));
+    const { end } = pieceRange(last, size);
+    const transfer = { expected, filler: new PieceFiller(size, first), end, whole: false };
+    void this.#receive(transfer, this.#requests.signal);
+    return expected.get(first) as Coming;
   }
 
   #expect(piece: number): Coming {
@@ -120,67 +138,60 @@ export class RemoteFile {
     return coming;
   }
 
-  /** Receives the pieces from `first` to before `last`, or all if the server sends the whole file. */
-  async #receive(first: number, last: number, closed: AbortSignal): Promise<void> {
-    const { address, size, etag } = this.#options;
-    const { http } = address;
-    const signal = http.signal ? AbortSignal.any([closed, http.signal]) : closed;
-    let whole = false;
-    let at = this.#rangeOf(first).begin;
-    let end = this.#rangeOf(last - 1).end;
-    let piece = first;
-    let filled = new Uint8Array(this.#length(first));
-    try {
-      await retrying(
-        address.url,
-        { ...http, signal },
-        async (watch) => {
-          const answer = await askRange(address, at, end, watch, { size, etag });
-          if (answer.whole && !whole) {
-            this.#checkWhole(this.#options.kept !== undefined);
-            whole = true;
-            [piece, at, end, filled] = [0, 0, size, new Uint8Array(this.#length(0))];
-            for (let other = 0; other < this.#pieces; other++) if (!this.#isThere(other)) this.#expect(other);
-          }
-          let position = answer.begin;
-          for await (const received of answer.pieces) {
-            if (position + received.length > end)
-              throw new NetworkError(address.url, `the server sends more than the ${end} bytes asked for`, {
-                temporary: false,
-              });
-            let from = Math.min(received.length, Math.max(0, at - position));
-            position += received.length;
-            while (from < received.length) {
-              const { begin } = this.#rangeOf(piece);
-              const count = Math.min(filled.length - (at - begin), received.length - from);
-              filled.set(received.subarray(from, from + count), at - begin);
-              from += count;
-              at += count;
-              if (at - begin < filled.length) continue;
-              await this.#keep(piece, filled, whole);
-              piece++;
-              if (piece < this.#pieces) filled = new Uint8Array(this.#length(piece));
-            }
-          }
-          if (at < end)
-            throw new NetworkError(address.url, `ended after ${at} of ${end} bytes`, { temporary: true });
-        },
-        async () => at,
-      );
-    } catch (error) {
-      for (let missing = piece; missing < this.#pieces; missing++) {
-        if (!whole && missing >= last) break;
-        this.#coming.get(missing)?.reject(error);
-        this.#coming.delete(missing);
-      }
+  #giveUp(expected: ReadonlyMap<number, Coming>, reason: unknown): void {
+    for (const [piece, coming] of [...expected]) {
+      coming.reject(reason);
+      // Somebody else may have asked for it since.
+      if (this.#coming.get(piece) === coming) this.#coming.delete(piece);
     }
   }
 
+  async #receive(transfer: Transfer, closed: AbortSignal): Promise<void> {
+    const { url, http } = this.#options.address;
+    const signal = http.signal ? AbortSignal.any([closed, http.signal]) : closed;
+    try {
+      await retrying(
+        url,
+        { ...http, signal },
+        (watch) => this.#receiveOnce(transfer, watch),
+        async () => transfer.filler.at,
+      );
+    } catch (error) {
+      this.#giveUp(transfer.expected, error);
+    }
+  }
+
+  async #receiveOnce(transfer: Transfer, watch: Watch): Promise<void> {
+    const { address, size, etag } = this.#options;
+    const answer = await askRange(address, transfer.filler.at, transfer.end, watch, { size, etag });
+    if (answer.whole && !transfer.whole) this.#expectWhole(transfer);
+    const { filler, end, whole } = transfer;
+    let position = answer.begin;
+    for await (const received of answer.pieces) {
+      if (position + received.length > end)
+        throw new NetworkError(address.url, `the server sends more than the ${end} bytes asked for`, {
+          temporary: false,
+        });
+      for (const piece of filler.fill(received, position)) await this.#keep(piece, whole);
+      position += received.length;
+    }
+    if (filler.at < end)
+      throw new NetworkError(address.url, `ended after ${filler.at} of ${end} bytes`, { temporary: true });
+  }
+
+  /** The server sends the whole file, whatever it was asked for: all of it is taken, so that it need not come again. */
+  #expectWhole(transfer: Transfer): void {
+    const { size, kept } = this.#options;
+    this.#checkWhole(kept !== undefined);
+    for (let piece = 0; piece < pieceCount(size); piece++)
+      if (!this.#isThere(piece)) transfer.expected.set(piece, this.#expect(piece));
+    Object.assign(transfer, { filler: new PieceFiller(size, 0), end: size, whole: true });
+  }
+
   /** Hands a piece to those who wait for it, and to what keeps it. */
-  async #keep(piece: number, bytes: Uint8Array<ArrayBuffer>, whole = false): Promise<void> {
-    const { memory, kept } = this.#options;
-    if (this.#isThere(piece) && !this.#coming.has(piece)) return;
-    const { begin, end } = this.#rangeOf(piece);
+  async #keep({ piece, bytes }: Piece, whole: boolean): Promise<void> {
+    const { memory, kept, size } = this.#options;
+    const { begin, end } = pieceRange(piece, size);
     this.#coming.get(piece)?.resolve(bytes);
     this.#coming.delete(piece);
     memory.set(this, piece, bytes);
@@ -206,29 +217,9 @@ export class RemoteFile {
   }
 
   #isThere(piece: number): boolean {
-    const { memory, kept } = this.#options;
-    const { begin, end } = this.#rangeOf(piece);
+    const { memory, kept, size } = this.#options;
+    const { begin, end } = pieceRange(piece, size);
     const here = this.#coming.has(piece) || this.#held.has(piece) || memory.has(this, piece);
     return here || kept?.has(begin, end) === true;
   }
-
-  get #pieces(): number {
-    return pieceAt(Math.max(0, this.#options.size - 1)) + 1;
-  }
-
-  #length(piece: number): number {
-    const { begin, end } = this.#rangeOf(piece);
-    return end - begin;
-  }
-
-  #rangeOf(piece: number): { readonly begin: number; readonly end: number } {
-    const begin = piece === 0 ? 0 : FIRST_BYTES + (piece - 1) * PIECE_BYTES;
-    const end = piece === 0 ? FIRST_BYTES : begin + PIECE_BYTES;
-    return { begin, end: Math.min(end, this.#options.size) };
-  }
-}
-
-/** The piece that holds a byte. */
-function pieceAt(byte: number): number {
-  return byte < FIRST_BYTES ? 0 : 1 + Math.floor((byte - FIRST_BYTES) / PIECE_BYTES);
 }
