@@ -60,6 +60,16 @@ export function adoptFeatures(
   return sequencesIn(runs, tower);
 }
 
+/** The features of several images, one behind the other. */
+export function joinedRun(parts: readonly Sequence[]): Sequence {
+  const [only] = parts;
+  if (only && parts.length === 1) return only;
+  const rows = parts.flatMap((part) => Array.from({ length: part.length }, (_, p) => part.row(p)));
+  const joined = new Sequence(rows.length, { tile: only?.tile });
+  joined.rows.set(rows);
+  return joined;
+}
+
 /** Makes the runs of a stage that works on the rows of the one before it; a run that departs in it gets its own. */
 export function followingRuns(runs: readonly ModelRun[], before: string, stage: string): void {
   const roots = new Map<Sequence, Sequence>();

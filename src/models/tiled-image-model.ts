@@ -4,6 +4,7 @@ import { NoticeError } from '../errors.ts';
 import type { Gpu, Tensor, Work } from '../gpu/index.ts';
 import { expandImageTokens, type PromptTemplates } from '../inputs/index.ts';
 import { matmul } from '../kernels/index.ts';
+import { joinedRun } from './feature-runs.ts';
 import type { HookInfo } from './hook-table.ts';
 import { type FeatureGrid, type ImageInput, sameImages, tileCount } from './image-input.ts';
 import {
@@ -21,7 +22,14 @@ import { patchSide, type VitSettings, vitPositions } from './parts/vit.ts';
 import type { SampleInput } from './sample.ts';
 import { PICTURE_TENSORS, type SampleTensors } from './sample-tensors.ts';
 import { checkLength, sequenceIn } from './sequences.ts';
-import { type Memory, NO_PROBE, type Probe, Sequence, type Tower, type TowerConfig } from './tower/index.ts';
+import {
+  type Memory,
+  NO_PROBE,
+  type Probe,
+  type Sequence,
+  type Tower,
+  type TowerConfig,
+} from './tower/index.ts';
 import { reusable } from './vision.ts';
 
 /** Features of images, and where the tower behind attends to them the keys and values that it makes of them. */
@@ -188,7 +196,8 @@ export abstract class TiledImageModel implements VisionLanguageModel {
     for (const run of runs) {
       let found = joinedRuns.find(({ sample }) => sameImages(sample, run.sample));
       if (!found) {
-        found = { sample: run.sample, run: joinedRun(run.sample.images, known.runs) };
+        const parts = run.sample.images.map((image) => known.runs.get(image) as Sequence);
+        found = { sample: run.sample, run: joinedRun(parts) };
         joinedRuns.push(found);
       }
       run.towers.set(tower, found.run);
@@ -225,15 +234,4 @@ export function tileGrids({ tiles }: ImageInput, side: number, first: number): F
     });
   if (overview) grids.push({ ...whole, first: first + (overview === 'first' ? 0 : rows * columns * stride) });
   return grids;
-}
-
-/** The features of several images, one behind the other. */
-function joinedRun(images: readonly ImageInput[], runs: ReadonlyMap<ImageInput, Sequence>): Sequence {
-  const parts = images.map((image) => runs.get(image) as Sequence);
-  const [only] = parts;
-  if (only && parts.length === 1) return only;
-  const rows = parts.flatMap((part) => Array.from({ length: part.length }, (_, p) => part.row(p)));
-  const joined = new Sequence(rows.length, { tile: only?.tile });
-  joined.rows.set(rows);
-  return joined;
 }

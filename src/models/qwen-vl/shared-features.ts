@@ -1,9 +1,10 @@
 // Features of images that several walks use.
 
 import type { Tensor } from '../../gpu/index.ts';
+import { joinedRun } from '../feature-runs.ts';
 import { type ImageInput, sameImages } from '../image-input.ts';
 import type { ImageFeatures, ModelRun } from '../model.ts';
-import { Sequence } from '../tower/index.ts';
+import type { Sequence } from '../tower/index.ts';
 import type { Features } from './image-encoder.ts';
 
 /** One tensor of the projector and one of each DeepStack merger, with each image's rows there. */
@@ -33,19 +34,9 @@ export function featuresFor({ stages }: SharedFeatures, runs: readonly ModelRun[
       if (!known) lists.push(run);
       const own = known
         ? found.get(known)
-        : joined(run.sample.images.map((image) => made.get(image) as Sequence));
+        : joinedRun(run.sample.images.map((image) => made.get(image) as Sequence));
       found.set(run, own as Sequence);
     }
     return { tensor, runs: found };
   });
-}
-
-function joined(parts: readonly Sequence[]): Sequence {
-  const all = new Sequence(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const { rows, length } of parts) {
-    all.rows.set(rows, at);
-    at += length;
-  }
-  return all;
 }
