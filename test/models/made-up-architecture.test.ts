@@ -9,12 +9,13 @@ import {
   type Sample,
   type VisionLanguageModel,
 } from '../../src/models/index.ts';
-import { runWithCache, type SweepSite, sweep } from '../../src/patching/index.ts';
+import { runWithCache, runWithHooks, type SweepSite, sweep } from '../../src/patching/index.ts';
 import { type HostTensor, writeSafetensors } from '../../src/weights/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
 import { folderWith } from '../support/folder.ts';
 import { testGpu } from '../support/gpu.ts';
 import { Random } from '../support/random.ts';
+import { STORED, storedValues } from '../support/stored.ts';
 import { loadFresco } from './fresco/fresco.ts';
 import { CONFIG, computeInF64, weights } from './fresco/reference.ts';
 
@@ -23,13 +24,15 @@ const F32 = 1e-5;
 const VOCABULARY = CONFIG.text_config.vocab_size;
 const random = new Random(21);
 
+const TENSORS = new Map(
+  [...weights].map(([name, tensor]): [string, HostTensor] => [name, { dtype: 'F32', ...tensor }]),
+);
+const FOLDER = folderWith({ 'config.json': CONFIG, 'model.safetensors': writeSafetensors(TENSORS) });
+const FAMILIES = { families: { fresco: loadFresco } };
+
 let model: VisionLanguageModel;
 beforeAll(async () => {
-  const tensors = new Map(
-    [...weights].map(([name, tensor]): [string, HostTensor] => [name, { dtype: 'F32', ...tensor }]),
-  );
-  const folder = folderWith({ 'config.json': CONFIG, 'model.safetensors': writeSafetensors(tensors) });
-  model = await loadModel(await testGpu(), folder, { families: { fresco: loadFresco } });
+  model = await loadModel(await testGpu(), FOLDER, FAMILIES);
 });
 
 function sample(length: number): Sample {
@@ -86,6 +89,20 @@ test('a sweep is exact at every site', async () => {
       if (corrupt !== text || sees) expect(effect, site).toBe(true);
     });
   }
+});
+
+test.each(STORED)('as %s it is the model of the values stored', async (dtype) => {
+  const input = sample(5);
+  // Matrix units multiply with floats alone, and round otherwise.
+  const gpu = await testGpu({ subgroupMatrices: false });
+  const stored = await loadModel(gpu, FOLDER, { ...FAMILIES, dtype });
+  const values = folderWith({ 'model.safetensors': await storedValues(FOLDER, dtype) }, FOLDER);
+  const written = await loadModel(gpu, values, FAMILIES);
+  const [own] = await runWithHooks(stored, [input], {});
+  const [expected] = await runWithHooks(written, [input], {});
+  expectSameBits(own as Float32Array, expected as Float32Array);
+  expect(own).not.toEqual((await runWithHooks(model, [input], {}))[0]);
+  for (const made of [stored, written]) made.destroy();
 });
 
 test('features of an earlier walk give the same bits', async () => {
