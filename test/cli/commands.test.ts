@@ -86,6 +86,7 @@ describe('mistakes in the command line end with status 2', () => {
     [['pull', 'no/such/model'], /is no model id/],
     [['merge', ROOT, '--out', 'x'], /is not a results folder/],
     [['report', ROOT], /is not a results folder/],
+    [['report', '--explorer', 'explorer'], /"explorer" is no address of a page; expected http/],
   ];
 
   test('each says what is wrong, without a stack trace', async () => {

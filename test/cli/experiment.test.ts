@@ -180,8 +180,13 @@ describe('reproduce', () => {
       /<td>L3\.H0<\/td><td>multimodal<\/td>[\s\S]*<td>svo-probes<\/td><td>16\.10 %<\/td>[\s\S]*<td>outlier suppression<\/td>/;
     expect(await page()).toMatch(rows);
     await rm(join(folder, 'paper/report.html'));
+    await run(['report', 'paper', '--explorer', 'http://localhost:5173/notice/'], { cwd: folder });
+    expect(await page()).toMatch(
+      /In the explorer: <a href="http:\/\/localhost:5173\/notice\/#folder=blip-vqa-base&amp;spec=/,
+    );
     await run(['report', 'paper'], { cwd: folder });
     expect(await page()).toMatch(rows);
+    expect(await page()).not.toContain('In the explorer');
     // Its links lead to files.
     const links = [...(await page()).matchAll(/<a href="(?!#)([^"]+)"/g)].map(([, path = '']) => path);
     expect(links).toEqual(expect.arrayContaining(['tables/heads.csv', 'cells/']));

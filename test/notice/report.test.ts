@@ -16,6 +16,7 @@ import { drawFigures } from '../../src/notice/experiment/figures.ts';
 import type { RunRecord } from '../../src/notice/experiment/results.ts';
 import type { ExperimentSettings } from '../../src/notice/experiment/settings.ts';
 import { repeatArguments, repeatCommand } from '../../src/notice/report/command.ts';
+import { withLinks } from '../../src/notice/report/explorer.ts';
 import { reportHtml } from '../../src/notice/report/report.ts';
 import { cell } from '../analysis/support.ts';
 import { launchOptions, setup } from '../support/browser.ts';
@@ -130,7 +131,7 @@ beforeAll(async () => {
   file = join(folder, 'report.html');
   const analysis = await madeUp();
   const files = { tables: ['tables/heads.csv', 'tables/modules.csv'], cells: ['cells/cells-1 #.parquet'] };
-  await writeFile(file, reportHtml(analysis, await drawFigures(analysis), files));
+  await writeFile(file, reportHtml(analysis, await drawFigures(analysis), { files }));
   browser = await chromium.launch(launchOptions());
 });
 afterAll(async () => {
@@ -318,4 +319,59 @@ test('its command survives a shell', async () => {
   const printed = repeatCommand({ ...record, settings: odd }).replace(/^notice run/, "printf '%s\\n'");
   const { stdout } = await promisify(execFile)('sh', ['-c', printed]);
   expect(stdout.trimEnd().split('\n')).toEqual(repeatArguments({ ...record, settings: odd }));
+});
+
+test('maps lead to their pairs in the explorer: embedded ones by name, for others the page asks', async () => {
+  const pair = (id: string, folder: string) => ({
+    ...{
+      id,
+      category: 'x',
+      cleanImage: `${folder}/${id}_clean.png`,
+      corruptImage: `${folder}/${id}_corrupt.png`,
+    },
+    ...{ cleanPrompt: 'is it a & b?', corruptPrompt: 'is it c or d?', correct: 'a', incorrect: 'b' },
+  });
+  const found = await madeUp();
+  const explorer = {
+    url: 'https://example.org/notice/#old',
+    embedded: { models: '/p/weights', data: '/p/data' },
+  };
+  const of = async (change: Partial<ExperimentSettings>, folder: string) => {
+    const analysis: Analysis = {
+      ...found,
+      record: { ...found.record, settings: { ...settings, ...change } },
+      pairs: new Map([['scenes', ['000', '001', '002', '003'].map((id) => pair(id, folder))]]),
+    };
+    const figures = withLinks(explorer, analysis, await drawFigures(analysis));
+    return (name: string) =>
+      figures.find((figure) => figure.name === name)?.links?.map(({ href }) => href) ?? [];
+  };
+  const embedded = await of(
+    { model: '/p/weights/blip-shapes', data: ['/p/data/scenes.csv'] },
+    '/p/data/scenes',
+  );
+  expect(embedded('modules-str')).toEqual(
+    ['000', '001', '002'].map(
+      (id) =>
+        `https://example.org/notice/#model=blip-shapes&pair=scenes/${id}&corruption=text&metric=p_effect&tab=maps`,
+    ),
+  );
+  expect(embedded('heads')[0]).toMatch(/&corruption=image&metric=ld_effect&/);
+  expect(embedded('accuracy')).toEqual([]);
+
+  const commit = '0123456789abcdef0123456789abcdef01234567';
+  const own = await of({ model: `owner/name@${commit}`, data: ['/home/me/scenes.csv'] }, '/home/me/pictures');
+  const fields = new URLSearchParams(new URL(own('modules-sip')[0] ?? '').hash.slice(1));
+  expect(fields.get('model')).toBe(`owner/name@${commit}`);
+  expect(JSON.parse(fields.get('spec') ?? '')).toEqual({
+    id: '000',
+    clean: { kind: 'file', name: '000_clean.png' },
+    image: { kind: 'picture', picture: { kind: 'file', name: '000_corrupt.png' } },
+    ...{ question: 'is it a & b?', correct: 'a', incorrect: 'b', corruptQuestion: 'is it c or d?' },
+  });
+  const folderModel = await of({ model: '/home/me/blip', dtype: 'f16' }, '/home/me');
+  expect(folderModel('modules-sip')[0]).toMatch(/#folder=blip&dtype=f16&spec=/);
+
+  const page = reportHtml({ ...found, pairs: new Map([['scenes', [pair('000', '/p/data/scenes')]]]) }, []);
+  expect(page).not.toContain('In the explorer');
 });

@@ -1,7 +1,14 @@
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import type { ModuleMeasure } from '../../notice/experiment/settings.ts';
+import { PACKAGE } from '../embedded.ts';
 import { measureOption } from './run.ts';
+
+interface ReportCommandOptions {
+  readonly measure?: ModuleMeasure;
+  readonly partial?: boolean;
+  readonly explorer?: string;
+}
 
 export function reportCommand(program: Command): void {
   program
@@ -10,13 +17,32 @@ export function reportCommand(program: Command): void {
     .argument('[folder]', 'results folder', 'results')
     .addOption(measureOption())
     .option('--partial', 'of a run that is not finished or whose files are damaged: what there is')
-    .action(async (path: string, { measure, partial }: { measure?: ModuleMeasure; partial?: boolean }) => {
-      const { ResultsFolder } = await import('../../notice/experiment/results.ts');
-      const { writeResults } = await import('../../notice/report/write.ts');
-      const { folder, record } = await ResultsFolder.existing(path);
-      const settings = measure ? { ...record.settings, measure } : record.settings;
-      const { analysis } = await writeResults(folder, { ...record, settings }, { partial: partial === true });
-      if (analysis.missing !== undefined) console.log(`A partial report: ${analysis.missing}.`);
-      console.log(resolve(folder.file('report.html')));
-    });
+    .option('--explorer <url>', "an explorer's page, to which every map leads with its pairs", pageAddress)
+    .action(report);
+}
+
+async function report(
+  path: string,
+  { measure, partial, explorer: url }: ReportCommandOptions,
+): Promise<void> {
+  const { ResultsFolder } = await import('../../notice/experiment/results.ts');
+  const { writeResults } = await import('../../notice/report/write.ts');
+  const { folder, record } = await ResultsFolder.existing(path);
+  const settings = measure ? { ...record.settings, measure } : record.settings;
+  const embedded = { models: `${PACKAGE}weights`, data: `${PACKAGE}data` };
+  const { analysis } = await writeResults(
+    folder,
+    { ...record, settings },
+    { partial: partial === true, ...(url ? { explorer: { url, embedded } } : {}) },
+  );
+  if (analysis.missing !== undefined) console.log(`A partial report: ${analysis.missing}.`);
+  console.log(resolve(folder.file('report.html')));
+}
+
+/** An address that a browser opens as a page. */
+function pageAddress(text: string): string {
+  const protocol = URL.canParse(text) ? new URL(text).protocol : undefined;
+  if (protocol !== 'http:' && protocol !== 'https:')
+    throw new InvalidArgumentError(`"${text}" is no address of a page; expected http://… or https://…`);
+  return text;
 }

@@ -1,6 +1,6 @@
 // What the figures of an analysis have in common.
 
-import type { CellMetric } from '../../analysis/cell.ts';
+import type { CellMetric, Corruption } from '../../analysis/cell.ts';
 import type { Drawing } from '../plots/figure.ts';
 import type { Analysis } from './analyse.ts';
 
@@ -10,6 +10,11 @@ export interface Figure {
   readonly drawing: Drawing;
   /** What its values are, where they may be in several measures. */
   readonly measure?: CellMetric;
+  /** Whose pairs it shows, and corrupted how, where that is one way. */
+  readonly tasks?: readonly string[];
+  readonly corruption?: Corruption;
+  /** Where its pairs can be looked at, by their names. */
+  readonly links?: readonly { readonly name: string; readonly href: string }[];
   /** The same figure in a measure that the run did not choose: in the report alone. */
   readonly alternative?: boolean;
 }

@@ -25,7 +25,7 @@ export async function drawFigures(analysis: Analysis): Promise<Figure[]> {
   ];
   for (const task of analysis.attention.keys()) {
     const drawing = await overlayDrawing(analysis, task);
-    if (drawing) figures.push({ name: `overlays-${task}`, drawing });
+    if (drawing) figures.push({ name: `overlays-${task}`, tasks: [task], drawing });
   }
   const others = measureFigures(analysis, otherMeasure(moduleMetric), otherMeasure(headMetric));
   return [...figures, ...others.map((figure) => ({ ...figure, alternative: true }))];
@@ -72,7 +72,8 @@ function headFigures(analysis: Analysis, measure: CellMetric): Figure[] {
       labelled: (universal.selections[0]?.scores[0]?.length ?? 0) <= 8,
       ...noiseFloorOf(analysis, measure),
     });
-    return [{ name: headFigureName(position), measure, drawing }];
+    const tasks = [...new Set(universal.selections.map(({ task }) => task))];
+    return [{ name: headFigureName(position), measure, tasks, drawing }];
   });
 }
 

@@ -26,6 +26,8 @@ export function moduleFigures(analysis: Analysis, measure: CellMetric): Figure[]
   const figure = (name: string, title: string, panels: ModuleEffects[], limit: number, row: RowName) => ({
     name,
     measure,
+    tasks: [...new Set(panels.map(({ task }) => task))],
+    corruption: panels[0]!.corruption,
     drawing: moduleFigure(analysis, measure, title, panels, limit, row),
   });
   const overall = ofCategory(all);
@@ -130,6 +132,6 @@ export function profileFigures(analysis: Analysis, measure: CellMetric): Figure[
         series: Object.fromEntries(own.filter((entry) => entry.site === site).map(profile)),
       })),
     });
-    return [{ name: `corruptions-${task}`, measure, drawing }];
+    return [{ name: `corruptions-${task}`, measure, tasks: [task], drawing }];
   });
 }

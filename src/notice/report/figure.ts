@@ -14,13 +14,14 @@ export function figuresOf(figures: readonly Figure[], wanted: string): Markup[] 
 }
 
 /** @param figure its id in the page is `figure-{name}`, of alternatives with the measure behind it */
-export function figureHtml({ name, drawing, measure, alternative }: Figure): Markup {
+export function figureHtml({ name, drawing, measure, alternative, links = [] }: Figure): Markup {
   const tables = drawing.panels.flat().flatMap((panel) => (panel?.table ? [panelTable(panel.table)] : []));
   return html`<figure id="figure-${name}${alternative ? `-${measure}` : ''}"${measure ? html` data-measure="${measure}"` : ''}>
 <figcaption><strong>${drawing.title}</strong> <span>${drawing.subtitle}</span></figcaption>
 ${drawing.legends.map((row) => html`<div class="legend" aria-hidden="true">${row.map(picture)}</div>`)}
 ${drawing.panels.map((row) => html`<div class="panels">${row.map((panel) => panel && panelHtml(panel))}</div>`)}
 <p class="note">${drawingCaption(drawing)}</p>
+${links.length > 0 ? html`<p class="note">In the explorer: ${links.map((link) => html`<a href="${link.href}">${link.name}</a> `)}</p>` : ''}
 ${tables.length > 0 ? html`<details><summary>The numbers</summary>${tables}</details>` : ''}
 </figure>`;
 }

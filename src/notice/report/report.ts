@@ -6,6 +6,7 @@ import type { Figure } from '../experiment/figure.ts';
 import type { ResultsFolder } from '../experiment/results.ts';
 import { modelTitle } from '../experiment/settings.ts';
 import { differencesFromPaper } from './differences.ts';
+import { type Explorer, withLinks } from './explorer.ts';
 import { figureHtml } from './figure.ts';
 import { filesSection, type ReportFiles, tableLinks } from './files.ts';
 import { html, Markup } from './html.ts';
@@ -23,33 +24,40 @@ import {
   universalSection,
 } from './sections.ts';
 import { STYLE } from './style.ts';
-import { summarySection } from './summary.ts';
+import { summaryFigure, summarySection } from './summary.ts';
+
+export interface ReportOptions {
+  /** What there is beside the page, to link to. */
+  readonly files?: ReportFiles;
+  /** With it maps lead to their pairs there. */
+  readonly explorer?: Explorer | undefined;
+}
 
 /** Writes report.html. */
 export async function writeReport(
   folder: ResultsFolder,
   analysis: Analysis,
   figures: readonly Figure[],
-  files: ReportFiles,
+  options: ReportOptions,
 ): Promise<void> {
-  await folder.write(['report.html'], reportHtml(analysis, figures, files));
+  await folder.write(['report.html'], reportHtml(analysis, figures, options));
 }
 
 type Section = [id: string, title: string, content: Markup, tables?: readonly string[]];
 
-/**
- * @param figures as drawn for the same analysis
- * @param files what there is beside the page, to link to
- */
+/** @param drawn as drawn for the same analysis */
 export function reportHtml(
   analysis: Analysis,
-  figures: readonly Figure[],
-  files: ReportFiles = { tables: [], cells: [] },
+  drawn: readonly Figure[],
+  { files = { tables: [], cells: [] }, explorer }: ReportOptions = {},
 ): string {
+  const linked = (all: readonly Figure[]) => (explorer ? withLinks(explorer, analysis, all) : all);
+  const figures = linked(drawn);
+  const picture = summaryFigure(analysis);
   const paper = paperSection(analysis);
   const name = modelTitle(analysis.record.settings.model);
   const sections: Section[] = [
-    ['summary', 'What was found', summarySection(analysis)],
+    ['summary', 'What was found', summarySection(analysis, picture && linked([picture])[0])],
     ['settings', 'Settings', settingsSection(analysis)],
     ['accuracy', 'Accuracy', accuracySection(analysis, figures), ['accuracy', 'accuracy_first_letter']],
     ['left-out', 'Pairs left out', leftOutSection(analysis)],

@@ -10,7 +10,7 @@ import {
   universalHeads,
 } from '../../analysis/universal-heads.ts';
 import { type Analysis, headResults } from '../experiment/analyse.ts';
-import { noiseFloorOf } from '../experiment/figure.ts';
+import { type Figure, noiseFloorOf } from '../experiment/figure.ts';
 import { modelTitle } from '../experiment/settings.ts';
 import { CORRUPTION_NAMES, MEASURE_TITLES, POSITION_NAMES, siteName } from '../experiment/titles.ts';
 import { headMap } from '../plots/head-map.ts';
@@ -18,10 +18,11 @@ import { formatNumber } from '../tables/format.ts';
 import { figureHtml } from './figure.ts';
 import { html, type Markup } from './html.ts';
 
-export function summarySection(analysis: Analysis): Markup {
+/** @param picture {@link summaryFigure} of the same analysis */
+export function summarySection(analysis: Analysis, picture: Figure | undefined): Markup {
   const found = headsOf(analysis);
   const sentences = [answersAndModules(analysis), found ? standOut(found.result) : undefined].filter(Boolean);
-  return html`<p class="summary">${sentences.join(' ')}</p>${found ? picture(analysis, found) : ''}`;
+  return html`<p class="summary">${sentences.join(' ')}</p>${picture && figureHtml(picture)}`;
 }
 
 interface SummaryHeads {
@@ -82,8 +83,11 @@ function standOut(result: UniversalHeads): string {
   return `Heads that stand out in ${tasks === 1 ? 'the only task' : `all ${tasks} tasks`}, by mean + 2 standard deviations: ${lists.join('; ')}.`;
 }
 
-/** The head map with the mean over tasks in each cell, framed where a head passes in all of them. */
-function picture(analysis: Analysis, { place, result }: SummaryHeads): Markup {
+/** The head map with the mean over tasks in each cell, framed where a head passes in all of them; none if no head was patched. */
+export function summaryFigure(analysis: Analysis): Figure | undefined {
+  const found = headsOf(analysis);
+  if (!found) return undefined;
+  const { place, result } = found;
   const { headMetric, record } = analysis;
   const modalities = [...new Set(result.selections.map(({ modality }) => modality))];
   const selections = modalities.map((modality) => {
@@ -110,5 +114,6 @@ function picture(analysis: Analysis, { place, result }: SummaryHeads): Markup {
     labelled: (selections[0]?.scores[0]?.length ?? 0) <= 8,
     ...noiseFloorOf(analysis, headMetric),
   });
-  return figureHtml({ name: 'summary', drawing });
+  const tasks = [...new Set(result.selections.map(({ task }) => task))];
+  return { name: 'summary', drawing, tasks };
 }

@@ -6,6 +6,7 @@ import { drawFigures, writeFigures } from '../experiment/figures.ts';
 import type { ResultsFolder, RunRecord } from '../experiment/results.ts';
 import { printSummary } from '../experiment/summary.ts';
 import { writeTables } from '../experiment/tables.ts';
+import type { Explorer } from './explorer.ts';
 import { writeReport } from './report.ts';
 
 export interface WrittenResults {
@@ -20,15 +21,15 @@ export interface WrittenResults {
 /**
  * Writes tables, figures and report.html.
  *
- * @param options `partial`: of what there is
+ * @param options `partial`: of what there is; `explorer`: where maps of the report lead to
  * @throws NoticeError('data') naming every file of results that is damaged or missing; then nothing is written
  */
 export async function writeResults(
   folder: ResultsFolder,
   record: RunRecord,
-  options: { readonly partial?: boolean } = {},
+  { partial, explorer }: { readonly partial?: boolean; readonly explorer?: Explorer } = {},
 ): Promise<WrittenResults> {
-  const analysis = await analyse(folder, record, options);
+  const analysis = await analyse(folder, record, { partial });
   const tables = await writeTables(folder, analysis);
   const drawn = await drawFigures(analysis);
   const figures = await writeFigures(folder, drawn);
@@ -36,6 +37,6 @@ export async function writeResults(
   const cells = parts.map((part) =>
     relative(folder.path, folder.partFile('cells', part)).replaceAll('\\', '/'),
   );
-  await writeReport(folder, analysis, drawn, { tables, cells });
+  await writeReport(folder, analysis, drawn, { files: { tables, cells }, explorer });
   return { analysis, summary: printSummary(analysis), tables, figures };
 }
