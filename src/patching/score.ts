@@ -74,7 +74,10 @@ async function scoreAnswers(
   const { gpu } = model;
   const { callbackTimeout, loopLimit } = options;
   const { interventions, custom } = await named(model, options);
-  const runs = samples.map((sample) => new ModelRun(withOwnImages(beforeAnswer(model, sample, answer))));
+  const runsOf = () =>
+    samples.map((sample) => new ModelRun(withOwnImages(beforeAnswer(model, sample, answer))));
+  const runs = runsOf();
+  await gpu.ahead(model, (w) => model.forward(w, runsOf(), { answer }));
   return gpu.work(async (w) => {
     const edits = new EditSet(w, runs, interventions);
     const probe = new PatchProbe(w, { edits, custom, callbackTimeout, loopLimit, runs });
