@@ -1,4 +1,5 @@
 export { type NodeGpuOptions, openGpu } from './adapter.ts';
+export { nodeFetch } from './fetch.ts';
 export { fileSource, nodeFolder } from './files.ts';
 export { type PulledModel, type PullOptions, type PullProgress, pullModel } from './hub/index.ts';
 export { decodeImage, readImage } from './images.ts';
