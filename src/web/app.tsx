@@ -2,7 +2,10 @@
 
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
-import { busy, start } from './state/app.ts';
+import { keepAddress, startFromAddress } from './state/address.ts';
+import { busy } from './state/app.ts';
+import { followPair } from './state/follow-pair.ts';
+import { forgetMany } from './state/many.ts';
 import { patchAlong } from './state/patched.ts';
 import { sweepAlong } from './state/sweep.ts';
 import { forgetWithModel } from './state/usable.ts';
@@ -16,6 +19,7 @@ import { PairPanel } from './views/pair-panel.tsx';
 import { PairsPanel } from './views/pairs-panel.tsx';
 import { PinsPanel } from './views/pins-panel.tsx';
 import { ProblemView } from './views/problem.tsx';
+import { ShareButton } from './views/share-button.tsx';
 import { SweepPanel } from './views/sweep-panel.tsx';
 import { ThemeSwitch } from './views/theme-switch.tsx';
 
@@ -29,15 +33,17 @@ const TABS: readonly Tab[] = [
 ];
 
 export function App(): JSX.Element {
-  useEffect(patchAlong, []);
-  useEffect(sweepAlong, []);
-  useEffect(forgetWithModel, []);
-  useEffect(() => void start(), []);
+  useEffect(() => {
+    for (const follow of [followPair, patchAlong, sweepAlong, forgetMany, forgetWithModel, keepAddress])
+      follow();
+    void startFromAddress();
+  }, []);
   return (
     <>
       <header class="page-head">
         <h1>NOTICE explorer</h1>
         <p role="status">{busy.value}</p>
+        <ShareButton />
         <ThemeSwitch />
       </header>
       <ProblemView />

@@ -2,6 +2,7 @@
 
 import type { TaskName, Tasks } from '../protocol.ts';
 import { choosePair } from './choose-pair.ts';
+import { patchMany } from './many.ts';
 import { storedFiles } from './model-files.ts';
 import { openModel, planWeights } from './models.ts';
 import { patchPinned } from './patch.ts';
@@ -32,4 +33,5 @@ export const tasks: TaskTable = {
   usable: usablePairs,
   sweep: sweepMaps,
   patch: patchPinned,
+  many: patchMany,
 };

@@ -6,14 +6,16 @@ import type { Engine, Problem, TaskName } from '../protocol.ts';
 import { Session } from './session.ts';
 import { tasks } from './tasks.ts';
 
-/** Tasks that change what others work with. */
-const PREPARING: readonly TaskName[] = ['open', 'pair'];
 /** Tasks that need no open model. */
 const INDEPENDENT: readonly TaskName[] = ['open', 'plan', 'stored'];
 
 const session = new Session();
-/** Settled when the last of those is: what was asked for after it waits. */
+/** Settled when the model is open that was asked for last: its pair waits for it. */
+let opened: Promise<unknown> = Promise.resolve();
+/** Settled when its pair is prepared, too, or there is no model: everything else waits for it. */
 let prepared: Promise<unknown> = Promise.resolve();
+/** Says that the pair of the model that is open, or on its way, has been asked for. */
+let pairAsked: (pair: Promise<unknown>) => void = () => {};
 const running = new Map<number, AbortController>();
 
 const engine: Engine = {
@@ -24,13 +26,24 @@ const engine: Engine = {
     const emit: typeof onEvent = (event) => {
       if (!signal.aborted) onEvent(event);
     };
-    const before = INDEPENDENT.includes(name) ? undefined : prepared;
+    const before = INDEPENDENT.includes(name) ? undefined : name === 'pair' ? opened : prepared;
     const work = (async () => {
       await before;
       signal.throwIfAborted();
       return tasks[name](session, args, { signal, emit });
     })();
-    if (PREPARING.includes(name)) prepared = work.catch(() => {});
+    const done = work.catch(() => {});
+    if (name === 'open') {
+      const asked = new Promise((resolve) => {
+        pairAsked = resolve;
+      });
+      opened = done;
+      prepared = work.then(() => asked).catch(() => {});
+    }
+    if (name === 'pair') {
+      pairAsked(done);
+      prepared = done;
+    }
     try {
       return { ok: true, value: await work };
     } catch (error) {

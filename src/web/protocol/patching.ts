@@ -95,4 +95,5 @@ export interface ManySummary {
 export interface PatchingTasks {
   readonly sweep: Task<SweepSpec, SweepEvent, SweepSummary>;
   readonly patch: Task<PatchSpec, never, PatchedAnswer>;
+  readonly many: Task<ManySpec, ManyPoint, ManySummary | undefined>;
 }

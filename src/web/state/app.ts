@@ -5,7 +5,7 @@ import type { LoadProgress } from '../../models/index.ts';
 import { FIRST_MODEL, FIRST_PAIR } from '../first-pair.ts';
 import type { ModelInfo, OpenSpec, PairInfo, PairSpec } from '../protocol/session.ts';
 import { isCancelled, run, TaskError } from './engine.ts';
-import { fetchFirst, fetchPairs } from './first.ts';
+import { embeddedPairs, fetchFirst, fetchPairs, specOf } from './first.ts';
 
 export const model = signal<ModelInfo | undefined>(undefined);
 export const pair = signal<PairInfo | undefined>(undefined);
@@ -21,14 +21,35 @@ export const problem = signal<{ readonly message: string; readonly code: string 
 let lastModel: OpenSpec = { model: { kind: 'embedded', name: FIRST_MODEL } };
 let lastPair: PairSpec = FIRST_PAIR;
 
-/** Opens the page: with a pair's numbers of the build, then with the model itself. */
-export async function start(): Promise<void> {
-  void fetchPairs().catch(report);
-  const first = fetchFirst().then((known) => {
-    model.value ??= known.model;
-    pair.value ??= known.pair;
-  }, report);
-  await Promise.all([first, open(lastModel, () => choosePair(FIRST_PAIR))]);
+/** What is to be opened; an embedded pair by its name. What is left out is as the page opens by itself. */
+export interface Wish {
+  readonly model?: OpenSpec | undefined;
+  readonly pair?: string | PairSpec | undefined;
+}
+
+/** Opens the page; the first pair's numbers of the build are shown until its model is there. */
+export async function start(wish: Wish = {}): Promise<void> {
+  const pairs = fetchPairs().catch(report);
+  lastModel = wish.model ?? { model: { kind: 'embedded', name: FIRST_MODEL } };
+  lastPair = FIRST_PAIR;
+  let missing: string | undefined;
+  if (typeof wish.pair === 'object') lastPair = wish.pair;
+  else if (wish.pair !== undefined && wish.pair !== FIRST_PAIR.id) {
+    await pairs;
+    const found = embeddedPairs.value.find(({ id }) => id === wish.pair);
+    if (found) lastPair = specOf(found);
+    else missing = wish.pair;
+  }
+  const { model: choice } = lastModel;
+  const isFirst = choice.kind === 'embedded' && choice.name === FIRST_MODEL && lastPair === FIRST_PAIR;
+  const first =
+    isFirst &&
+    fetchFirst().then((known) => {
+      model.value ??= known.model;
+      pair.value ??= known.pair;
+    }, report);
+  await Promise.all([first, open(lastModel, () => choosePair(lastPair))]);
+  if (missing) report(new Error(`There is no pair ${missing} beside this page: choose its pictures.`));
 }
 
 /** Opens a model and asks it the pair that was looked at; what was known of the one before is forgotten. */

@@ -3,7 +3,7 @@
 import type { JSX } from 'preact';
 import type { RunAnswer } from '../protocol/session.ts';
 import { pair } from '../state/app.ts';
-import { signed } from './heat-map.tsx';
+import { signed } from './number-text.ts';
 
 interface Run {
   readonly name: string;

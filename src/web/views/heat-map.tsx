@@ -5,11 +5,13 @@
 // biome-ignore-all lint/a11y/noNoninteractiveElementToInteractiveRole: the same
 // biome-ignore-all lint/a11y/noAriaHiddenOnFocusable: a label of the axis cannot be focused
 
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { type EffectScale, effectScale, labelColor } from '../../notice/plots/colors.ts';
 import { ColorBar } from './color-bar.tsx';
 import { dropTarget, showDragged } from './dragging.ts';
 import { type CellPlace, cellsOf, keyMove, type Rectangle, rectangleOf } from './grid-cells.ts';
+import { signed } from './number-text.ts';
+import { useWidth } from './use-width.ts';
 import './heat-map.css';
 
 export interface HeatMapProps {
@@ -43,31 +45,15 @@ const LABEL = 11; // font size
 const AXIS = 34; // room for the columns' labels and their name
 const ROW = 22;
 
-/** Signed, with three significant digits. */
-export function signed(value: number): string {
-  if (!Number.isFinite(value)) return 'unknown';
-  const digits = Math.abs(value) < 0.0005 && value !== 0 ? value.toExponential(1) : value.toFixed(3);
-  return (value > 0 ? `+${digits}` : digits).replace('-', '−');
-}
-
 export function HeatMap(props: HeatMapProps) {
   const { title, values, rows, columns, rowName, columnName, format = signed, text, note, pinned } = props;
   const { onPick, onDrop, cellSize = 34 } = props;
   const frame = useRef<HTMLElement>(null);
-  const [width, setWidth] = useState(0);
+  const width = useWidth(frame);
   const [focus, setFocus] = useState<CellPlace>({ row: 0, column: 0 });
   const [looked, setLooked] = useState<CellPlace | undefined>(undefined);
   const [region, setRegion] = useState<Rectangle | undefined>(undefined);
   const dragged = useRef<CellPlace | undefined>(undefined);
-
-  useLayoutEffect(() => {
-    const element = frame.current as HTMLElement;
-    const measure = () => setWidth(element.clientWidth);
-    measure();
-    const observer = new ResizeObserver(measure);
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, []);
 
   const scale = props.scale ?? effectScale(finite(values), true);
   const at = ({ row, column }: CellPlace) => values[row * columns.length + column] as number;
@@ -171,7 +157,7 @@ export function HeatMap(props: HeatMapProps) {
                   tabIndex={focus.row === row && focus.column === column ? 0 : -1}
                   data-row={row}
                   data-column={column}
-                  class={cellClass(pinned?.(row, column), region && contains(region, place), value)}
+                  class={cellClass(region && contains(region, place), value)}
                   onFocus={() => {
                     setFocus(place);
                     setLooked(place);
@@ -185,6 +171,16 @@ export function HeatMap(props: HeatMapProps) {
                     height={ROW}
                     fill={Number.isFinite(value) ? scale.color(value) : undefined}
                   />
+                  {pinned?.(row, column) && (
+                    <rect
+                      class="pin-mark"
+                      x={label + cell * column + 2.5}
+                      y={ROW * row + 2.5}
+                      width={Math.max(cell - 5, 2)}
+                      height={ROW - 5}
+                      stroke={labelColor(Number.isFinite(value) ? value : 0, scale)}
+                    />
+                  )}
                   {inside && (
                     <text
                       class="inside"
@@ -201,6 +197,15 @@ export function HeatMap(props: HeatMapProps) {
             })}
           </g>
         ))}
+        {looked && (
+          <rect
+            class="ring"
+            x={label + cell * looked.column}
+            y={ROW * looked.row}
+            width={cell}
+            height={ROW}
+          />
+        )}
         <g aria-hidden="true">
           {columns.map((name, column) =>
             column % every === 0 ? (
@@ -240,15 +245,8 @@ function shortened(text: string, width: number): string {
   return text.length <= room ? text : `${text.slice(0, Math.max(1, room - 1))}…`;
 }
 
-function cellClass(pinned: boolean | undefined, inRegion: boolean | undefined, value: number): string {
-  return [
-    'cell',
-    pinned ? 'pinned' : '',
-    inRegion ? 'in-region' : '',
-    Number.isFinite(value) ? '' : 'unknown',
-  ]
-    .filter(Boolean)
-    .join(' ');
+function cellClass(inRegion: boolean | undefined, value: number): string {
+  return `cell${inRegion ? ' in-region' : ''}${Number.isFinite(value) ? '' : ' unknown'}`;
 }
 
 function contains({ first, last }: Rectangle, { row, column }: CellPlace): boolean {

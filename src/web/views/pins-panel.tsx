@@ -6,8 +6,8 @@ import type { CorruptionName, RunAnswer } from '../protocol/session.ts';
 import { pair } from '../state/app.ts';
 import { corruption, patched } from '../state/patched.ts';
 import { activePins, canRedo, canUndo, pins, redo, removePins, undo } from '../state/pins.ts';
-import { signed } from './heat-map.tsx';
 import { Panel } from './layout.tsx';
+import { signed } from './number-text.ts';
 import { PinItem } from './pin-item.tsx';
 import './maps.css';
 
@@ -106,7 +106,7 @@ function PatchedRun(): JSX.Element {
           />
           <Row
             title="logit difference"
-            value={(run) => signed(run.logitDifference)}
+            value={(run) => signed(run.logitDifference, 4)}
             before={before}
             after={after}
           />

@@ -1,0 +1,151 @@
+// Patches pinned in the page by click, drag and keyboard, against what the library gives in Node for the same patch.
+
+import type { Page } from 'playwright-core';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { answerTokenIds } from '../../src/inputs/index.ts';
+import { loadModel, Processor, type VisionLanguageModel } from '../../src/models/index.ts';
+import { type Intervention, type PatchPair, replace, runWithHooks, scale } from '../../src/patching/index.ts';
+import { nodeFolder } from '../../src/platform/node/files.ts';
+import { readImage } from '../../src/platform/node/images.ts';
+import { testGpu } from '../support/gpu.ts';
+import { openPage } from './support.ts';
+
+/** Both compute in f32 with the same kernels; the page shows four digits behind the point. */
+const SHOWN = 1e-4;
+
+let model: VisionLanguageModel;
+let pair: PatchPair;
+beforeAll(async () => {
+  const folder = await nodeFolder('weights/blip-shapes');
+  model = await loadModel(await testGpu(), folder);
+  const processor = await Processor.load(model, folder);
+  const question = 'is the triangle inside the heart or ring?';
+  const [clean, corrupt] = await Promise.all(
+    ['clean', 'corrupt'].map(async (run) => {
+      const path = `data/scenes/002_${run}.png`;
+      return processor.sample(await readImage(path), question, path);
+    }),
+  );
+  if (!clean || !corrupt) throw new Error('no samples');
+  const options = { correct: 'heart', incorrect: 'ring' };
+  const [correct, incorrect] = answerTokenIds(processor.tokenizer, options, {
+    after: processor.answerContext,
+  });
+  pair = { clean, corrupt, correct, incorrect };
+});
+
+/** What the library gives: the logit difference of the corrupt run with interventions. */
+async function expected(...interventions: Intervention[]): Promise<number> {
+  const [, patched] = await runWithHooks(model, [pair.clean, pair.corrupt], { interventions });
+  return (patched?.[pair.correct] as number) - (patched?.[pair.incorrect] as number);
+}
+
+const clean = { run: 0 };
+/** The correct option, `heart`. */
+const ANSWER = 7;
+const z = (layer: number) => `text_encoder.blocks.${layer}.cross_attn.hook_z`;
+const head = (layer: number, ...heads: number[]) =>
+  replace({ hook: z(layer), run: 1, positions: [ANSWER], heads }, clean);
+
+const run = (page: Page) => page.getByRole('region', { name: 'Patched run' });
+const heads = (page: Page) =>
+  page.getByRole('grid', { name: /cross_attn\.hook_z by head, at heart, corrupt image/ });
+const cell = (page: Page, name: string) => heads(page).getByRole('gridcell', { name });
+
+/** Waits until the page shows a logit difference of the patched run. */
+async function expectShown(page: Page, value: number): Promise<void> {
+  const shown = async () => {
+    const cells = await run(page)
+      .getByRole('row', { name: /logit difference/ })
+      .getByRole('cell')
+      .allTextContents();
+    return Number(cells[1]?.replace('−', '-').replace('+', ''));
+  };
+  await expect.poll(shown, { timeout: 20_000, interval: 50 }).toBeCloseTo(value, 4);
+  expect(Math.abs((await shown()) - value)).toBeLessThanOrEqual(SHOWN);
+}
+
+async function dragged(page: Page, from: ReturnType<Page['locator']>, to: ReturnType<Page['locator']>) {
+  await from.hover();
+  await page.mouse.down();
+  await to.hover();
+  await page.mouse.up();
+}
+
+async function opened(hash?: string): Promise<Page> {
+  const page = await openPage({ hash });
+  await heads(page).waitFor();
+  // Nothing is answered before the model is there.
+  await page.getByRole('button', { name: 'Sweep' }).waitFor();
+  return page;
+}
+
+describe('what is pinned', () => {
+  test('by click, by drag and by keyboard acts together, and is undone', async () => {
+    const page = await opened();
+    await cell(page, 'layer 0, head 0,').click();
+    await expectShown(page, await expected(head(0, 0)));
+
+    await dragged(page, cell(page, 'layer 2, head 0,'), run(page));
+    const both = await expected(head(0, 0), head(2, 0));
+    await expectShown(page, both);
+
+    await cell(page, 'layer 2, head 0,').focus();
+    for (const key of ['ArrowDown', 'ArrowRight', 'ArrowRight', 'Enter']) await page.keyboard.press(key);
+    await expectShown(page, await expected(head(0, 0), head(2, 0), head(3, 2)));
+    expect(await cell(page, 'layer 3, head 2,').getAttribute('aria-selected')).toBe('true');
+
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await expectShown(page, both);
+    await page.getByRole('button', { name: 'Redo' }).click();
+    await page.getByRole('button', { name: 'Clear' }).click();
+    await expect.poll(() => run(page).textContent()).toContain('Nothing is pinned');
+  });
+
+  test('over a region is one item, with an operation and an amount, and can be switched off', async () => {
+    const page = await opened();
+    await dragged(page, cell(page, 'layer 1, head 1,'), cell(page, 'layer 2, head 2,'));
+    await expectShown(page, await expected(head(1, 1, 2), head(2, 1, 2)));
+    const pinned = page.getByRole('list', { name: 'Pinned' }).getByRole('listitem');
+    expect(await pinned.count()).toBe(1);
+
+    await pinned.getByRole('combobox').selectOption('scale');
+    const slider = pinned.getByRole('slider');
+    await slider.fill('-1.5');
+    const target = (layer: number) => ({ hook: z(layer), run: 1, positions: [ANSWER], heads: [1, 2] });
+    await expectShown(page, await expected(scale(target(1), -1.5), scale(target(2), -1.5)));
+
+    await pinned.getByRole('checkbox').uncheck();
+    await expect.poll(() => run(page).textContent()).toContain('Nothing is pinned');
+  });
+});
+
+test('a link opens another pair with what is pinned and how it is shown', async () => {
+  const page = await opened();
+  await cell(page, 'layer 3, head 0,').click();
+  await page.getByLabel('Numbers').selectOption('p_effect');
+  const address = () => decodeURIComponent(new URL(page.url()).hash);
+  await expect.poll(address, { timeout: 20_000 }).toContain('"heads":[0]');
+  const hash = new URL(page.url()).hash.replace('scenes/002', 'scenes/004');
+  const other = await openPage({ hash });
+  await expect.poll(() => run(other).textContent(), { timeout: 20_000 }).toContain('LD′ − LD*');
+  expect(await run(other).textContent()).toContain('P(above)');
+  expect(await other.getByRole('list', { name: 'Pinned' }).textContent()).toContain('layer 3, head 0');
+  expect(await other.getByLabel('Numbers').inputValue()).toBe('p_effect');
+  expect(new URL(other.url()).hash).toBe(hash);
+});
+
+test('a sweep fills the maps and can be cancelled', async () => {
+  const page = await opened();
+  await page.getByRole('button', { name: 'Sweep' }).click();
+  await page.getByRole('button', { name: 'Stop' }).click();
+  await page.getByRole('button', { name: 'Sweep' }).waitFor();
+  const unknown = page.getByRole('gridcell', { name: /unknown/ });
+  expect(await unknown.count()).toBeGreaterThan(0);
+  expect(await page.getByRole('alert').count()).toBe(0);
+
+  await page.getByRole('button', { name: 'Sweep' }).click();
+  await page.getByRole('button', { name: 'Stop' }).waitFor();
+  await page.getByRole('button', { name: 'Sweep' }).waitFor();
+  expect(await unknown.count()).toBe(0);
+});
