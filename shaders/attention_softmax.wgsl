@@ -15,6 +15,9 @@ const MINUS_INFINITY = 0xff800000u;  // bits: WGSL may assume that no float is i
 // the sum has the same bits at whatever key the columns begin.
 @group(0) @binding(2) var<storage, read> firsts: array<u32>;
 //@endif
+//@if CUT
+// CUT: there may be entries all of whose keys are masked; their pattern is 0.
+//@endif
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
@@ -42,6 +45,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     total += value;
   }
   total = reduceSum(total, thread);
+  //@if CUT
+  total = select(total, 1.0, total == 0.0);
+  //@endif
   for (var j = thread; j < params.pitch; j += WG) {
     S[first + j] = select(0.0, S[first + j] / total, j < count);
   }

@@ -146,20 +146,25 @@ export function attentionScores(
   return scores;
 }
 
-/** Turns a chunk's scores into its pattern, in place; the padding of a row becomes 0. */
+/**
+ * Turns a chunk's scores into its pattern, in place; the padding of a row becomes 0.
+ *
+ * @param cut whether entries may have no key left; their pattern is 0
+ */
 export function attentionSoftmax(
   w: Work,
   scores: Tensor,
   heads: number,
   tables: AttentionTables,
   chunk: AttentionChunk,
+  cut = false,
 ): void {
   const reduction = reductionFor(w.capabilities);
   const lower = tables.firsts !== undefined;
   w.dispatch(
-    kernel('attention_softmax', [reduction.by, reduction.WG, lower && 'lower'], () => ({
+    kernel('attention_softmax', [reduction.by, reduction.WG, lower && 'lower', cut && 'cut'], () => ({
       reduction,
-      settings: { LOWER: lower },
+      settings: { LOWER: lower, CUT: cut },
     })),
     { entries: tables.entries, S: scores.buffer, firsts: tables.firsts },
     { H: heads, pitch: tables.plan.pitch, firstEntry: chunk.firstEntry },

@@ -17,6 +17,7 @@ export {
 } from './attention-plan.ts';
 export { type Blend, blendRows } from './blend-rows.ts';
 export { customHook, DEFAULT_LOOP_LIMIT, type HookRow } from './custom-hook.ts';
+export { cutScores, type ScoreCut, silenceRows } from './cut-scores.ts';
 export {
   activate,
   add,

@@ -42,9 +42,11 @@ export type { InputTensors, OutputTensor, SampleTensors } from './sample-tensors
 export { sequenceIn, TooLongError } from './sequences.ts';
 export {
   type Activation,
+  type Cuts,
   type Fork,
   NO_PROBE,
   type Probe,
+  ranges,
   Sequence,
   type TowerConfig,
 } from './tower/index.ts';

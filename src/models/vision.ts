@@ -96,7 +96,11 @@ export function reusable(
       ({ sample, departsIn }) =>
         sample.images.every((image) => features.runs.has(image)) &&
         !towers.some((tower) => departsIn.has(tower)),
-    ) && !hooks.some(({ name }) => towers.some((tower) => name.startsWith(`${tower}.`)) && probe.wants(name))
+    ) &&
+    !hooks.some(
+      ({ name }) =>
+        towers.some((tower) => name.startsWith(`${tower}.`)) && (probe.wants(name) || probe.cuts?.(name)),
+    )
   );
 }
 

@@ -1,8 +1,15 @@
 // The runs of a walk: clean and corrupt runs, and what is derived from them.
 
-import { ModelRun, type Sample, sameImages, withOwnImages } from '../models/index.ts';
+import {
+  ModelRun,
+  type Sample,
+  sameImages,
+  type VisionLanguageModel,
+  withOwnImages,
+} from '../models/index.ts';
 import type { SweepJob } from './cells.ts';
-import { add, type Intervention } from './intervention.ts';
+import { corruptionOf } from './corruption.ts';
+import type { Intervention } from './intervention.ts';
 import { towerOf } from './names.ts';
 
 export type SweepMode = 'wavefront' | 'one-by-one';
@@ -12,12 +19,14 @@ export class Batch {
   readonly runs: ModelRun[] = [];
   /** What makes runs corrupt beside their samples. */
   readonly corruptions: Intervention[] = [];
+  readonly #model: VisionLanguageModel;
   readonly #jobs: readonly SweepJob[];
   readonly #mode: SweepMode;
   readonly #roots = new Map<Sample, ModelRun>();
   readonly #bases = new Map<number, { clean: ModelRun; corrupt: ModelRun }>();
 
-  constructor(jobs: readonly SweepJob[], mode: SweepMode) {
+  constructor(model: VisionLanguageModel, jobs: readonly SweepJob[], mode: SweepMode) {
+    this.#model = model;
     this.#jobs = jobs;
     this.#mode = mode;
   }
@@ -26,14 +35,15 @@ export class Batch {
   bases(pair: number): { clean: ModelRun; corrupt: ModelRun } {
     let bases = this.#bases.get(pair);
     if (!bases) {
-      const { clean, corrupt, noise } = this.#jobs[pair] as SweepJob;
+      const job = this.#jobs[pair] as SweepJob;
+      const { clean, corrupt } = job;
       const cleanRun = this.#root(clean);
       // Where only the text is corrupt, the runs share everything before it.
       const shares = this.#mode === 'wavefront' && sameImages(clean, corrupt);
-      const departs = new Set(noise ? [towerOf(noise.hook)] : []);
+      const departs = new Set(corruptionOf(this.#model, job).map(({ hook }) => towerOf(hook)));
       const corruptRun = shares
         ? this.#add(new ModelRun(corrupt, cleanRun, departs))
-        : noise
+        : departs.size > 0
           ? this.#own(corrupt)
           : this.#root(corrupt);
       this.#corrupt(pair, corruptRun);
@@ -66,10 +76,9 @@ export class Batch {
     return this.#add(new ModelRun(withOwnImages(sample)));
   }
 
-  /** Adds the pair's noise to a run that does not inherit it. */
+  /** Makes a run corrupt that does not inherit it. */
   #corrupt(pair: number, run: ModelRun): void {
-    const { noise } = this.#jobs[pair] as SweepJob;
-    if (noise) this.corruptions.push(add({ hook: noise.hook, run }, { values: noise.values }));
+    this.corruptions.push(...corruptionOf(this.#model, this.#jobs[pair] as SweepJob, run));
   }
 
   #add(run: ModelRun): ModelRun {

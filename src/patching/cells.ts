@@ -25,6 +25,8 @@ export interface PatchPair {
    * (Meng et al. 2022; Palit et al. 2023) as the corruption.
    */
   readonly noise?: { readonly hook: string; readonly values: Float32Array };
+  /** Whether the corrupt run's text does not see the image: every edge to its features is cut, as `noImage` says. */
+  readonly noImage?: boolean;
   /** First answer tokens. */
   readonly correct: number;
   readonly incorrect: number;

@@ -3,7 +3,7 @@
 import { NoticeError } from '../errors.ts';
 import type { Activation, Sequence } from '../models/index.ts';
 import type { Target } from './intervention.ts';
-import { isByHead } from './names.ts';
+import { isByHead, lengthAt } from './names.ts';
 
 /** Columns next to each other. */
 export interface Span {
@@ -36,6 +36,18 @@ export function spansOf(activation: Activation, run: Sequence, { hook, heads, fe
   const count = end - first;
   const list = heads ?? Array.from({ length: activation.heads }, (_, h) => h);
   return list.map((head, i) => ({ first: head * size + first, count, head, offset: i * count }));
+}
+
+/**
+ * Positions of a run that a target names.
+ *
+ * @throws NoticeError('hook') for one that does not exist
+ */
+export function positionsOf({ hook, positions }: Target, run: Sequence): readonly number[] {
+  const length = lengthAt(hook, run);
+  if (!positions) return Array.from({ length }, (_, p) => p);
+  checkIndices(`${hook}: position`, positions, length);
+  return positions;
 }
 
 /**

@@ -5,6 +5,7 @@ import { type ModelRun, sameImages, type VisionLanguageModel } from '../models/i
 import type { Batch } from './batch.ts';
 import type { Cell, SweepJob } from './cells.ts';
 import { type Intervention, replace, scale } from './intervention.ts';
+import { blindPositions } from './knockout.ts';
 
 export interface Controls {
   /** Patches of the corrupt run with its own values: their effect, exactly 0. */
@@ -68,7 +69,10 @@ export function controlRuns(
         pair,
         run: rounded,
         interventions: [
-          scale({ hook: firstHook, run: rounded, positions: all.slice(firstChange(job)) }, 1 + 2 ** -23),
+          scale(
+            { hook: firstHook, run: rounded, positions: all.slice(firstChange(model, job)) },
+            1 + 2 ** -23,
+          ),
         ],
       },
     ];
@@ -79,12 +83,12 @@ export function controlRuns(
  * The first position that corruption changes. A causal tower has computed those before it, an image's hundreds, with the
  * clean run, and a control that changed them would be the longest run of the walk.
  */
-function firstChange({ clean, corrupt, noise }: SweepJob): number {
+function firstChange(model: VisionLanguageModel, { clean, corrupt, noise, noImage }: SweepJob): number {
   if (!sameImages(clean, corrupt) || noise || `${clean.instruction}` !== `${corrupt.instruction}`) return 0;
-  return Math.max(
-    0,
-    clean.ids.findIndex((id, position) => id !== corrupt.ids[position]),
-  );
+  const changed = clean.ids.findIndex((id, position) => id !== corrupt.ids[position]);
+  const blind = noImage ? blindPositions(model, corrupt.ids).slice(0, 1) : [];
+  const changes = [changed, ...blind].filter((position) => position >= 0);
+  return changes.length > 0 ? Math.min(...changes) : 0;
 }
 
 /** A control run as it was measured. */

@@ -2,10 +2,11 @@
 
 import { NoticeError } from '../errors.ts';
 import type { Work } from '../gpu/index.ts';
-import { type Activation, type Fork, type ModelRun, type Sequence, sequenceIn } from '../models/index.ts';
-import { checkIndices, spansOf } from './columns.ts';
+import { type Activation, type Fork, type ModelRun, type Probe, sequenceIn } from '../models/index.ts';
+import { positionsOf, spansOf } from './columns.ts';
+import { CutSet } from './cut-set.ts';
 import type { Intervention } from './intervention.ts';
-import { lengthAt, towerOf } from './names.ts';
+import { towerOf } from './names.ts';
 import { PendingEdits, type SourcedEdit } from './pending-edits.ts';
 import { sourceOf } from './sources.ts';
 
@@ -17,6 +18,8 @@ export class EditSet {
   /** Runs derived from a run, directly or not. */
   readonly #derived = new Map<ModelRun, ModelRun[]>();
   readonly #byHook = new Map<string, { intervention: Intervention; counter: number }[]>();
+  /** Interventions that the tower carries out itself. */
+  readonly #cuts: CutSet;
   readonly #expected: number[];
   readonly #list: readonly Intervention[];
   #fired: GPUBuffer | undefined;
@@ -27,8 +30,16 @@ export class EditSet {
     this.#rows = new Map(runs.map((run, row) => [run, row]));
     this.#list = interventions;
     this.#expected = interventions.map(() => 0);
+    this.#cuts = new CutSet({
+      targets: (intervention) => this.#targets(intervention),
+      derivedFrom: (run) => this.#derivedFrom(run),
+    });
     interventions.forEach((intervention, counter) => {
       checkAlpha(intervention);
+      if (intervention.op === 'cut') {
+        this.#cuts.add(intervention, counter);
+        return;
+      }
       const list = this.#byHook.get(intervention.hook) ?? [];
       list.push({ intervention, counter });
       this.#byHook.set(intervention.hook, list);
@@ -48,12 +59,25 @@ export class EditSet {
 
   /** Positions at which runs depart from their base at a hook point. */
   forks(hook: string): Fork[] {
-    return (this.#byHook.get(hook) ?? []).flatMap(({ intervention }) =>
+    const edited = (this.#byHook.get(hook) ?? []).flatMap(({ intervention }) =>
       this.#targets(intervention).map((modelRun) => {
         const run = sequenceIn(modelRun, towerOf(hook));
         return { run, positions: positionsOf(intervention, run) };
       }),
     );
+    return [...edited, ...this.#cuts.forks(hook)];
+  }
+
+  /** What is cut in the attention whose scores have this name; see `Probe.cuts`. */
+  cuts(hook: string): ReturnType<NonNullable<Probe['cuts']>> {
+    if (!this.#cuts.has(hook)) return undefined;
+    const expect = (counter: number, edges: number) => {
+      this.#expected[counter] = (this.#expected[counter] as number) + edges;
+    };
+    return {
+      silent: this.#cuts.silent(hook),
+      read: () => this.#cuts.read(hook, this.#counters(), expect),
+    };
   }
 
   /**
@@ -64,7 +88,8 @@ export class EditSet {
     const pending = new PendingEdits(this.#w, activation.tensor, this.#counters());
     const tower = towerOf(activation.name);
     for (const { intervention, counter } of this.#byHook.get(activation.name) ?? []) {
-      const { op, hook, alpha = 1 } = intervention;
+      const { hook, alpha = 1 } = intervention;
+      const op = intervention.op as Exclude<Intervention['op'], 'cut'>;
       // A mean is taken of what the interventions before have left.
       if (op === 'mean') pending.flush();
       const source = sourceOf(this.#w, activation, intervention, this.#runs, (run) => this.#runOf(run, hook));
@@ -118,15 +143,19 @@ export class EditSet {
       offset: 0,
     });
     const fired = new Uint32Array((words as Float32Array<ArrayBuffer>).buffer);
+    // In layers with windows a cut may have nothing to cut; if none has, the wrong edges are named.
+    const someCut = this.#list.some(({ op }, i) => op === 'cut' && (this.#expected[i] as number) > 0);
     this.#list.forEach(({ hook, op, positions }, i) => {
       const expected = this.#expected[i] as number;
-      if (expected > 0 && fired[i] === expected) return;
+      if (fired[i] === expected && (expected > 0 || (op === 'cut' && someCut))) return;
       const where = positions ? ` at position ${positions.join(', ')}` : '';
       throw new NoticeError(
         'unfired',
-        expected === 0
-          ? `the intervention "${op}" on ${hook}${where} never fired: the run did not come to this hook point`
-          : `the intervention "${op}" on ${hook}${where} wrote ${fired[i]} elements instead of ${expected}`,
+        expected === 0 && op === 'cut'
+          ? `the cut at ${hook}${where} found no edge: its queries see none of its keys, or the run did not come there`
+          : expected === 0
+            ? `the intervention "${op}" on ${hook}${where} never fired: the run did not come to this hook point`
+            : `the intervention "${op}" on ${hook}${where} wrote ${fired[i]} elements instead of ${expected}`,
       );
     });
   }
@@ -158,12 +187,4 @@ function checkAlpha({ op, hook, alpha }: Intervention): void {
   const needed = op === 'scale' || op === 'interpolate';
   if (alpha === undefined ? needed : !Number.isFinite(alpha))
     throw new NoticeError('hook', `the intervention "${op}" on ${hook} needs a finite alpha, found ${alpha}`);
-}
-
-/** Positions of a run that an intervention addresses. */
-function positionsOf({ hook, positions }: Intervention, run: Sequence): readonly number[] {
-  const length = lengthAt(hook, run);
-  if (!positions) return Array.from({ length }, (_, p) => p);
-  checkIndices(`${hook}: position`, positions, length);
-  return positions;
 }

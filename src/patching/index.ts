@@ -18,6 +18,8 @@ export { firstNotFinite, type NamedPass, namingNotFinite } from './finite.ts';
 export {
   add,
   type CustomHook,
+  type CutFields,
+  cut,
   type Intervention,
   interpolate,
   mean,
@@ -27,6 +29,7 @@ export {
   type Target,
   zero,
 } from './intervention.ts';
+export { cutEdges, type Edges, knockout, noImage } from './knockout.ts';
 export { type LogitLens, type LogitLensOptions, logitLens } from './logit-lens.ts';
 export { logit, logitDifference, logProbability, type Metric, probability, weighted } from './metric.ts';
 export { findHook, type NameFilter, parseSite, type Site, selectHooks, towerOf } from './names.ts';

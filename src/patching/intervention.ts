@@ -1,9 +1,18 @@
 // Typed interventions: what is changed, where, and from what.
 
-import { checkChoice, checkFields, checkFloats, checkFunctions, checkList, checkText } from '../check.ts';
+import {
+  checkChoice,
+  checkFields,
+  checkFlag,
+  checkFloats,
+  checkFunctions,
+  checkList,
+  checkText,
+} from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { ModelRun } from '../models/index.ts';
 import type { CachedActivation } from './cache.ts';
+import { isOfScores } from './names.ts';
 
 /** Where an intervention applies. Everything left out means all. */
 export interface Target {
@@ -32,12 +41,22 @@ export type PatchSource =
   /** Values [positions, heads, features or keys] of the target, or [heads, features or keys] for every position. */
   | { readonly values: Float32Array };
 
+/** What only {@link cut} has. */
+export interface CutFields {
+  /** Positions that are not seen; default all. */
+  readonly keys?: readonly number[];
+  /** With `positions`, in generation: new tokens lose these edges, too. Without `positions` they do anyway. */
+  readonly newTokens?: boolean;
+  /** A position that has no edge left gets nothing from this attention, not even the bias of its output; default false. */
+  readonly silent?: boolean;
+}
+
 /**
  * What is changed. Interventions at one hook point happen in the order given, and each reads all its sources before it
- * writes.
+ * writes. Cuts come first, whatever their place in the list.
  */
-export interface Intervention extends Target {
-  readonly op: 'replace' | 'zero' | 'mean' | 'add' | 'scale' | 'interpolate';
+export interface Intervention extends Target, CutFields {
+  readonly op: 'replace' | 'zero' | 'mean' | 'add' | 'scale' | 'interpolate' | 'cut';
   readonly source?: PatchSource;
   /** Factor of add, scale and interpolate. */
   readonly alpha?: number;
@@ -50,7 +69,9 @@ const OPS = [
   'add',
   'scale',
   'interpolate',
+  'cut',
 ] as const satisfies Intervention['op'][];
+const CUT_FIELDS = ['hook', 'op', 'run', 'positions', 'heads', 'keys', 'newTokens', 'silent'];
 const FIELDS = ['hook', 'run', 'positions', 'heads', 'features', 'op', 'source', 'alpha'];
 
 /**
@@ -59,10 +80,27 @@ const FIELDS = ['hook', 'run', 'positions', 'heads', 'features', 'op', 'source',
  * @throws NoticeError('usage')
  */
 export function checkIntervention(intervention: Intervention): void {
-  checkFields(intervention, 'an intervention', FIELDS);
-  const { hook, positions, heads, features, op, source } = intervention;
+  checkFields(intervention, 'an intervention', intervention?.op === 'cut' ? CUT_FIELDS : FIELDS);
+  const {
+    hook,
+    positions,
+    heads,
+    features,
+    op,
+    source,
+    keys,
+    newTokens = false,
+    silent = false,
+  } = intervention;
   checkChoice(op, `${hook}: op`, OPS);
-  for (const [name, list] of Object.entries({ positions, heads, features }))
+  checkFlag(newTokens, `${hook}: newTokens`);
+  checkFlag(silent, `${hook}: silent`);
+  if (op === 'cut' && !isOfScores(hook))
+    throw new NoticeError(
+      'hook',
+      `a cut is of an attention's scores (…attn.hook_attn_scores), found ${hook}`,
+    );
+  for (const [name, list] of Object.entries({ positions, heads, features, keys }))
     if (list !== undefined) checkList(list, `${hook}: ${name}`);
   if (source === undefined) return;
   checkFields(source, `${hook}: the source`, ['run', 'cached', 'batch', 'positions', 'values']);
@@ -99,6 +137,17 @@ export function scale(target: Target, alpha: number): Intervention {
 /** (1 − alpha) · x + alpha · source */
 export function interpolate(target: Target, source: PatchSource, alpha: number): Intervention {
   return { ...target, op: 'interpolate', source, alpha };
+}
+
+/**
+ * Attention knock-out (Geva et al. 2023): edges from `keys` to `positions` are not there. Their scores are −∞ as they come to the
+ * hook point, like those that a causal mask hides; a query with no edge left has pattern 0 and z = 0. Runs derived from
+ * this one (cells of a sweep) are without these edges, too.
+ *
+ * @param target `hook` an attention's scores, `positions` queries
+ */
+export function cut(target: Omit<Target, 'features'> & CutFields): Intervention {
+  return { ...target, op: 'cut' };
 }
 
 /** A user's code at a hook point, run on all positions of the batch. */

@@ -100,6 +100,16 @@ export function lengthAt(hook: string, run: Sequence): number {
   throw new Error(`${hook}: the run reads no other tower`);
 }
 
+/** Keys that a run's attention has, by the name of its scores. */
+export function keysAt(scores: string, run: Sequence): number {
+  return lengthAt(scores.replace(/hook_attn_scores$/, 'hook_k'), run);
+}
+
+/** Whether the hook point is an attention's scores. */
+export function isOfScores(hook: string): boolean {
+  return hook.endsWith('attn.hook_attn_scores');
+}
+
 function towerless({ defaultTower }: VisionLanguageModel, name: string): string[] {
   return defaultTower === undefined ? [] : [`${defaultTower}.${name}`];
 }

@@ -58,7 +58,7 @@ export async function patchPair(
     return { ...intervention, hook: findHook(model, intervention.hook).name };
   });
   return model.gpu.work(async (w) => {
-    const batch = new Batch([pair], 'wavefront');
+    const batch = new Batch(model, [pair], 'wavefront');
     const { clean, corrupt } = batch.bases(0);
     const patched = batch.derive(0, ...patches.map(({ hook }) => towerOf(hook)));
     // Rows of the batch as the interventions count them. Whatever they say of row 1 is done to the run derived from it.

@@ -82,6 +82,10 @@ export class PatchProbe implements Probe {
     return [...forks, ...all];
   }
 
+  cuts(name: string): ReturnType<NonNullable<Probe['cuts']>> {
+    return this.#options.edits?.cuts(name);
+  }
+
   async visit(activation: Activation): Promise<void> {
     const { edits, custom = [], cacheNames, watch, runs, stopAfter, queries } = this.#options;
     edits?.apply(activation);

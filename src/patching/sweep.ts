@@ -5,7 +5,7 @@
 // cell is a full forward pass of clean, corrupt and patched run, images included, as the paper's code does it. Both
 // give the same bits, since a row's arithmetic does not depend on the rows beside it.
 
-import { checkChoice, checkFunctions, checkSignal, checkWhole } from '../check.ts';
+import { checkChoice, checkFlag, checkFunctions, checkSignal, checkWhole } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { ImageFeatures, VisionLanguageModel } from '../models/index.ts';
 import type { SweepMode } from './batch.ts';
@@ -19,9 +19,9 @@ import {
   siteCells,
 } from './cells.ts';
 import { type Controls, mergeControls } from './controls.ts';
+import { corruptionOf } from './corruption.ts';
 import { keepFeatures } from './features.ts';
 import { type NamedPass, namingNotFinite } from './finite.ts';
-import { add } from './intervention.ts';
 import { checkMetric, logitDifference, type Metric } from './metric.ts';
 import { splitCells } from './split.ts';
 import { type Baseline, type BaseNumbers, walkCells } from './walk-cells.ts';
@@ -104,7 +104,7 @@ export async function sweep(
   const walk = async (part: readonly Cell[], features?: ImageFeatures) => {
     const found = await namingNotFinite(
       model,
-      () => passesOf(jobs, part, signal),
+      () => passesOf(model, jobs, part, signal),
       () => walkCells(model, jobs, part, { mode, features, controls, signal }),
     );
     part.forEach((cell, i) => {
@@ -153,13 +153,15 @@ function measured({ site, index, layer, head, positions }: Cell, numbers: Float3
 
 /** The clean and corrupt runs that cells are compared with. */
 function passesOf(
+  model: VisionLanguageModel,
   jobs: readonly SweepJob[],
   cells: readonly Cell[],
   signal: AbortSignal | undefined,
 ): NamedPass[] {
   return [...new Set(cells.map(({ pair }) => pair))].flatMap((pair) => {
-    const { clean, corrupt, noise } = jobs[pair] as SweepJob;
-    const interventions = noise ? [add({ hook: noise.hook }, { values: noise.values })] : [];
+    const job = jobs[pair] as SweepJob;
+    const { clean, corrupt } = job;
+    const interventions = corruptionOf(model, job);
     return [
       { name: `pair ${pair}, clean run`, sample: clean, options: { signal } },
       { name: `pair ${pair}, corrupt run`, sample: corrupt, options: { interventions, signal } },
@@ -205,6 +207,7 @@ export function prepareJob(
   checkMetric(logitDifference(job.correct, job.incorrect), `pair ${pair}`, model.vocabulary);
   if (job.metric !== undefined) checkMetric(job.metric, `pair ${pair}, metric`, model.vocabulary);
   if (noise) checkNoise(model, noise.hook, pair);
+  if (job.noImage !== undefined) checkFlag(job.noImage, `pair ${pair}: noImage`);
   const parts = sites.map((site, i) => siteCells(model, job, pair, site, i));
   if (parts.every((part) => part.cells.length === 0))
     throw new NoticeError('usage', `pair ${pair}: no cells to patch`);

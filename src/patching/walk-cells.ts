@@ -78,7 +78,7 @@ export class CellWalk {
     cells: readonly Cell[],
     { mode, features, controls, onRows }: WalkOptions,
   ): Promise<CellWalk> {
-    const batch = new Batch(jobs, mode);
+    const batch = new Batch(model, jobs, mode);
     const bases = new Map(cells.map(({ pair }) => [pair, batch.bases(pair)]));
     const sourceOf = await valuesAhead(w, model, jobs, cells, features);
     const patched = cells.map((cell) => patchedRun(batch, cell, sourceOf(cell)));

@@ -15,6 +15,7 @@ import {
   attentionValues,
   blendRows,
   customHook,
+  cutScores,
   embedImage,
   embedTokens,
   gatherRows,
@@ -32,6 +33,7 @@ import {
   restoration,
   rotate,
   rowNorms,
+  silenceRows,
   tokenRanks,
   topLogits,
   uploadPlan,
@@ -127,6 +129,8 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
     addPositions(w, tensor(1, 8), weight(type), [new Array(4).fill([0, 0.25])]);
   }
   imagePatches(w, tensor(1, 12), 2, 2, 1);
+  cutScores(w, x, 1, [{ entry: 0, firstHead: 0, heads: 1, firstColumn: 0, columns: 1, counter: 0 }], buffer);
+  silenceRows(w, x, x, [0]);
   topLogits(w, x, 2);
   tokenRanks(w, x, [0]);
   rowNorms(w, x);
@@ -149,7 +153,7 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
           for (const chunk of plan.chunks) {
             const shape = { heads: 1, keyHeads: 1, headSize, scoreSoftcap };
             const scores = attentionScores(w, rows, rows, shape, tables, chunk);
-            attentionSoftmax(w, scores, 1, tables, chunk);
+            for (const cut of [false, true]) attentionSoftmax(w, scores, 1, tables, chunk, cut);
             attentionValues(w, scores, rows, rows, shape, tables, chunk);
           }
         }

@@ -69,7 +69,7 @@ function simulate(
           add: value + alpha * s,
           scale: alpha * value,
           interpolate: (1 - alpha) * value + alpha * s,
-        }[op];
+        }[op as Exclude<typeof op, 'cut'>];
         x.data[at] = result;
         touched.add(at);
       }

@@ -7,6 +7,7 @@ import type { ImageInput, Sample, VisionLanguageModel } from '../../src/models/i
 import {
   add,
   hooks,
+  noImage,
   replace,
   runWithCache,
   runWithHooks,
@@ -45,7 +46,9 @@ interface Plan {
       | 'both'
       | 'noise in the image'
       | 'noise at its end'
-      | 'noise in the text';
+      | 'noise in the text'
+      | 'no image'
+      | 'no image, other text';
     readonly sites: readonly {
       readonly tower: (typeof TOWERS)[number];
       readonly kind: number;
@@ -76,6 +79,8 @@ function plans({ jobs, sites, groups }: { jobs: number; sites: number; groups: n
       'noise in the image',
       'noise at its end',
       'noise in the text',
+      'no image',
+      'no image, other text',
     ),
     sites: fc.array(site, { minLength: 1, maxLength: sites }),
   });
@@ -133,6 +138,8 @@ function jobsOf({ jobs }: Plan): SweepJob[] {
         corrupt: { ...clean, ids },
         ...noise('text_encoder.hook_embed', LENGTH),
       }),
+      'no image': () => ({ corrupt: clean, noImage: true }),
+      'no image, other text': () => ({ corrupt: { ...clean, ids }, noImage: true }),
     };
     return { clean, correct: 94, incorrect: 93, sites: sites.map(siteOf), ...made[corruption]() };
   });
@@ -180,6 +187,7 @@ async function checkAgainstWholeRuns(
     const logits = await runWithHooks(model, Array(cells.length + 1).fill(job.corrupt), {
       interventions: [
         ...(job.noise ? [add({ hook: job.noise.hook }, { values: job.noise.values })] : []),
+        ...(job.noImage ? noImage(model, job.corrupt) : []),
         ...cells.map((cell, c) => replace({ ...cell, run: c + 1 }, { cached: cache.get(cell.hook) })),
       ],
     });

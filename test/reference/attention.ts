@@ -15,7 +15,7 @@ export interface HeadResult {
   readonly z: readonly number[];
 }
 
-/** torch.nn.functional.softmax over one row. */
+/** torch.nn.functional.softmax over one row; over none, nothing, and z is 0 then. */
 export function softmax(scores: readonly number[]): number[] {
   const largest = Math.max(...scores);
   const weights = scores.map((score) => Math.exp(score - largest));

@@ -16,18 +16,23 @@ export interface AttentionRun {
   readonly positions: readonly number[];
   /** Keys that a position sees, from place to place in the list. */
   readonly seen: Seen;
+  /** Position of the list's first key: where the run's tile begins; default 0. */
+  readonly start?: number;
 }
 
 interface Query extends AttentionQuery {
   readonly run: Sequence;
   readonly position: number;
   readonly first: number;
+  readonly start: number;
 }
 
 export interface Attendance {
   readonly plan: ReturnType<typeof planAttention>;
   /** Rows of the residual stream whose copies new rows start from. */
   readonly newRows: Uint32Array;
+  /** Of every entry the keys `first` to `keys` (exclusive) of its list that it sees, and the position of the list's first key. */
+  readonly queries: readonly Pick<Query, 'first' | 'keys' | 'start'>[];
   /** Index of the entry that computes a run's position; −1 where its base's is read. */
   entryOf(run: Sequence, position: number): number;
 }
@@ -55,7 +60,7 @@ export function attendance(
   );
   const sources: number[] = [];
   const groups = new Map<Uint32Array, { readonly keys: Uint32Array; readonly queries: Query[] }>();
-  runs.forEach(({ run, keys, seen }, i) => {
+  runs.forEach(({ run, keys, seen, start = 0 }, i) => {
     for (const { position, query, source } of wanted[i] ?? []) {
       if (source >= 0) {
         run.rows[position] = rows + sources.length;
@@ -67,7 +72,15 @@ export function attendance(
         groups.set(keys, group);
       }
       const { first, end } = seen(position);
-      group.queries.push({ run, position, query, out: run.rows[position] as number, first, keys: end });
+      group.queries.push({
+        run,
+        position,
+        query,
+        out: run.rows[position] as number,
+        first,
+        keys: end,
+        start,
+      });
     }
   });
   // Windows that begin together share tiles.
@@ -75,7 +88,8 @@ export function attendance(
   const entries = new Map<Sequence, Int32Array>();
   let entry = 0;
   const list = [...groups.values()];
-  for (const { run, position } of list.flatMap(({ queries }) => queries)) {
+  const inOrder = list.flatMap(({ queries }) => queries);
+  for (const { run, position } of inOrder) {
     const own = entries.get(run) ?? new Int32Array(run.length).fill(-1);
     own[position] = entry++;
     entries.set(run, own);
@@ -83,6 +97,7 @@ export function attendance(
   return {
     plan: planAttention(list, heads, scratchBytes, wholeRows),
     newRows: Uint32Array.from(sources),
+    queries: inOrder,
     entryOf: (run, position) => {
       for (let at: Sequence | undefined = run; at; at = at.base) {
         const own = entries.get(at)?.[position];

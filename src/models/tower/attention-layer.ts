@@ -91,7 +91,7 @@ export async function selfAttention(
     return keysOf(run).map((keys, t) => {
       const [start, end] = [t * tile, (t + 1) * tile];
       const own = positions.filter((p) => p >= start && p < end);
-      return { run, keys, queryRow, positions: own, seen: withinTile(seen, start) };
+      return { run, keys, queryRow, positions: own, seen: withinTile(seen, start), start };
     });
   });
   const source = cache

@@ -2,6 +2,7 @@
 // what is read or changed there is decided by a probe, which lives in src/patching.
 
 import type { Tensor } from '../../gpu/index.ts';
+import type { Cuts } from './cuts.ts';
 import type { Sequence } from './sequence.ts';
 
 /** An activation at a hook point. */
@@ -39,6 +40,11 @@ export interface Probe {
   forks(name: string): readonly Fork[];
   /** Told of every hook point on row-wise activations that is passed, wanted or not, and of its rows. */
   passed?(name: string, rows: number): void;
+  /**
+   * Which edges it cuts in the attention whose scores have this name. Undefined: none, and nothing is done for it. `read` says
+   * which, once the runs are there. Runs depart at the scores where edges of theirs are cut ({@link forks}).
+   */
+  cuts?(name: string): { readonly silent: boolean; read(): Cuts } | undefined;
   /** Reads and changes the activation. */
   visit(activation: Activation): void | Promise<void>;
 }

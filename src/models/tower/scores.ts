@@ -11,6 +11,7 @@ import {
 } from '../../kernels/index.ts';
 import { type Attendance, type AttentionRun, attendance } from './attend.ts';
 import type { TowerConfig } from './config.ts';
+import { cutChunk, cutsOf } from './cuts.ts';
 import type { Sequence } from './sequence.ts';
 import { appendToFrame, type Frame, type Walk } from './walk.ts';
 
@@ -20,7 +21,7 @@ const PATTERN = 'hook_pattern';
 /** Scores of one chunk of attention take at most this many bytes. */
 const SCRATCH_BYTES = 96 * 1024 * 1024;
 
-/** Scores, pattern and z for all positions that have to be computed. */
+/** Scores, pattern and z for all positions that have to be computed. What a probe cuts is cut before it looks. */
 export async function attend(
   walk: Walk,
   config: TowerConfig,
@@ -31,6 +32,8 @@ export async function attend(
 ): Promise<Tensor> {
   const { w } = walk;
   const { heads, headSize } = config;
+  const scoresName = `${prefix}.${SCORES}`;
+  const cuts = walk.probe.cuts?.(scoresName)?.read();
   const parts = lookedAt(walk, prefix, runs);
   let { rows } = stream.x;
   const layouts = parts.map(({ looked, runs: own }) => {
@@ -46,14 +49,16 @@ export async function attend(
     const { plan, looked } = layout;
     if (looked && plan.chunks.length > 1) throw tooManyToLookAt(prefix, heads, plan);
     const tables = uploadPlan(w, plan);
+    const edges = cuts ? cutsOf(cuts, layout, heads, scoresName) : [];
     for (const chunk of plan.chunks) {
       const visit = async (hook: string, tensor: Tensor) => {
         if (looked) await visitQueries(walk, `${prefix}.${hook}`, tensor, heads, layout, runs);
       };
       try {
         const scores = attentionScores(w, q, k, config, tables, chunk);
+        if (cuts) cutChunk(w, scores, heads, chunk, edges, cuts.fired);
         await visit(SCORES, scores);
-        attentionSoftmax(w, scores, heads, tables, chunk);
+        attentionSoftmax(w, scores, heads, tables, chunk, cuts !== undefined);
         await visit(PATTERN, scores);
         attentionValues(w, scores, v, z, config, tables, chunk);
         w.release(scores);

@@ -1,9 +1,10 @@
 // The one transformer of this library: ViT, CLIP, BERT and LLaMA are settings of it.
 
 import type { Tensor } from '../../gpu/index.ts';
-import { activate, add, matmul, type NormWeights, normalize } from '../../kernels/index.ts';
+import { activate, add, matmul, type NormWeights, normalize, silenceRows } from '../../kernels/index.ts';
 import { crossAttention, selfAttention } from './attention-layer.ts';
 import type { BlockWeights, Linear, TowerConfig } from './config.ts';
+import { silentRows } from './cuts.ts';
 import { mlpOfEach, setWordsAside, takeWordsBack } from './queries.ts';
 import { type Frame, passPoint, type Walk } from './walk.ts';
 
@@ -113,9 +114,11 @@ export class Tower {
     const before = { x: stream.x, inner };
     await passPoint(walk, this.#hook(layer, innerHook), before, 'inner', heads);
     const outName = this.#hook(layer, `hook_${outHook}`);
+    const cuts = walk.probe.cuts?.(this.#hook(layer, innerHook.replace('hook_z', 'hook_attn_scores')));
     let sum: Tensor;
-    if (outputNorm || walk.probe.wants(outName)) {
+    if (outputNorm || cuts?.silent || walk.probe.wants(outName)) {
       const after = { x: before.x, out: matmul(w, before.inner, weight, { bias }) };
+      if (cuts?.silent) silenceRows(w, before.inner, after.out, silentRows(cuts.read()));
       if (outputNorm) {
         const [module] = innerHook.split('.');
         await passPoint(walk, this.#hook(layer, `${module}.hook_out`), after, 'out');

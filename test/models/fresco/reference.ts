@@ -87,8 +87,18 @@ for (let layer = 0; layer < L.layers; layer++) {
 }
 addNorm('decoder.norm', L.width, false);
 
-/** Fresco in f64: its activations by hook name. */
-export function computeInF64({ images: [image], ids }: Sample): Map<string, ArrayLike<number>> {
+/** Whether an edge is there. */
+export type Edge = (attention: string, layer: number, query: number, key: number) => boolean;
+
+/**
+ * Fresco in f64: its activations by hook name.
+ *
+ * @param has edges of attentions (`vision.attn`, `language.attn`, `language.cross_attn`) that are left; default all
+ */
+export function computeInF64(
+  { images: [image], ids }: Sample,
+  has: Edge = () => true,
+): Map<string, ArrayLike<number>> {
   const found = new Map<string, ArrayLike<number>>();
   const keep = (name: string, x: reference.Matrix) => {
     found.set(name, reference.flatten(x));
@@ -134,7 +144,7 @@ export function computeInF64({ images: [image], ids }: Sample): Map<string, Arra
       part(1),
       part(2),
       shape,
-      all.map((query) => ({ query, keys: all })),
+      all.map((query) => ({ query, keys: all.filter((key) => has('vision.attn', layer, query, key)) })),
     );
     const z = heads.map((results) => results.flatMap((head) => head.z));
     x = linear64(z, `${path}.out`, { residual: x });
@@ -158,7 +168,10 @@ export function computeInF64({ images: [image], ids }: Sample): Map<string, Arra
       k,
       linear64(input, `${path}.self.v`),
       decoder,
-      positions.map((query) => ({ query, keys: range(query + 1) })),
+      positions.map((query) => ({
+        query,
+        keys: range(query + 1).filter((key) => has('language.attn', layer, query, key)),
+      })),
     );
     const z = keep(
       `${hook}.attn.hook_z`,
@@ -170,11 +183,21 @@ export function computeInF64({ images: [image], ids }: Sample): Map<string, Arra
       keep(`${hook}.cross_attn.hook_k`, linear64(memory, `${path}.cross.k`)),
       linear64(memory, `${path}.cross.v`),
       decoder,
-      positions.map((query) => ({ query, keys: all })),
+      positions.map((query) => ({
+        query,
+        keys: all.filter((key) => has('language.cross_attn', layer, query, key)),
+      })),
     );
     keep(
       `${hook}.cross_attn.hook_pattern`,
-      range(L.heads).flatMap((h) => cross.map((results) => results[h]?.pattern ?? [])),
+      range(L.heads).flatMap((h) =>
+        positions.map((query) => {
+          const pattern = [...(cross[query]?.[h]?.pattern ?? [])];
+          return all.map(
+            (key) => (has('language.cross_attn', layer, query, key) ? pattern.shift() : 0) as number,
+          );
+        }),
+      ),
     );
     const crossZ = keep(
       `${hook}.cross_attn.hook_z`,
