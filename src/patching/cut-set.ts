@@ -10,12 +10,20 @@ import { keysAt, lengthAt, towerOf } from './names.ts';
 export interface Runs {
   targets(intervention: Intervention): readonly ModelRun[];
   derivedFrom(run: ModelRun): readonly ModelRun[];
+  /** See {@link AnswerStart}. */
+  readonly answerStart?: AnswerStart | undefined;
 }
+
+/**
+ * Where the answer begins among a run's positions in a tower, if its first pass has some of it already (an answer that is
+ * given): from there on positions are new tokens.
+ */
+export type AnswerStart = (tower: string, run: ModelRun) => number | undefined;
 
 export class CutSet {
   readonly #runs: Runs;
   readonly #byHook = new Map<string, { readonly intervention: Intervention; readonly counter: number }[]>();
-  /** Positions that runs had when they came to an attention first: in generation what is behind them is new. */
+  /** Positions without those of the answer: what a run had when it came to an attention first, if nobody says otherwise. */
   readonly #lengths = new Map<string, Map<ModelRun, number>>();
 
   constructor(runs: Runs) {
@@ -82,7 +90,8 @@ export class CutSet {
     const length = lengthAt(hook, sequence);
     const lengths = this.#lengths.get(hook) ?? new Map<ModelRun, number>();
     this.#lengths.set(hook, lengths);
-    const before = lengths.get(run) ?? length;
+    const start = this.#runs.answerStart?.(towerOf(hook), run);
+    const before = start ?? lengths.get(run) ?? length;
     lengths.set(run, before);
     const added = Array.from({ length: length - before }, (_, i) => before + i);
     return [...queries, ...added.filter((position) => !positions.includes(position))];

@@ -4,7 +4,7 @@ import { NoticeError } from '../errors.ts';
 import type { Work } from '../gpu/index.ts';
 import { type Activation, type Fork, type ModelRun, type Probe, sequenceIn } from '../models/index.ts';
 import { positionsOf, spansOf } from './columns.ts';
-import { CutSet } from './cut-set.ts';
+import { type AnswerStart, CutSet } from './cut-set.ts';
 import type { Intervention } from './intervention.ts';
 import { towerOf } from './names.ts';
 import { PendingEdits, type SourcedEdit } from './pending-edits.ts';
@@ -24,7 +24,13 @@ export class EditSet {
   readonly #list: readonly Intervention[];
   #fired: GPUBuffer | undefined;
 
-  constructor(w: Work, runs: readonly ModelRun[], interventions: readonly Intervention[]) {
+  /** @param answerStart of runs whose answer is given */
+  constructor(
+    w: Work,
+    runs: readonly ModelRun[],
+    interventions: readonly Intervention[],
+    answerStart?: AnswerStart,
+  ) {
     this.#w = w;
     this.#runs = runs;
     this.#rows = new Map(runs.map((run, row) => [run, row]));
@@ -33,6 +39,7 @@ export class EditSet {
     this.#cuts = new CutSet({
       targets: (intervention) => this.#targets(intervention),
       derivedFrom: (run) => this.#derivedFrom(run),
+      answerStart,
     });
     interventions.forEach((intervention, counter) => {
       checkAlpha(intervention);

@@ -79,7 +79,10 @@ async function scoreAnswers(
   const runs = runsOf();
   await gpu.ahead(model, (w) => model.forward(w, runsOf(), { answer }));
   return gpu.work(async (w) => {
-    const edits = new EditSet(w, runs, interventions);
+    const edits = new EditSet(w, runs, interventions, (tower, { sample }) => {
+      if (tower !== model.towers.at(-1)) return undefined;
+      return model.answers === 'decoder' ? 1 : sample.promptEnd; // behind a decoder's start token
+    });
     const probe = new PatchProbe(w, { edits, custom, callbackTimeout, loopLimit, runs });
     const { tensor, rowOf } = await model.forward(w, runs, { probe, answer });
     for (const run of runs)

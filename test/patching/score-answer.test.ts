@@ -3,7 +3,9 @@
 import { describe, expect, test } from 'vitest';
 import type { Sample, VisionLanguageModel } from '../../src/models/index.ts';
 import {
+  cutEdges,
   generateWithHooks,
+  noImage,
   type RunOptions,
   replace,
   runWithHooks,
@@ -78,6 +80,26 @@ describe.each([
     }
   });
 });
+
+test.each(['blip-tiny', 'llava-tiny', 'qwen2_5_vl-tiny'])(
+  '%s: what is cut is cut for the tokens of the answer as for new ones',
+  async (folder) => {
+    const golden = await Golden.open(folder);
+    const model = await loadFixtureModel(folder);
+    const sample = golden.sample('case0', 'clean');
+    const plain = await scoreAnswer(model, sample, ANSWER);
+    const attention = `${model.towers.at(-1)}.attn`;
+    const last = model.answers === 'decoder' ? 0 : sample.ids.length - 1;
+    const edges = { from: [0], to: [last], attention, newTokens: true };
+    for (const interventions of [noImage(model, sample), cutEdges(model, sample, edges)]) {
+      const { logProbabilities } = await scoreAnswer(model, sample, ANSWER, { interventions });
+      expectScores(logProbabilities, (await forced(model, [sample], ANSWER, { interventions }))[0]!);
+      expect(Math.abs(logProbabilities.at(-1)! - plain.logProbabilities.at(-1)!)).toBeGreaterThan(
+        10 * ROUNDING,
+      );
+    }
+  },
+);
 
 test.each(['blip-tiny', 'llava-tiny'])('%s: several runs, one patched from the other', async (folder) => {
   const golden = await Golden.open(folder);
