@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { NoticeError } from '../errors.ts';
+import { attentionCommand } from './commands/attention.ts';
 import { benchCommand } from './commands/bench.ts';
 import { dataCommand } from './commands/data.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
@@ -42,6 +43,7 @@ export function program(): Command {
     pullCommand,
     traceCommand,
     sweepCommand,
+    attentionCommand,
     planCommand,
     generateCommand,
     hooksCommand,

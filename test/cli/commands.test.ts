@@ -35,6 +35,7 @@ test('all commands are there', () => {
     expect.arrayContaining([
       'trace',
       'sweep',
+      'attention',
       'generate',
       'hooks',
       'run',

@@ -111,6 +111,7 @@ async function inThisProcess(
 ): Promise<Outcome> {
   const before = { cwd: process.cwd(), env: process.env, exitCode: process.exitCode, console };
   const text = { stdout: '', stderr: '' };
+  await testGpu(); // opened as ever, before its opening is replaced
   const spies = [onTestDevice()];
   for (const name of ['stdout', 'stderr'] as const)
     spies.push(

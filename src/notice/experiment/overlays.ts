@@ -1,12 +1,10 @@
 // Where the strongest heads look, on samples' images.
 
 import { attentionOverlay } from '../../analysis/overlay.ts';
-import type { Box } from '../../analysis/patch-grid.ts';
 import { headLabel } from '../../analysis/universal-heads.ts';
-import { type RgbImage, resize } from '../../inputs/index.ts';
-import type { Pair } from '../datasets/index.ts';
 import type { Drawing } from '../plots/figure.ts';
 import { overlayFigure } from '../plots/overlay.ts';
+import { inView } from '../plots/view.ts';
 import { type Analysis, cleanImage } from './analyse.ts';
 import { largestGrid } from './attention.ts';
 import { questionBox } from './boxes.ts';
@@ -45,7 +43,7 @@ export async function overlayDrawing(analysis: Analysis, task: string): Promise<
     rows: await Promise.all(
       rows.map(async ({ pair, of }) => {
         const { attention, grid } = largestGrid(of);
-        const { image, box } = shown(await cleanImage(record, task, pair), pair, grid.box);
+        const { image, box } = inView(await cleanImage(record, task, pair), grid.box, questionBox(pair)?.box);
         return {
           image,
           label: `${pair.cleanPrompt} ${pair.correct}`,
@@ -58,34 +56,4 @@ export async function overlayDrawing(analysis: Analysis, task: string): Promise<
       }),
     ),
   });
-}
-
-/** What a sample's clean image shows in a model's view, as a square, with the box of what is asked about. */
-function shown(picture: RgbImage, pair: Pair, view: Box): { image: RgbImage; box: Box | undefined } {
-  const image = cut(picture, view);
-  const side = Math.min(image.width, image.height);
-  const box = questionBox(pair)?.box;
-  const [sx, sy] = [side / (view[2] - view[0]), side / (view[3] - view[1])];
-  return {
-    image: image.width === image.height ? image : resize(image, side, side, 'bicubic'),
-    box: box && [
-      (box[0] - view[0]) * sx,
-      (box[1] - view[1]) * sy,
-      (box[2] - view[0]) * sx,
-      (box[3] - view[1]) * sy,
-    ],
-  };
-}
-
-/** A part of a picture; black where it goes beyond. */
-function cut(picture: RgbImage, box: Box): RgbImage {
-  const [left, top, right, bottom] = box.map(Math.round) as [number, number, number, number];
-  const [width, height] = [right - left, bottom - top];
-  const data = new Uint8Array(3 * width * height);
-  const [from, to] = [Math.max(0, left), Math.min(picture.width, right)];
-  for (let y = Math.max(0, top); y < Math.min(picture.height, bottom); y++) {
-    const row = picture.data.subarray(3 * (y * picture.width + from), 3 * (y * picture.width + to));
-    data.set(row, 3 * ((y - top) * width + from - left));
-  }
-  return { width, height, data };
 }

@@ -23,6 +23,8 @@ export interface OverlayRow {
 
 export interface OverlayFigure extends FigureText {
   readonly rows: readonly OverlayRow[];
+  /** What the colours mean. Default the head's attention minus the average head's. */
+  readonly label?: string;
   /** Side of a picture in pixels. Default 168: two stand side by side on a phone. */
   readonly size?: number;
 }
@@ -32,7 +34,7 @@ export interface OverlayFigure extends FigureText {
  * more and blue where less, the more opaque the larger the difference. All pictures share one scale.
  */
 export async function overlayFigure(figure: OverlayFigure): Promise<Drawing> {
-  const { rows, size = 168 } = figure;
+  const { rows, label: quantity = 'attention − average head', size = 168 } = figure;
   let limit = 0;
   for (const { grid } of rows.flatMap(({ overlays }) => overlays)) {
     for (const value of grid.data) limit = Math.max(limit, Math.abs(value));
@@ -57,7 +59,7 @@ export async function overlayFigure(figure: OverlayFigure): Promise<Drawing> {
   );
   return {
     ...figure,
-    legends: [[colorBar(scale, 'attention − average head')]],
+    legends: [[colorBar(scale, quantity)]],
     panels: blocks,
     notes: ['Colours lie over the image the denser the larger the difference; none where it is 0.'],
   };
