@@ -356,7 +356,7 @@ test('maps lead to their pairs in the explorer: embedded ones by name, for other
         `https://example.org/notice/#model=blip-shapes&pair=scenes/${id}&corruption=text&metric=p_effect&tab=maps`,
     ),
   );
-  expect(embedded('heads')[0]).toMatch(/&corruption=image&metric=ld_effect&/);
+  expect(embedded('heads')[0]).toMatch(/pair=scenes\/000&corruption=image&metric=ld_effect&/);
   expect(embedded('accuracy')).toEqual([]);
 
   const commit = '0123456789abcdef0123456789abcdef01234567';

@@ -6,7 +6,7 @@ import type { Pair } from '../datasets/index.ts';
 import type { Analysis } from '../experiment/analyse.ts';
 import type { Figure } from '../experiment/figure.ts';
 import { type ExperimentSettings, taskName } from '../experiment/settings.ts';
-import { linkHash } from '../explorer-link.ts';
+import { type LinkFields, linkHash } from '../explorer-link.ts';
 
 /** Where the page is, and what it has with it. */
 export interface Explorer {
@@ -23,43 +23,61 @@ export function withLinks(explorer: Explorer, analysis: Analysis, figures: reado
   return figures.map((figure) => ({
     ...figure,
     links: (figure.tasks ?? []).flatMap((task) =>
-      (analysis.pairs.get(task) ?? [])
-        .slice(0, LINKED_PAIRS)
-        .map((pair) => ({ name: pair.id, href: explorerLink(explorer, analysis, figure, task, pair) })),
+      (analysis.pairs.get(task) ?? []).slice(0, LINKED_PAIRS).map((pair) => ({
+        name: embeddedName(explorer, analysis, task, pair) ?? pair.id,
+        href: explorerLink(explorer, analysis, figure, task, pair),
+      })),
     ),
   }));
 }
 
 /** The page's address with a pair in the state of a figure. */
-export function explorerLink(
-  { url, embedded }: Explorer,
-  { record: { settings } }: Analysis,
-  { measure, corruption = 'sip', name }: Figure,
+function explorerLink(
+  explorer: Explorer,
+  analysis: Analysis,
+  figure: Figure,
   task: string,
   pair: Pair,
 ): string {
-  const model = below(embedded.models, settings.model);
-  const isHub = /^[^/\\]+\/[^/\\]+@[0-9a-f]{40}$/.test(settings.model);
-  const manifest = settings.data.find((path) => taskName(path) === task) ?? '';
+  const { settings } = analysis.record;
+  const { corruptions } = settings;
+  const corruption = figure.corruption ?? (corruptions.includes('sip') ? 'sip' : (corruptions[0] ?? 'sip'));
+  // The page has the counterpart pictures and the replaced options of embedded pairs.
   const known =
-    below(embedded.data, manifest) !== undefined && corruption !== 'noise' && corruption !== 'generated';
+    corruption === 'sip' || corruption === 'str' ? embeddedName(explorer, analysis, task, pair) : undefined;
   const hash = linkHash({
-    model: model ?? (isHub ? settings.model : undefined),
-    folder: model === undefined && !isHub ? basename(settings.model) : undefined,
+    ...modelFields(explorer, settings.model),
     dtype: settings.dtype,
-    ...(known
-      ? { pair: embeddedName(embedded.data, pair) }
-      : { spec: JSON.stringify(pairSpec(embedded, settings, pair, corruption)) }),
+    ...(known ? { pair: known } : { spec: JSON.stringify(pairSpec(explorer, settings, pair, corruption)) }),
     corruption: corruption === 'str' ? 'text' : 'image',
-    metric: measure === 'p_patched' ? 'p' : measure,
-    tab: name.startsWith('overlays-') ? 'attention' : 'maps',
+    metric: figure.measure === 'p_patched' ? 'p' : figure.measure,
+    tab: figure.name.startsWith('overlays-') ? 'attention' : 'maps',
   });
-  return `${url.replace(/#.*$/, '')}#${hash}`;
+  return `${explorer.url.replace(/#.*$/, '')}#${hash}`;
+}
+
+/** @param model a folder, or owner/name@commit of one on the hub */
+function modelFields({ embedded }: Explorer, model: string): Pick<LinkFields, 'model' | 'folder'> {
+  const isHub = /^[^/\\]+\/[^/\\]+@[0-9a-f]{40}$/.test(model);
+  const known = isHub ? model : below(embedded.models, model);
+  return known === undefined ? { folder: basename(model) } : { model: known };
+}
+
+/** How the page names a pair of the embedded data: by the clean picture's path without its end. */
+function embeddedName(
+  { embedded }: Explorer,
+  { record }: Analysis,
+  task: string,
+  { cleanImage }: Pair,
+): string | undefined {
+  const manifest = record.settings.data.find((path) => taskName(path) === task);
+  if (manifest === undefined || below(embedded.data, manifest) === undefined) return undefined;
+  return below(embedded.data, cleanImage)?.replace('_clean.png', '');
 }
 
 /** A pair as the page has it, with the corruption of the picture. */
 function pairSpec(
-  { data }: Explorer['embedded'],
+  { embedded: { data } }: Explorer,
   settings: ExperimentSettings,
   pair: Pair,
   corruption: Corruption,
@@ -82,11 +100,6 @@ function pairSpec(
     incorrect: pair.incorrect,
     corruptQuestion: pair.corruptPrompt || undefined,
   };
-}
-
-/** As the page names them: the clean picture's path without its end. */
-function embeddedName(data: string, { cleanImage }: Pair): string {
-  return (below(data, cleanImage) ?? cleanImage).replace('_clean.png', '');
 }
 
 /** A path relative to a folder, with slashes; undefined if it is not inside. */

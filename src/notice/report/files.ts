@@ -27,7 +27,7 @@ ${
     : ''
 }
 <p>This command measures the same again, in a folder <code>repeated</code>:</p>
-<pre class="scroll"><code>${repeatCommand(record)}</code></pre>`;
+<pre><code>${repeatCommand(record)}</code></pre>`;
 }
 
 function link(path: string): Markup {

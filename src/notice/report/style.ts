@@ -48,7 +48,7 @@ figure { margin: 1.5rem 0; } figcaption span, .note { color: var(--quiet); } .no
 .tip { position: fixed; z-index: 1; max-width: calc(100vw - 16px); padding: .2rem .5rem; border-radius: 3px; background: var(--ink); color: var(--paper); font-size: .87rem; pointer-events: none; }
 ${FIGURE_COLORS}
 
-.summary { font-size: 1.1rem; } pre { background: color-mix(in srgb, var(--quiet) 12%, transparent); padding: .6rem; border-radius: 4px; }
+.summary { font-size: 1.1rem; } pre { white-space: pre-wrap; background: color-mix(in srgb, var(--quiet) 12%, transparent); padding: .6rem; border-radius: 4px; }
 .prompt { line-height: 2.6; } .prompt > span:first-child { color: var(--quiet); } [class*="role-"] { background: color-mix(in srgb, var(--role, transparent) 30%, transparent); print-color-adjust: exact; border-radius: 3px; padding: .1rem .3rem; border: 1px solid var(--line); }
 .token { display: inline-block; line-height: 1.2; text-align: center; white-space: pre; } .token small { display: block; font-size: .7rem; }
 ${ROLE_COLORS}
@@ -61,7 +61,7 @@ table { border-collapse: collapse; font-size: .9rem; overflow-wrap: normal; } ca
 caption span { display: inline-block; position: sticky; left: 0; max-width: min(100%, calc(100vw - 2rem)); }
 th, td { padding: .2rem .7rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; } td.text { min-width: 16rem; white-space: normal; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
 th button { all: unset; cursor: pointer; font-weight: 600; } th button:focus-visible { outline: 2px solid var(--mark); }
-th { white-space: normal; min-width: 3.5rem; vertical-align: bottom; } th button::after { content: "\\a0↕"; color: var(--quiet); font-weight: 400; } th[aria-sort="ascending"] button::after { content: "\\a0↑"; } th[aria-sort="descending"] button::after { content: "\\a0↓"; }
+th { white-space: normal; min-width: 6rem; vertical-align: bottom; } th button::after { content: "\\a0↕"; color: var(--quiet); font-weight: 400; } th[aria-sort="ascending"] button::after { content: "\\a0↑"; } th[aria-sort="descending"] button::after { content: "\\a0↓"; }
 dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .2rem 1rem; } dt { color: var(--quiet); } dd { margin: 0; }
 details { margin: .5rem 0; } summary { cursor: pointer; color: var(--link); width: fit-content; }
 
