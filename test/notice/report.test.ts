@@ -18,6 +18,7 @@ import type { ExperimentSettings } from '../../src/notice/experiment/settings.ts
 import { repeatArguments, repeatCommand } from '../../src/notice/report/command.ts';
 import { withLinks } from '../../src/notice/report/explorer.ts';
 import { reportHtml } from '../../src/notice/report/report.ts';
+import { readLink } from '../../src/web/state/link.ts';
 import { cell } from '../analysis/support.ts';
 import { launchOptions, setup } from '../support/browser.ts';
 
@@ -361,16 +362,25 @@ test('maps lead to their pairs in the explorer: embedded ones by name, for other
 
   const commit = '0123456789abcdef0123456789abcdef01234567';
   const own = await of({ model: `owner/name@${commit}`, data: ['/home/me/scenes.csv'] }, '/home/me/pictures');
-  const fields = new URLSearchParams(new URL(own('modules-sip')[0] ?? '').hash.slice(1));
-  expect(fields.get('model')).toBe(`owner/name@${commit}`);
-  expect(JSON.parse(fields.get('spec') ?? '')).toEqual({
-    id: '000',
-    clean: { kind: 'file', name: '000_clean.png' },
-    image: { kind: 'picture', picture: { kind: 'file', name: '000_corrupt.png' } },
-    ...{ question: 'is it a & b?', correct: 'a', incorrect: 'b', corruptQuestion: 'is it c or d?' },
+  // As the page reads them.
+  const read = (href = '') => readLink(new URL(href).hash);
+  expect(read(embedded('modules-sip')[0])).toEqual({
+    model: { kind: 'embedded', name: 'blip-shapes' },
+    ...{ pair: 'scenes/000', corruption: 'image', metric: 'p_effect', tab: 'maps', missing: [] },
+  });
+  expect(read(own('modules-sip')[0])).toMatchObject({
+    model: { kind: 'hub', id: `owner/name@${commit}` },
+    pair: {
+      id: '000',
+      clean: { kind: 'file', name: '000_clean.png' },
+      image: { kind: 'picture', picture: { kind: 'file', name: '000_corrupt.png' } },
+      ...{ question: 'is it a & b?', correct: 'a', incorrect: 'b', corruptQuestion: 'is it c or d?' },
+    },
+    missing: [expect.stringContaining('000_clean.png'), expect.stringContaining('000_corrupt.png')],
   });
   const folderModel = await of({ model: '/home/me/blip', dtype: 'f16' }, '/home/me');
-  expect(folderModel('modules-sip')[0]).toMatch(/#folder=blip&dtype=f16&spec=/);
+  const { model, dtype, missing } = read(folderModel('modules-sip')[0]);
+  expect([model, dtype, missing[0]]).toEqual([undefined, 'f16', expect.stringContaining('blip')]);
 
   const page = reportHtml({ ...found, pairs: new Map([['scenes', [pair('000', '/p/data/scenes')]]]) }, []);
   expect(page).not.toContain('In the explorer');
