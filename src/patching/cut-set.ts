@@ -52,6 +52,7 @@ export class CutSet {
       this.#runs.targets(intervention).map((run) => ({
         run: sequenceIn(run, towerOf(hook)),
         positions: this.#queries(intervention, run),
+        narrows: true,
       })),
     );
   }

@@ -10,6 +10,7 @@ import {
   generateWithHooks,
   type Intervention,
   knockout,
+  patchPair,
   replace,
   runWithCache,
   runWithHooks,
@@ -310,6 +311,20 @@ describe('with others', () => {
       interventions: [...interventions, replace(patch, { values })],
     });
     expectSameBits(logits, whole!);
+  });
+
+  test('a patched pair: the corrupt run loses edges, the clean one does not', async () => {
+    const corrupt = golden.sample('case0', 'corrupt');
+    const interventions = [
+      ...cutEdges(model, corrupt, { from: 'image', to: [last], layers: [1, 3], run: 1 }),
+      replace({ hook: 'language.blocks.0.hook_resid_post', run: 1, positions: [last - 3] }, { run: 0 }),
+    ];
+    const pair = { clean: sample, corrupt, correct: 1, incorrect: 2 };
+    const found = await patchPair(model, pair, interventions);
+    const [clean, patched] = await runWithHooks(model, [sample, corrupt], { interventions });
+    expectSameBits(found.clean, clean!);
+    expectSameBits(found.patched, patched!);
+    expectSameBits(found.corrupt, (await runWithHooks(model, [corrupt], {}))[0]!);
   });
 
   test('an answer in the making: new tokens lose the edges where that is asked for', async () => {

@@ -5,6 +5,7 @@ import type { ImageInput, Sample, VisionLanguageModel } from '../../src/models/i
 import {
   generateWithHooks,
   noImage,
+  planSweep,
   runWithCache,
   runWithHooks,
   type SweepSite,
@@ -162,3 +163,17 @@ describe.each(['blip-tiny', 'llava-tiny-gqa', 'gemma3-tiny', 'instructblip-tiny'
     });
   },
 );
+
+test('a patched run has rows only where it differs from the corrupt run', async () => {
+  const { golden, model } = await open('llava-tiny-gqa');
+  const clean = golden.sample('case0', 'clean');
+  const last = clean.ids.length - 1;
+  const first = clean.ids.indexOf(model.imageToken as number);
+  const text = clean.ids.filter((id, p) => p > first && id !== model.imageToken).length;
+  const job = { clean, corrupt: clean, correct: 1, incorrect: 2, noImage: true };
+  const site = { site: 'language.hook_resid_post', layers: [0], positions: [last - 1] };
+  const { layers } = await planSweep(model, [{ ...job, sites: [site] }], { controls: false });
+  const top = layers.filter(({ tower }) => tower === 'language').at(-1);
+  // All of the clean run, the text of the corrupt run, and of the patched run the position patched and the one behind it.
+  expect(top?.rows).toBe(clean.ids.length + text + 2);
+});

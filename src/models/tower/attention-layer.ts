@@ -72,6 +72,7 @@ export async function selfAttention(
     );
   });
   const departing = patternForks(walk, prefix);
+  const widened = patternForks(walk, prefix, { narrowing: false });
   const attending = runs.flatMap((run): AttentionRun[] => {
     const { base, length, tile = length } = run;
     const wanted = [...run.ownPositions, ...queries.positions(run), ...(departing.get(run) ?? [])];
@@ -82,7 +83,7 @@ export async function selfAttention(
       for (const p of seenOtherwise(seen, mask(base, layer), length)) wanted.push(p);
       // Where a base's pattern is edited, it may attend to keys that its query does not see.
       if (changed.length > 0)
-        for (let at: Sequence | undefined = base; at; at = at.base) wanted.push(...(departing.get(at) ?? []));
+        for (let at: Sequence | undefined = base; at; at = at.base) wanted.push(...(widened.get(at) ?? []));
     }
     const positions = ascending(wanted);
     const queryRow = (p: number) => queries.row(run, p);

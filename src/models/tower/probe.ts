@@ -29,6 +29,8 @@ export interface Activation {
 export interface Fork {
   readonly run: Sequence;
   readonly positions: readonly number[];
+  /** At scores: whether its queries see fewer keys and no others. */
+  readonly narrows?: boolean;
 }
 
 export interface Probe {

@@ -131,11 +131,20 @@ async function visitQueries(
   });
 }
 
-/** Positions at which runs depart from their base at the scores or the pattern. */
-export function patternForks({ probe }: Walk, prefix: string): Map<Sequence, number[]> {
+/**
+ * Positions at which runs depart from their base at the scores or the pattern.
+ *
+ * @param narrowing whether those count that only see fewer keys
+ */
+export function patternForks(
+  { probe }: Walk,
+  prefix: string,
+  { narrowing = true }: { readonly narrowing?: boolean } = {},
+): Map<Sequence, number[]> {
   const forks = new Map<Sequence, number[]>();
   for (const hook of [SCORES, PATTERN]) {
-    for (const { run, positions } of probe.forks(`${prefix}.${hook}`)) {
+    for (const { run, positions, narrows = false } of probe.forks(`${prefix}.${hook}`)) {
+      if (narrows && !narrowing) continue;
       const computed = positions.filter((position) => run.row(position) >= 0);
       forks.set(run, [...(forks.get(run) ?? []), ...computed]);
     }
