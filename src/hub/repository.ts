@@ -93,7 +93,8 @@ export async function explainRefusal<T>(model: string, endpoint: string, ask: ()
     if (!(cause instanceof NetworkError)) throw cause;
     const { status, message } = cause;
     if (status === 401 || status === 403) {
-      const cure = 'Check the id, accept the terms on its page if it is gated, and set HF_TOKEN';
+      const cure =
+        'Check the id, accept the terms on its page if it is gated, and set HF_TOKEN or give a token';
       throw new NoticeError('usage', `${endpoint} gives no access to ${model}: ${message}. ${cure}.`, {
         cause,
       });

@@ -1,10 +1,77 @@
-// The explorer opens with the embedded model and a pair, wherever it is served.
+// The explorer as it opens: wherever it is served, on a desktop and on a phone, light and dark, readable by machines.
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Page } from 'playwright-core';
 import { expect, test } from 'vitest';
 import { openPage } from './support.ts';
 
-test('opens with the embedded model and its answers, also below a path', async () => {
+const pairPanel = (page: Page) => page.getByRole('region', { name: 'Pair', exact: true });
+const answers = (page: Page) => pairPanel(page).getByRole('table', { name: 'Answers of the runs' });
+
+/** Waits until the model itself has answered: until then the page shows what was known when it was built. */
+async function whenLive(page: Page): Promise<void> {
+  await page.getByText('on the processor').or(page.getByText('MiB, on')).first().waitFor();
+  await page.waitForFunction(() => document.querySelector('[role=status]')?.textContent === '');
+}
+
+/** Rules of WCAG 2 A and AA and best practices. @returns what axe finds wrong, and where */
+async function violations(page: Page): Promise<string[]> {
+  // As the browser's tools would, which the page's policy does not bind.
+  await page.evaluate(readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'));
+  return page.evaluate(async () => {
+    const { axe } = globalThis as unknown as { axe: { run(): Promise<AxeResult> } };
+    const { violations: found } = await axe.run();
+    return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+  });
+}
+
+interface AxeResult {
+  readonly violations: readonly {
+    readonly id: string;
+    readonly nodes: readonly { readonly html: string }[];
+  }[];
+}
+
+test('opens below a path with what the build knew, then with the model itself', async () => {
   const page = await openPage({ base: '/notice/' });
-  const pair = page.getByRole('region', { name: 'Pair' });
-  await pair.getByText('is the triangle inside the heart or ring?').waitFor();
-  expect(await pair.textContent()).toContain('Clean: heart');
+  await answers(page).getByRole('row', { name: 'clean heart' }).waitFor();
+  await answers(page).getByRole('row', { name: 'corrupt image ring' }).waitFor();
+  await page
+    .getByRole('grid', { name: /cross_attn\.hook_z by head/ })
+    .first()
+    .waitFor();
+  await whenLive(page);
+  await answers(page).getByRole('row', { name: 'clean heart' }).waitFor();
+});
+
+test('another pair, noise on its embeddings, a region painted over', async () => {
+  const page = await openPage();
+  await whenLive(page);
+  const panel = pairPanel(page);
+  await panel.getByRole('button', { name: 'Next pair' }).click();
+  await whenLive(page);
+  await panel.getByRole('combobox', { name: 'Data' }).selectOption('states');
+  await answers(page).getByRole('row', { name: 'clean orange' }).waitFor();
+  await panel.getByRole('radio', { name: 'noise' }).check();
+  await panel.getByText('noise of 3 σ').waitFor();
+  await panel.getByRole('radio', { name: 'painted over' }).check();
+  await panel.getByRole('button', { name: 'Add a box' }).click();
+  await panel.getByRole('img', { name: 'what the corrupt run sees' }).waitFor();
+  await panel.getByRole('radio', { name: 'another picture' }).check();
+  await answers(page).getByRole('row', { name: 'corrupt image green' }).waitFor();
+});
+
+test.each([
+  ['desktop, light', { viewport: { width: 1280, height: 900 }, colorScheme: 'light' as const }],
+  ['phone, dark', { viewport: { width: 390, height: 844 }, colorScheme: 'dark' as const }],
+])('%s: axe finds nothing, nothing is wider than the page, nothing moves', async (_, view) => {
+  const page = await openPage(view);
+  await whenLive(page);
+  await page.evaluate(() => {
+    for (const details of document.querySelectorAll('details')) details.open = true;
+  });
+  expect(await violations(page)).toEqual([]);
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(
+    view.viewport.width,
+  );
 });

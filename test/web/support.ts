@@ -13,14 +13,14 @@ import { launchOptions, setup } from '../support/browser.ts';
 /** How long the page may take for a step; on software adapters kernels are compiled first. */
 const PATIENCE = 60_000;
 
-export interface PageOptions extends Pick<BrowserContextOptions, 'viewport' | 'colorScheme' | 'permissions'> {
+export interface PageOptions extends Pick<BrowserContextOptions, 'colorScheme' | 'permissions' | 'viewport'> {
   /** Behind the address: `#model=…`. */
   readonly hash?: string;
   /** Path that the page is served under. Default `/`. */
   readonly base?: string;
   /** Runs in the page before its own scripts. */
   readonly before?: () => void;
-  /** Whether the browser has WebGPU. Default true. */
+  /** Whether the page's worker finds WebGPU. Default true. */
   readonly webgpu?: boolean;
   /** Errors of the console that the test expects; any other fails it. */
   readonly allowedErrors?: RegExp;
@@ -28,7 +28,7 @@ export interface PageOptions extends Pick<BrowserContextOptions, 'viewport' | 'c
 
 // Shared by the test files of a process, and gone with it.
 let folder: Promise<string> | undefined;
-const browsers = new Map<boolean, Promise<Browser>>();
+let browser: Promise<Browser> | undefined;
 const servers = new Map<string, Promise<StaticServer>>();
 
 /**
@@ -38,8 +38,8 @@ const servers = new Map<string, Promise<StaticServer>>();
 export async function openPage(options: PageOptions = {}): Promise<Page> {
   const { hash = '', base = '/', before, webgpu = true, allowedErrors, ...settings } = options;
   const { address } = await once(servers, base, async () => serveFolder(await explorerFolder(), 0, base));
-  const browser = await once(browsers, webgpu, () => launch(webgpu));
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...settings });
+  browser ??= launch();
+  const context = await (await browser).newContext({ viewport: { width: 1280, height: 900 }, ...settings });
   const errors: string[] = [];
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE);
@@ -55,6 +55,12 @@ export async function openPage(options: PageOptions = {}): Promise<Page> {
     expect(errors, "errors in the page's console").toEqual([]);
   });
   if (before) await page.addInitScript(before);
+  if (!webgpu)
+    await page.route('**/worker-*.js', async (route) => {
+      const response = await route.fetch();
+      const without = "Object.defineProperty(navigator, 'gpu', { value: undefined });";
+      await route.fulfill({ response, body: without + (await response.text()) });
+    });
   await page.goto(`${address}${hash}`);
   return page;
 }
@@ -74,11 +80,9 @@ async function buildInto(prefix: string): Promise<string> {
   return made;
 }
 
-async function launch(webgpu: boolean): Promise<Browser> {
+async function launch(): Promise<Browser> {
   await setup();
-  const options = launchOptions();
-  const without = webgpu ? [] : ['--disable-blink-features=WebGPU'];
-  return chromium.launch({ ...options, args: [...(options.args ?? []), ...without] });
+  return chromium.launch(launchOptions());
 }
 
 function once<Key, T>(made: Map<Key, Promise<T>>, key: Key, make: () => Promise<T>): Promise<T> {

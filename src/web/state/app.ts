@@ -48,7 +48,7 @@ export async function start(wish: Wish = {}): Promise<void> {
       model.value ??= known.model;
       pair.value ??= known.pair;
     }, report);
-  await Promise.all([first, open(lastModel, () => choosePair(lastPair))]);
+  await Promise.all([first, open(lastModel)]);
   if (missing) report(new Error(`There is no pair ${missing} beside this page: choose its pictures.`));
 }
 
@@ -58,7 +58,7 @@ export async function openModel(spec: OpenSpec): Promise<void> {
   model.value = undefined;
   lastModel = spec;
   problem.value = undefined;
-  await open(spec, () => choosePair(lastPair));
+  await open(spec);
 }
 
 /** Opens the model that was asked for last once more: on a new device where the old one was lost. */
@@ -66,7 +66,7 @@ export function reopen(): Promise<void> {
   return openModel(lastModel);
 }
 
-async function open(spec: OpenSpec, then: () => Promise<void>): Promise<void> {
+async function open(spec: OpenSpec): Promise<void> {
   let opened = false;
   await doing('Opening the model', async () => {
     try {
@@ -81,14 +81,18 @@ async function open(spec: OpenSpec, then: () => Promise<void>): Promise<void> {
       loading.value = undefined;
     }
   });
-  if (opened) await then();
+  if (opened) await ask(lastPair);
 }
 
 /** Prepares a pair for the open model and asks all its runs. */
 export async function choosePair(spec: PairSpec): Promise<void> {
   lastPair = spec;
   problem.value = undefined;
-  await doing('Asking the model', async () => {
+  await ask(spec);
+}
+
+function ask(spec: PairSpec): Promise<void> {
+  return doing('Asking the model', async () => {
     pair.value = await run('pair', spec);
   });
 }
