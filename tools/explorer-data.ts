@@ -121,8 +121,9 @@ async function sweep(
     await promisify(execFile)(process.execPath, [
       join(root, 'bin/notice.mjs'),
       'sweep',
-      ...['--model', model, '--image', clean, '--prompt', question, '--answers', `${correct},${incorrect}`],
-      ...(corruption === 'image' ? ['--corrupt-image', corrupt] : ['--corrupt-prompt', corruptQuestion]),
+      ...['--model', model, '--clean', clean, '--prompt', question],
+      ...['--correct', correct, '--incorrect', incorrect],
+      ...(corruption === 'image' ? ['--corrupt', corrupt] : ['--corrupt-prompt', corruptQuestion]),
       ...['--sites', sites.join(','), '--positions', positions.join(','), '--out', out],
       ...(heads ? ['--heads'] : []),
     ]);

@@ -267,7 +267,7 @@ describe('sweep', () => {
         const out = join(folder, `${mode}.safetensors`);
         const args = ['--sites', site, '--heads', '--positions', '6,2', '--mode', mode];
         const { stdout } = await run(['sweep', '--model', MODEL, '--inputs', inputs, '--out', out, ...args]);
-        expect(stdout).toMatch(/^24 patches at 1 site → /);
+        expect(stdout).toMatch(/^24 patches at 1 site → /m);
         return tensorsOf(out);
       }),
     );

@@ -46,7 +46,7 @@ test('generate: --image again for each image of the prompt', async () => {
 test('what trace writes is what sweep reads, and the same as pictures given to it', async () => {
   const pair = join(folder, 'pair.safetensors');
   const inputs = ['input_ids', 'pixel_attention_mask', 'pixel_values'];
-  const answers = ['--answers', 'angry,afraid'];
+  const answers = ['--correct', 'angry', '--incorrect', 'afraid'];
   // The clean side twice: what stood there is replaced.
   for (const side of ['clean', 'corrupt', 'clean']) {
     const given = ['--image', picture(`case0_${side}`), '--prompt', QUESTION, '--side', side];
@@ -59,11 +59,11 @@ test('what trace writes is what sweep reads, and the same as pictures given to i
     const file = join(folder, out);
     const sites = ['--sites', 'vision.hook_mlp_out', '--positions', '0:1,2:8,63'];
     const { stdout } = await run(['sweep', '--model', MODEL, ...args, ...sites, '--out', file]);
-    expect(stdout).toMatch(/^6 patches at 1 site/);
+    expect(stdout).toMatch(/^6 patches at 1 site/m);
     return (await tensorsOf(file)).get('sweep/vision.hook_mlp_out') as HostTensor & { data: Float32Array };
   };
   const ofFile = await sweep('file.safetensors', '--inputs', pair, ...answers);
-  const pictures = ['--image', picture('case0_clean'), '--corrupt-image', picture('case0_corrupt')];
+  const pictures = ['--clean', picture('case0_clean'), '--corrupt', picture('case0_corrupt')];
   const given = await sweep('given.safetensors', ...pictures, '--prompt', QUESTION, ...answers);
   expect(ofFile.shape).toEqual([2, 3, 4]);
   expectSameBits(given.data, ofFile.data);

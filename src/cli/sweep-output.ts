@@ -1,0 +1,262 @@
+// What a sweep found, on the terminal and in files.
+
+import { extname } from 'node:path';
+import { fileWriter, parquetWriteRows } from 'hyparquet-writer';
+import { NoticeError } from '../errors.ts';
+import {
+  type FeaturePlace,
+  featurePlaces,
+  placeName,
+  type Sample,
+  type VisionLanguageModel,
+} from '../models/index.ts';
+import { figureSvg } from '../notice/plots/figure.ts';
+import { moduleHeatmap } from '../notice/plots/module-heatmap.ts';
+import { renderPng } from '../notice/plots/png.ts';
+import { type ColumnKind, parquetSchema } from '../notice/tables/columns.ts';
+import { csvTable } from '../notice/tables/table.ts';
+import { type SiteResult, type SweepResult, towerOf } from '../patching/index.ts';
+import { fillWhole, writeWhole } from '../platform/node/whole-file.ts';
+import { terminalTable } from './table.ts';
+import { writeTensors } from './tensors.ts';
+
+/** Rows of a table on the terminal: of more positions those with the largest effects are shown. */
+const MOST_ROWS = 40;
+const EFFECT = 'LD′ − LD* (logits)';
+
+const FORMATS = ['safetensors', 'parquet', 'csv', 'png', 'svg'] as const;
+type Format = (typeof FORMATS)[number];
+
+/**
+ * The format of a file, by its ending; safetensors without one.
+ *
+ * @throws NoticeError('usage') for a kind that is not written
+ */
+export function formatOf(file: string): Format {
+  const ending = extname(file).slice(1).toLowerCase() || 'safetensors';
+  const format = FORMATS.find((name) => name === ending);
+  if (!format)
+    throw new NoticeError(
+      'usage',
+      `--out ${file}: expected a name that ends in ${FORMATS.map((name) => `.${name}`).join(', ')}`,
+    );
+  return format;
+}
+
+/** What stands at a position of the prompt: its number with the token, or with the place of an image's feature. */
+export function positionLabels(
+  model: VisionLanguageModel,
+  sample: Sample,
+  tokens: ReadonlyMap<number, string> = new Map(),
+): (site: string, position: number) => string {
+  const places = featurePlaces(model, sample);
+  return (site, position) => {
+    if (towerOf(site) !== model.promptTower) return String(position);
+    const place = places.get(position);
+    const name = place ? placeName(place) : tokens.get(position);
+    return name === undefined ? String(position) : `${position} ${name}`;
+  };
+}
+
+type Labels = ReturnType<typeof positionLabels>;
+
+/** One patch with its four numbers. */
+interface SweepCell {
+  readonly site: string;
+  readonly layer: number;
+  readonly head: number | null;
+  readonly position: number;
+  readonly token: string;
+  readonly p_patched: number;
+  readonly p_effect: number;
+  readonly ld_effect: number;
+  readonly normalized: number | null;
+}
+
+const COLUMNS = {
+  site: 'text',
+  layer: 'integer',
+  head: 'integer or null',
+  position: 'integer',
+  token: 'text',
+  p_patched: 'float',
+  p_effect: 'float',
+  ld_effect: 'float',
+  normalized: 'float or null',
+} as const satisfies Record<keyof SweepCell, ColumnKind>;
+
+function cellsOf({ site, layers, heads, positions, data }: SiteResult, labels: Labels): SweepCell[] {
+  const each = heads === undefined ? [null] : Array.from({ length: heads }, (_, head) => head);
+  let at = 0;
+  return layers.flatMap((layer) =>
+    each.flatMap((head) =>
+      positions.map((group): SweepCell => {
+        const [position = 0] = group;
+        const [p_patched = 0, p_effect = 0, ld_effect = 0, normalized = Number.NaN] = data.subarray(
+          at,
+          at + 4,
+        );
+        at += 4;
+        return {
+          site,
+          layer,
+          head,
+          position,
+          token: labels(site, position),
+          p_patched,
+          p_effect,
+          ld_effect,
+          normalized: Number.isFinite(normalized) ? normalized : null,
+        };
+      }),
+    ),
+  );
+}
+
+export function cellCount({ sites }: SweepResult): number {
+  return sites.reduce((sum, { data }) => sum + data.length / 4, 0);
+}
+
+/** A row of a map: what is patched, and by layer the effects. */
+interface MapRow {
+  readonly name: string;
+  readonly effects: readonly number[];
+}
+
+/** Positions × layers, or heads × layers of each position. */
+function mapsOf(result: SiteResult, labels: Labels): { title: string; rows: MapRow[] }[] {
+  const { site, heads, positions } = result;
+  const cells = cellsOf(result, labels);
+  const effects = (own: (cell: SweepCell) => boolean) => cells.filter(own).map(({ ld_effect }) => ld_effect);
+  const names = positions.map(([position = 0]) => ({ position, name: labels(site, position) }));
+  if (heads === undefined)
+    return [
+      {
+        title: site,
+        rows: names.map(({ position, name }) => ({
+          name,
+          effects: effects((cell) => cell.position === position),
+        })),
+      },
+    ];
+  return names.map(({ position, name }) => ({
+    title: `${site} at ${name}`,
+    rows: Array.from({ length: heads }, (_, head) => ({
+      name: `head ${head}`,
+      effects: effects((cell) => cell.position === position && cell.head === head),
+    })),
+  }));
+}
+
+/** The maps as tables: effects on the logit difference, by layer. */
+export function sweepTables({ sites, baseline }: SweepResult, labels: Labels): string[] {
+  const tables = sites.flatMap((site) =>
+    mapsOf(site, labels).map(({ title, rows }) => {
+      const largest = ({ effects }: MapRow) => Math.max(...effects.map(Math.abs));
+      const least = rows.map(largest).sort((a, b) => b - a)[MOST_ROWS - 1] ?? 0;
+      const shown = rows.filter((row) => largest(row) >= least).slice(0, MOST_ROWS);
+      const left = rows.length - shown.length;
+      const table = terminalTable(shown, [
+        { name: title, value: ({ name }) => name },
+        ...site.layers.map((layer, l) => ({
+          name: String(layer),
+          value: ({ effects }: MapRow) => effects[l] as number,
+          digits: 2,
+        })),
+      ]);
+      return left > 0 ? `${table}\n(${left} rows of smaller effects are left out)` : table;
+    }),
+  );
+  const { ldClean, ldCorrupt } = baseline;
+  return [`${EFFECT} by layer; LD clean ${ldClean.toFixed(3)}, corrupt ${ldCorrupt.toFixed(3)}`, ...tables];
+}
+
+/** What the self-checks of a sweep found. */
+export function controlLines({ controls }: SweepResult): string[] {
+  if (!controls) return [];
+  return [
+    `controls: ${controls.nullPatches} null patches exactly 0, full restoration exact, ` +
+      `rounding moves the logit difference by ${controls.noiseFloor.toExponential(1)}`,
+  ];
+}
+
+/** Where the largest effect of each site is that is at a feature of an image. */
+export function largestEffects(
+  model: VisionLanguageModel,
+  { sites }: SweepResult,
+  places: ReadonlyMap<number, FeaturePlace>,
+): string[] {
+  return sites.flatMap(({ site, layers, heads, positions, data }) => {
+    let best = 0;
+    for (let i = 0; 4 * i < data.length; i++)
+      if (Math.abs(data[4 * i + 2] as number) > Math.abs(data[4 * best + 2] as number)) best = i;
+    const [position] = positions[best % positions.length] as readonly number[];
+    const place = towerOf(site) === model.promptTower && places.get(position as number);
+    if (!place) return [];
+    const row = Math.floor(best / positions.length);
+    const at = heads === undefined ? layers[row] : `${layers[Math.floor(row / heads)]}, head ${row % heads}`;
+    const effect = (data[4 * best + 2] as number).toPrecision(3);
+    return [`${site}: largest effect on the logit difference ${effect}, block ${at}, ${placeName(place)}`];
+  });
+}
+
+/** Writes a result in the format of the file's name. */
+export async function writeSweep(
+  file: string,
+  names: readonly string[],
+  result: SweepResult,
+  labels: Labels,
+): Promise<void> {
+  const { sites, logits } = result;
+  const cells = () => sites.flatMap((site) => cellsOf(site, labels));
+  const columns = Object.keys(COLUMNS) as (keyof SweepCell)[];
+  switch (formatOf(file)) {
+    case 'safetensors':
+      return writeTensors(file, [
+        ...sites.map(({ shape, data }, i) => ({ name: `sweep/${names[i]}`, shape, data: () => data })),
+        { name: 'logits/clean', shape: [logits.clean.length], data: () => logits.clean },
+        { name: 'logits/corrupt', shape: [logits.corrupt.length], data: () => logits.corrupt },
+      ]);
+    case 'csv':
+      return writeWhole(
+        file,
+        csvTable(
+          cells(),
+          columns.map((name) => ({ name, value: (cell: SweepCell) => cell[name] })),
+        ),
+      );
+    case 'parquet':
+      return fillWhole(file, (temporary) =>
+        parquetWriteRows({
+          writer: fileWriter(temporary),
+          rows: cells(),
+          columns: columns.map((name) => ({ name })),
+          schema: parquetSchema('cells', COLUMNS),
+          createdBy: 'notice-webgpu',
+        }),
+      );
+    case 'svg':
+      return writeWhole(file, figureOf(result, labels));
+    case 'png':
+      return writeWhole(file, [renderPng(figureOf(result, labels))]);
+  }
+}
+
+function figureOf({ sites, controls }: SweepResult, labels: Labels): string {
+  return figureSvg(
+    moduleHeatmap({
+      title: 'Activation patching, one pair',
+      n: 1,
+      label: EFFECT,
+      ...(controls && { noiseFloor: controls.noiseFloor }),
+      panels: sites.flatMap((site) =>
+        mapsOf(site, labels).map(({ title, rows }) => ({
+          row: '',
+          column: title,
+          roles: rows.map(({ name }) => name),
+          values: rows.map(({ effects }) => effects),
+        })),
+      ),
+    }),
+  );
+}
