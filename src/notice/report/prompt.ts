@@ -27,7 +27,12 @@ ${parts.map(({ task, tokens }) => html`<p class="prompt"><span>${task}:</span> $
 }
 
 function tokenHtml({ role, text }: PromptToken): Markup {
-  return html`<span class="token role-${role}">${text}<small>${role}</small></span> `;
+  return html`<span class="token role-${role}">${readable(text)}<small>${role}</small></span> `;
+}
+
+/** Vocabularies write spaces as Ġ or ▁ and line breaks as Ċ. */
+function readable(text: string): string {
+  return text.replace(/^[Ġ▁]+(?=.)/u, '').replaceAll('Ċ', '↵');
 }
 
 /** Image tokens are not patched one by one and so not among the cells: they stand where positions are missing. */

@@ -89,6 +89,7 @@ export function summaryFigure(analysis: Analysis): Figure | undefined {
   if (!found) return undefined;
   const { place, result } = found;
   const { headMetric, record } = analysis;
+  const tasks = [...new Set(result.selections.map(({ task }) => task))];
   const modalities = [...new Set(result.selections.map(({ modality }) => modality))];
   const selections = modalities.map((modality) => {
     const own = result.selections.filter((selection) => selection.modality === modality);
@@ -107,13 +108,12 @@ export function summaryFigure(analysis: Analysis): Figure | undefined {
   const drawing = headMap({
     title: `What patching single heads at ${place} changes`,
     subtitle: modelTitle(record.settings.model),
-    caption: 'The mean over the tasks; each task has its own map below.',
+    ...(tasks.length > 1 ? { caption: 'The mean over the tasks; each task has its own map below.' } : {}),
     result: { ...result, selections },
     metric: headMetric,
     frameLabel: 'at or above mean + 2 sd in every task',
     labelled: (selections[0]?.scores[0]?.length ?? 0) <= 8,
     ...noiseFloorOf(analysis, headMetric),
   });
-  const tasks = [...new Set(result.selections.map(({ task }) => task))];
   return { name: 'summary', drawing, tasks };
 }

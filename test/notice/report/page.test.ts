@@ -1,127 +1,19 @@
 // The report in a browser: it works from disk, without script and with, on a phone, in the dark, on paper. Its numbers are
 // tested where there are runs; these are made up.
 
-import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { promisify } from 'node:util';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { CellRow, Corruption } from '../../src/analysis/cell.ts';
-import { type Analysis, analyseCells } from '../../src/notice/experiment/analyse.ts';
-import { drawFigures } from '../../src/notice/experiment/figures.ts';
-import type { RunRecord } from '../../src/notice/experiment/results.ts';
-import type { ExperimentSettings } from '../../src/notice/experiment/settings.ts';
-import { repeatArguments, repeatCommand } from '../../src/notice/report/command.ts';
-import { withLinks } from '../../src/notice/report/explorer.ts';
-import { reportHtml } from '../../src/notice/report/report.ts';
-import { readLink } from '../../src/web/state/link.ts';
-import { cell } from '../analysis/support.ts';
-import { launchOptions, setup } from '../support/browser.ts';
+import { drawFigures } from '../../../src/notice/experiment/figures.ts';
+import { reportHtml } from '../../../src/notice/report/report.ts';
+import { launchOptions, setup } from '../../support/browser.ts';
+import { madeUp, ROLES } from './support.ts';
 
 const require = createRequire(import.meta.url);
-const TASKS = ['scenes', 'states'];
-const CATEGORIES = ['subject', 'relation', 'object'];
-const CORRUPTIONS: Corruption[] = ['sip', 'str'];
-const ROLES = ['start', 'correct', 'or', 'incorrect', 'end'];
-const MODULES = 'text_encoder.hook_mlp_out';
-const HEADS = 'text_encoder.cross_attn.hook_z';
-
-/** Of a module at role r in layer l, of a head h in layer l: 0.1 for each step, more under STR. */
-const effect = (corruption: Corruption, a: number, layer: number) =>
-  0.1 * (1 + a + 2 * layer) * (corruption === 'str' ? 2 : 1);
-
-const cells: CellRow[] = TASKS.flatMap((task) =>
-  CORRUPTIONS.flatMap((corruption) =>
-    Array.from({ length: 6 }, (_, s) => {
-      const modality = corruption === 'str' ? ('text' as const) : ('image' as const);
-      const of = { sample: `${task}-${s}`, task, category: CATEGORIES[s % 3]!, corruption, modality };
-      const values = (size: number) => ({ ld_effect: size, p_effect: size / 10, p_patched: size / 10 });
-      return [0, 1, 2].flatMap((layer) => [
-        ...ROLES.map((role, r) =>
-          cell({
-            ...of,
-            layer,
-            role,
-            token: role,
-            position: r,
-            site: MODULES,
-            ...values(effect(corruption, r, layer)),
-          }),
-        ),
-        ...[0, 1, 2, 3].map((head) =>
-          cell({
-            ...of,
-            layer,
-            head,
-            site: HEADS,
-            ...values(head === 2 && layer === 1 ? 5 : effect(corruption, head, layer)),
-          }),
-        ),
-      ]);
-    }).flat(),
-  ),
-);
-
-const settings: ExperimentSettings = {
-  ...{ model: 'models/made-up', data: TASKS.map((task) => `data/${task}.csv`), samples: 6, select: 'first' },
-  ...{ corruptions: CORRUPTIONS, moduleSites: [MODULES], headSite: HEADS, statistic: 'absolute' },
-  ...{ compat: [], seed: 0, noiseDraws: 1, noiseScale: 3, template: undefined },
-};
-
-async function madeUp(): Promise<Analysis> {
-  const record: RunRecord = {
-    settings,
-    version: 'test',
-    model: { family: 'blip', answers: 'decoder', weightBytes: 1, towers: [] },
-    adapter: 'none',
-    started: '2026-01-01T00:00:00Z',
-    finished: '2026-01-01T00:01:00Z',
-    seconds: 60,
-    tasks: TASKS.map((task) => ({
-      task,
-      pairs: 8,
-      asked: 6,
-      correct: 6,
-      selected: Array.from({ length: 6 }, (_, s) => `${task}-${s}`),
-      unusable: [
-        { source: '7', reason: 'too-long', detail: 'the prompt has 600 tokens, the model reads 512' },
-      ],
-      withoutText: {},
-    })),
-  };
-  const controls = [
-    { sample: 'scenes-0', corruption: 'sip' as const, nullPatches: 2, noiseFloor: 1e-6, noiseFloorP: 1e-8 },
-  ];
-  const share = { correct: 5, accuracy: 5 / 6, low: 0.4, high: 0.97 };
-  return {
-    ...(await analyseCells(cells, controls, settings)),
-    record,
-    accuracy: TASKS.flatMap((task) =>
-      ['all', ...CATEGORIES].map((category) => ({
-        task,
-        category,
-        n: 6,
-        ...share,
-        firstLetter: share,
-        flipped: 0.5,
-      })),
-    ),
-    attentionPosition: 'answer',
-    attention: new Map(),
-    functions: new Map(),
-    pairs: new Map(),
-    prompts: new Map([
-      [
-        'scenes',
-        ROLES.map((role, position) => ({ position: role === 'end' ? 9 : position, role, text: role })),
-      ],
-    ]),
-  };
-}
 
 let folder: string;
 let file: string;
@@ -290,6 +182,7 @@ test('explains roles on a prompt, in which image tokens stand where positions ar
     const prompt = page.locator('.prompt .token');
     expect(await prompt.locator('small').allTextContents()).toEqual([...ROLES.slice(0, 4), 'image', 'end']);
     expect(await prompt.nth(4).textContent()).toBe('5 tokensimage');
+    expect(await prompt.nth(1).textContent()).toBe('correctcorrect'); // without the Ġ of its vocabulary
     expect(await page.locator('dt').filter({ hasText: 'incorrect' }).count()).toBe(1);
     expect(await page.locator('dt').filter({ hasText: 'noun' }).count()).toBe(0); // this prompt has none
   }));
@@ -312,76 +205,3 @@ test('leads to the numbers, and says how they are made again', () =>
       /^notice run --model models\/made-up --data data\/scenes\.csv,data\/states\.csv --out repeated --samples 6 /,
     );
   }));
-
-test('its command survives a shell', async () => {
-  const { record } = await madeUp();
-  const odd = { ...settings, model: "it's a model", template: 'Q: {question} $HOME "A"' };
-  expect(repeatCommand({ ...record, settings: odd })).toContain("--model 'it'\\''s a model' --data");
-  const printed = repeatCommand({ ...record, settings: odd }).replace(/^notice run/, "printf '%s\\n'");
-  const { stdout } = await promisify(execFile)('sh', ['-c', printed]);
-  expect(stdout.trimEnd().split('\n')).toEqual(repeatArguments({ ...record, settings: odd }));
-});
-
-test('maps lead to their pairs in the explorer: embedded ones by name, for others the page asks', async () => {
-  const pair = (id: string, folder: string) => ({
-    ...{
-      id,
-      category: 'x',
-      cleanImage: `${folder}/${id}_clean.png`,
-      corruptImage: `${folder}/${id}_corrupt.png`,
-    },
-    ...{ cleanPrompt: 'is it a & b?', corruptPrompt: 'is it c or d?', correct: 'a', incorrect: 'b' },
-  });
-  const found = await madeUp();
-  const explorer = {
-    url: 'https://example.org/notice/#old',
-    embedded: { models: '/p/weights', data: '/p/data' },
-  };
-  const of = async (change: Partial<ExperimentSettings>, folder: string) => {
-    const analysis: Analysis = {
-      ...found,
-      record: { ...found.record, settings: { ...settings, ...change } },
-      pairs: new Map([['scenes', ['000', '001', '002', '003'].map((id) => pair(id, folder))]]),
-    };
-    const figures = withLinks(explorer, analysis, await drawFigures(analysis));
-    return (name: string) =>
-      figures.find((figure) => figure.name === name)?.links?.map(({ href }) => href) ?? [];
-  };
-  const embedded = await of(
-    { model: '/p/weights/blip-shapes', data: ['/p/data/scenes.csv'] },
-    '/p/data/scenes',
-  );
-  expect(embedded('modules-str')).toEqual(
-    ['000', '001', '002'].map(
-      (id) =>
-        `https://example.org/notice/#model=blip-shapes&pair=scenes/${id}&corruption=text&metric=p_effect&tab=maps`,
-    ),
-  );
-  expect(embedded('heads')[0]).toMatch(/pair=scenes\/000&corruption=image&metric=ld_effect&/);
-  expect(embedded('accuracy')).toEqual([]);
-
-  const commit = '0123456789abcdef0123456789abcdef01234567';
-  const own = await of({ model: `owner/name@${commit}`, data: ['/home/me/scenes.csv'] }, '/home/me/pictures');
-  // As the page reads them.
-  const read = (href = '') => readLink(new URL(href).hash);
-  expect(read(embedded('modules-sip')[0])).toEqual({
-    model: { kind: 'embedded', name: 'blip-shapes' },
-    ...{ pair: 'scenes/000', corruption: 'image', metric: 'p_effect', tab: 'maps', missing: [] },
-  });
-  expect(read(own('modules-sip')[0])).toMatchObject({
-    model: { kind: 'hub', id: `owner/name@${commit}` },
-    pair: {
-      id: '000',
-      clean: { kind: 'file', name: '000_clean.png' },
-      image: { kind: 'picture', picture: { kind: 'file', name: '000_corrupt.png' } },
-      ...{ question: 'is it a & b?', correct: 'a', incorrect: 'b', corruptQuestion: 'is it c or d?' },
-    },
-    missing: [expect.stringContaining('000_clean.png'), expect.stringContaining('000_corrupt.png')],
-  });
-  const folderModel = await of({ model: '/home/me/blip', dtype: 'f16' }, '/home/me');
-  const { model, dtype, missing } = read(folderModel('modules-sip')[0]);
-  expect([model, dtype, missing[0]]).toEqual([undefined, 'f16', expect.stringContaining('blip')]);
-
-  const page = reportHtml({ ...found, pairs: new Map([['scenes', [pair('000', '/p/data/scenes')]]]) }, []);
-  expect(page).not.toContain('In the explorer');
-});
