@@ -15,7 +15,7 @@ import { type PatchGrid, patchGrids, type SampleInput, type VisionLanguageModel 
 import { chosenBlocks } from './blocks.ts';
 import type { CachedActivation } from './cache.ts';
 import { parseSite } from './names.ts';
-import { type RunOptions, runWithCache } from './run.ts';
+import { RUN_FIELDS, type RunOptions, runWithCache } from './run.ts';
 
 /** A head of an attention, by its block and its number there. */
 export interface HeadId {
@@ -56,8 +56,10 @@ export interface SampleAttention extends ImageAttention {
 export async function attentionToImage(
   model: VisionLanguageModel,
   sample: SampleInput,
-  { attention = model.imageAttention, from, layers, ...options }: AttentionOptions = {},
+  given: AttentionOptions = {},
 ): Promise<SampleAttention> {
+  checkFields(given, 'the options', ['attention', 'from', 'layers', ...RUN_FIELDS]);
+  const { attention = model.imageAttention, from, layers, ...options } = given;
   const grids = patchGrids(model, sample, attention);
   const site = parseSite(model, `${attention}.hook_pattern`);
   const blocks = chosenBlocks(model, site, layers);
@@ -72,13 +74,16 @@ export async function attentionToImage(
   });
   const patches = grids.flatMap(({ keys }) => keys);
   const parts: ImageAttention[] = [];
-  for (const name of names) {
-    const cached = cache.get(name);
-    if (queries && cached.lengths[0] !== queries.length)
-      throw new NoticeError('hook', `${name}: not all of the positions ${queries.join(', ')} attend here`);
-    parts.push(toPatches(cached, await cached.read(), queries, patches));
+  try {
+    for (const name of names) {
+      const cached = cache.get(name);
+      if (queries && cached.lengths[0] !== queries.length)
+        throw new NoticeError('hook', `${name}: not all of the positions ${queries.join(', ')} attend here`);
+      parts.push(toPatches(cached, await cached.read(), queries, patches));
+    }
+  } finally {
+    cache.release();
   }
-  cache.release();
   const [{ heads }] = parts as [ImageAttention];
   const data = new Float32Array(blocks.length * heads * patches.length);
   parts.forEach((part, l) => {

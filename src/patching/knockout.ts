@@ -7,7 +7,7 @@ import { type Sample, type SampleInput, samplesOf, type VisionLanguageModel } fr
 import { chosenBlocks } from './blocks.ts';
 import { cut, type Intervention } from './intervention.ts';
 import { parseSite } from './names.ts';
-import { type RunOptions, runWithHooks } from './run.ts';
+import { RUN_FIELDS, type RunOptions, runWithHooks } from './run.ts';
 
 /** Edges of an attention. */
 export interface Edges {
@@ -32,10 +32,7 @@ export interface Edges {
 }
 
 const FIELDS = ['from', 'to', 'attention', 'layers', 'heads', 'newTokens', 'run'];
-const KNOCKOUT_FIELDS = [
-  ...['from', 'to', 'attention', 'layers', 'heads'],
-  ...['interventions', 'hooks', 'signal', 'callbackTimeout', 'loopLimit'],
-];
+const KNOCKOUT_FIELDS = ['from', 'to', 'attention', 'layers', 'heads', ...RUN_FIELDS];
 
 /**
  * Interventions that cut edges, one for each block: for `runWithHooks`, `runWithCache`, `generateWithHooks` and all that take

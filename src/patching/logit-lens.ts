@@ -1,7 +1,7 @@
 // The logit lens (nostalgebraist 2020): what the model would answer if it stopped after a block, at every position, those of
 // visual tokens too.
 
-import { checkList, checkText, checkWhole, checkWholes } from '../check.ts';
+import { checkFields, checkList, checkText, checkWhole, checkWholes } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { Tensor, Work } from '../gpu/index.ts';
 import { gatherRows, logSumExp, rowNorms, tokenRanks, topLogits } from '../kernels/index.ts';
@@ -14,7 +14,7 @@ import {
 } from '../models/index.ts';
 import { chosenBlocks } from './blocks.ts';
 import { checkIndices } from './columns.ts';
-import { forward, type RunOptions } from './run.ts';
+import { forward, RUN_FIELDS, type RunOptions } from './run.ts';
 
 /** Logits of a block of positions take at most this many bytes. */
 const SCRATCH_BYTES = 96 * 1024 * 1024;
@@ -73,8 +73,10 @@ export interface LogitLens {
 export async function logitLens(
   model: VisionLanguageModel,
   samples: readonly SampleInput[],
-  { layers, positions, topK = 5, tokens = [], tower, ...options }: LogitLensOptions = {},
+  given: LogitLensOptions = {},
 ): Promise<LogitLens[]> {
+  checkFields(given, 'the options', ['layers', 'positions', 'topK', 'tokens', 'tower', ...RUN_FIELDS]);
+  const { layers, positions, topK = 5, tokens = [], tower, ...options } = given;
   const site = lensSite(model, tower);
   const blocks = chosenBlocks(model, site, layers);
   if (blocks.length === 0) throw new NoticeError('hook', `${site.tower}: no blocks to look at`);

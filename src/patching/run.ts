@@ -31,6 +31,15 @@ export interface RunOptions {
   readonly loopLimit?: number | undefined;
 }
 
+/** The fields of {@link RunOptions}, for those who refuse others. */
+export const RUN_FIELDS = [
+  'interventions',
+  'hooks',
+  'signal',
+  'callbackTimeout',
+  'loopLimit',
+] satisfies (keyof RunOptions)[];
+
 export interface CacheOptions extends RunOptions {
   /** What to cache; default everything. */
   readonly names?: NameFilter;

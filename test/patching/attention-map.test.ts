@@ -160,6 +160,17 @@ function painting(
   return painted;
 }
 
+test('every block of a vision tower', async () => {
+  const { golden, model } = await open('llava-tiny');
+  const sample = golden.sample('case0', 'clean');
+  const { blocks, data, heads, patches } = await attentionToImage(model, sample, {
+    attention: 'vision.attn',
+    from: 3,
+  });
+  expect(blocks).toEqual(Array.from({ length: model.configs[0]?.layers as number }, (_, layer) => layer));
+  expect(data).toHaveLength(blocks.length * heads * patches);
+});
+
 describe('numbers and options', () => {
   let golden: Golden;
   let model: VisionLanguageModel;
@@ -240,6 +251,7 @@ describe('numbers and options', () => {
     );
     await expectNoticeError(map({ from: 10 }), 'hook', /query 10 does not exist, there are 10/);
     await expectNoticeError(map({ head: [] }), 'usage', /an empty list/);
+    await expectNoticeError(map({ form: 3 } as never), 'usage', /no field "form"/);
     await expectNoticeError(map({ box: { box: [8, 8, 8, 20] } }), 'data', /empty or not inside/);
     await expectNoticeError(
       () =>

@@ -10,8 +10,11 @@ import {
   type VisionLanguageModel,
 } from '../../src/models/index.ts';
 import {
+  attentionToImage,
   type CustomHook,
   generateWithHooks,
+  knockout,
+  logitLens,
   planSweep,
   runWithCache,
   runWithHooks,
@@ -60,6 +63,9 @@ const CALLS: Record<string, (m: VisionLanguageModel, options: Options) => Promis
   runWithHooks: (m, options) => runWithHooks(m, samples, options),
   runWithCache: async (m, options) =>
     (await runWithCache(m, samples, { ...options, names: HOOK })).cache.release(),
+  knockout: (m, options) => knockout(m, samples, { from: 'image', ...options }),
+  logitLens: (m, options) => logitLens(m, samples, options),
+  attentionToImage: (m, options) => attentionToImage(m, samples[0] as Sample, options),
   generate: (m, { signal }) => m.generate(samples, { maxNewTokens: 4, ...(signal && { signal }) }),
   generateWithHooks: (m, options) => generateWithHooks(m, samples, { maxNewTokens: 4, ...options }),
   sweep: (m, { signal }) => sweep(m, [job], { cellsPerWalk: 20, ...(signal && { signal }) }),
