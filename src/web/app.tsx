@@ -51,6 +51,8 @@ export function App(): JSX.Element {
         <div class="side">
           <ModelPanel />
           <PairPanel />
+        </div>
+        <div class="side patch-side">
           <PinsPanel />
         </div>
         <Tabs tabs={TABS} />

@@ -1,13 +1,15 @@
 // What patchPair saves must not show: the same interventions on a batch in which nothing is shared give the same bits.
 
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { VisionLanguageModel } from '../../src/models/index.ts';
+import type { Sample, VisionLanguageModel } from '../../src/models/index.ts';
 import {
   add,
+  cutEdges,
   type Intervention,
   interpolate,
   keepFeatures,
   mean,
+  noImage,
   type PatchPair,
   patchPair,
   replace,
@@ -23,11 +25,15 @@ import { caseJob, expectNoticeError, withoutLeak } from './support.ts';
 const clean = { run: 0 };
 
 /** Interventions at these hook points, every operation among them. */
-function someOf(hooks: {
-  readonly z: string;
-  readonly mlp: string;
-  readonly embed: string;
-}): Intervention[][] {
+function someOf(
+  model: VisionLanguageModel,
+  sample: Sample,
+  hooks: {
+    readonly z: string;
+    readonly mlp: string;
+    readonly embed: string;
+  },
+): Intervention[][] {
   const z = { hook: hooks.z, run: 1, positions: [3], heads: [1] };
   const mlp = { hook: hooks.mlp, run: 1, positions: [2, 4] };
   return [
@@ -40,6 +46,8 @@ function someOf(hooks: {
       add({ ...z, positions: [5] }, clean, 0.5),
     ],
     [interpolate({ hook: hooks.z, run: 1 }, clean, 0.25)],
+    cutEdges(model, sample, { from: 'image', to: [2, 5], layers: [1], heads: [0], run: 1 }),
+    cutEdges(model, sample, { from: 'image', run: 1 }),
   ];
 }
 
@@ -80,7 +88,7 @@ describe.each(Object.entries(FAMILIES))('%s', (name, hooks) => {
         batch.flatMap(({ images }) => images),
       );
       const [, corrupt] = await runWithHooks(model, batch, {});
-      for (const interventions of someOf(hooks)) {
+      for (const interventions of someOf(model, pair.corrupt, hooks)) {
         const [own, expected] = await runWithHooks(model, batch, { interventions });
         const shared = await patchPair(model, pair, interventions, { features });
         expectSameBits(shared.patched, expected as Float32Array);
@@ -112,6 +120,19 @@ describe('blip-tiny', () => {
     const batch = [pair.clean, pair.clean];
     const [, corrupt] = await runWithHooks(model, batch, { interventions: [noise] });
     const [, patched] = await runWithHooks(model, batch, { interventions: [noise, patch] });
+    expectSameBits(found.corrupt, corrupt as Float32Array);
+    expectSameBits(found.patched, patched as Float32Array);
+    expect(found.patched).not.toEqual(found.corrupt);
+  });
+
+  test('without the image as the corruption, a patch brings some of it back', async () => {
+    const patch = replace({ hook: FAMILIES['blip-tiny'].z, run: 1, positions: [3] }, clean);
+    const blind: PatchPair = { ...pair, corrupt: pair.clean, noImage: true };
+    const found = await patchPair(model, blind, [patch]);
+    const cuts = noImage(model, pair.clean, { run: 1 });
+    const batch = [pair.clean, pair.clean];
+    const [, corrupt] = await runWithHooks(model, batch, { interventions: cuts });
+    const [, patched] = await runWithHooks(model, batch, { interventions: [...cuts, patch] });
     expectSameBits(found.corrupt, corrupt as Float32Array);
     expectSameBits(found.patched, patched as Float32Array);
     expect(found.patched).not.toEqual(found.corrupt);

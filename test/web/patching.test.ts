@@ -4,7 +4,14 @@ import type { Page } from 'playwright-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { answerTokenIds } from '../../src/inputs/index.ts';
 import { loadModel, Processor, type VisionLanguageModel } from '../../src/models/index.ts';
-import { type Intervention, type PatchPair, replace, runWithHooks, scale } from '../../src/patching/index.ts';
+import {
+  cutEdges,
+  type Intervention,
+  type PatchPair,
+  replace,
+  runWithHooks,
+  scale,
+} from '../../src/patching/index.ts';
 import { nodeFolder } from '../../src/platform/node/files.ts';
 import { readImage } from '../../src/platform/node/images.ts';
 import { testGpu } from '../support/gpu.ts';
@@ -117,6 +124,17 @@ describe('what is pinned', () => {
 
     await pinned.getByRole('checkbox').uncheck();
     await expect.poll(() => run(page).textContent()).toContain('Nothing is pinned');
+
+    await page.getByText('Cut attention').click();
+    await page.locator('.cut').getByRole('combobox').selectOption('text_encoder.attn');
+    const token = (part: string, name: string) =>
+      page.getByRole('group', { name: part }).getByRole('button', { name, exact: true });
+    for (const name of ['tri', '##angle', 'heart', 'ring']) await token('From', name).click();
+    await token('To', '[CLS]').click();
+    await page.getByRole('textbox', { name: 'Layers' }).fill('1-3');
+    await page.getByRole('button', { name: 'Cut', exact: true }).click();
+    const edges = { from: [3, 4, ANSWER, 9], to: [0], layers: [1, 2, 3], attention: 'text_encoder.attn' };
+    await expectShown(page, await expected(...cutEdges(model, pair.corrupt, { ...edges, run: 1 })));
   });
 });
 

@@ -1,10 +1,10 @@
 // What is pinned, as interventions of the library. Whatever runs a patched model asks here, so that a pin does the same in a
 // patch, in a generated answer, in attention maps and on other pairs.
 
-import { NoticeError } from '../../errors.ts';
 import { type PatchGrid, patchGrids, type VisionLanguageModel } from '../../models/index.ts';
 import {
   add,
+  cutEdges,
   type Intervention,
   interpolate,
   mean,
@@ -41,7 +41,10 @@ export async function pinnedInterventions(
     if (!pin.on) continue;
     if (pin.kind === 'edit') made.push(...editsOf(pin));
     else if (pin.kind === 'patches') made.push(await patchesEdit(model, pair, pin, signal));
-    else throw new NoticeError('usage', 'attention cannot be cut here yet');
+    else {
+      const { from, to, attention, layers, heads } = pin;
+      made.push(...cutEdges(model, pair.corrupt, { from, to, attention, layers, heads, run: CORRUPT }));
+    }
   }
   return made;
 }

@@ -1,5 +1,6 @@
 // The state of the page as the part of its address behind the #, and back. Pictures and models of one's own are not in it.
 
+import { linkHash } from '../../notice/explorer-link.ts';
 import { METRICS } from '../../patching/index.ts';
 import type { Pin } from '../protocol/pins.ts';
 import type { CorruptionName, ModelChoice, PairSpec, Picture } from '../protocol/session.ts';
@@ -36,32 +37,24 @@ export function linkOf(
   { model, dtype, pair, corruption, metric, sites, pins, tab }: PageState,
   known?: PairSpec,
 ): { readonly hash: string; readonly leftOut: readonly string[] } {
-  const fields = new URLSearchParams();
-  const leftOut: string[] = [];
-  if (model.kind === 'embedded') fields.set('model', model.name);
-  if (model.kind === 'hub') fields.set('model', model.id);
-  if (model.kind === 'folder') {
-    fields.set('folder', model.name);
-    leftOut.push(`the files of the model ${model.name}`);
-  }
-  if (dtype) fields.set('dtype', dtype);
-  if (pair.id !== undefined && JSON.stringify(pair) === JSON.stringify(known)) fields.set('pair', pair.id);
-  else {
-    fields.set(
-      'spec',
-      JSON.stringify(pair, (key, value) => (key === 'file' ? undefined : value)),
-    );
-    leftOut.push(...ownPictures(pair).map(({ name }) => `the picture ${name}`));
-  }
-  fields.set('corruption', corruption);
-  fields.set('metric', metric);
-  if (sites) fields.set('sites', sites.join(','));
-  if (pins.length > 0) fields.set('pins', JSON.stringify(pins));
-  fields.set('tab', tab);
-  return {
-    hash: fields.toString().replaceAll('%2F', '/').replaceAll('%3A', ':').replaceAll('%2C', ','),
-    leftOut,
-  };
+  const isKnown = pair.id !== undefined && JSON.stringify(pair) === JSON.stringify(known);
+  const hash = linkHash({
+    model: model.kind === 'embedded' ? model.name : model.kind === 'hub' ? model.id : undefined,
+    folder: model.kind === 'folder' ? model.name : undefined,
+    dtype,
+    pair: isKnown ? pair.id : undefined,
+    spec: isKnown ? undefined : JSON.stringify(pair, (key, value) => (key === 'file' ? undefined : value)),
+    corruption,
+    metric,
+    sites: sites?.join(','),
+    pins: pins.length > 0 ? JSON.stringify(pins) : undefined,
+    tab,
+  });
+  const leftOut = [
+    ...(model.kind === 'folder' ? [`the files of the model ${model.name}`] : []),
+    ...ownPictures(pair).map(({ name }) => `the picture ${name}`),
+  ];
+  return { hash, leftOut };
 }
 
 /**

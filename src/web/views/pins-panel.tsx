@@ -6,6 +6,7 @@ import type { CorruptionName, RunAnswer } from '../protocol/session.ts';
 import { pair } from '../state/app.ts';
 import { corruption, patched } from '../state/patched.ts';
 import { activePins, canRedo, canUndo, pins, redo, removePins, undo } from '../state/pins.ts';
+import { CutForm } from './cut-form.tsx';
 import { Panel } from './layout.tsx';
 import { signed } from './number-text.ts';
 import { PinItem } from './pin-item.tsx';
@@ -24,6 +25,7 @@ export function PinsPanel(): JSX.Element {
           ))}
         </ul>
       )}
+      <CutForm />
     </Panel>
   );
 }

@@ -58,7 +58,7 @@ export function SweepPanel(): JSX.Element {
       </div>
       <div class="map-columns">
         {corruptions.map((name) => (
-          <section key={name} aria-label={`Corrupt ${name}`}>
+          <section key={name} class="corruption" aria-label={`Corrupt ${name}`}>
             <h3>Corrupt {name}</h3>
             {shown
               .filter((map) => map.corruption === name)
@@ -156,8 +156,8 @@ function ModuleMap({
     positions: unique(cells.flatMap(({ row }) => positions[row] ?? [])),
   });
   return (
-    <article>
-      <h4>{site}</h4>
+    <article style={{ flexBasis: roomFor(layers.length) }}>
+      <h4>{hookOf(site)}</h4>
       <HeatMap
         title={`${site}, corrupt ${map.corruption}, ${metricName(metric.value)}`}
         values={values}
@@ -197,9 +197,9 @@ function HeadMap({
     positions: groupPositions,
   });
   return (
-    <article>
+    <article style={{ flexBasis: roomFor(heads) }}>
       <h4>
-        {site} by head, {at}
+        {hookOf(site)} by head, {at}
       </h4>
       <HeatMap
         title={`${site} by head, ${at}, corrupt ${map.corruption}, ${metricName(metric.value)}`}
@@ -215,6 +215,16 @@ function HeadMap({
       />
     </article>
   );
+}
+
+/** A site's name without the tower, which is the same for all maps. */
+function hookOf(site: string): string {
+  return site.replace(/^[^.]*\./, '');
+}
+
+/** Width from which on a map with so many columns is well read. */
+function roomFor(columns: number): string {
+  return `${70 + 22 * columns}px`;
 }
 
 type Place = Parameters<typeof togglePin>[0];
