@@ -155,6 +155,16 @@ export function siteCells(
   return { layout: { site: `${tower}.${hook}`, layers, heads, positions }, cells };
 }
 
+/**
+ * Whether a site can be patched, before anything is computed.
+ *
+ * @throws NoticeError('hook') for one that a model does not have, or that has no heads to be patched by
+ */
+export function checkSite(model: VisionLanguageModel, { site, heads }: SweepSite): void {
+  const { tower, hook } = parseSite(model, site);
+  if (heads) headCount(model, tower, hook, site);
+}
+
 function headCount(model: VisionLanguageModel, tower: string, hook: string, site: string): number {
   const config = model.configs.find(({ name }) => name === tower);
   if (!config || !isByHead(hook))

@@ -112,19 +112,10 @@ statistic: signed
   });
 
   test('the documented example has keys and values that are understood', async () => {
-    // It gets as far as its manifests with one that is not there.
-    const args = [
-      'run',
-      '--config',
-      join(ROOT, 'examples/experiment.yaml'),
-      '--data',
-      'no.csv',
-      '--out',
-      'nothing',
-    ];
-    const { status, stderr } = await notice(args, { cwd: folder });
-    expect(stderr).toMatch(/^notice: .*no\.csv cannot be read/);
-    expect(status).toBe(1);
+    const example = join(ROOT, 'examples/experiment.yaml');
+    await run(['run', '--config', example, '--data', 'fer.csv', '--out', 'nothing', '--until', 'judge'], {
+      cwd: folder,
+    });
     const { settings } = await recordOf('nothing');
     expect(settings).toMatchObject({
       model: SHAPES,

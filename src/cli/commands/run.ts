@@ -8,6 +8,7 @@ import type { VisionLanguageModel } from '../../models/index.ts';
 import { parseCompat } from '../../notice/compat.ts';
 import { STAGES, type Stage } from '../../notice/experiment/context.ts';
 import {
+  checkSites,
   defaultSites,
   type ExperimentSettings,
   type ModuleMeasure,
@@ -117,6 +118,10 @@ async function run(options: RunCommandOptions): Promise<void> {
   const { readInputs } = await import('../../notice/experiment/inputs.ts');
   await withModel(options, async ({ name, gpu, model, processor, digest }) => {
     const settings = settingsOf(options, model, name);
+    // Before a folder is begun, or a question asked.
+    checkSites(model, settings);
+    const inputs = await readInputs(settings);
+    const reader = await processor();
     const { folder, record } = await ResultsFolder.open(options.out, () =>
       newRecord(settings, {
         version: (JSON.parse(readFileSync(`${PACKAGE}package.json`, 'utf8')) as { version: string }).version,
@@ -131,9 +136,8 @@ async function run(options: RunCommandOptions): Promise<void> {
     );
     console.log(`${modelTitle(settings.model)} on ${gpu.capabilities.description}`);
     const bars = new StepBars();
-    const reader = await processor();
     const complete = await runExperiment(settings, folder, record, {
-      ...(await readInputs(settings)),
+      ...inputs,
       model,
       modelDigest: await digest(),
       processor: reader,

@@ -59,7 +59,8 @@ export class ResultsFolder implements ResultsStore {
   ): Promise<{ folder: ResultsFolder; record: RunRecord }> {
     const folder = new ResultsFolder(path);
     const fresh = begin();
-    if (!(await folder.has('run.json')))
+    if (!(await folder.has('run.json'))) {
+      await folder.#checkOwn();
       await folder.claim(
         'record',
         async () => {
@@ -67,6 +68,7 @@ export class ResultsFolder implements ResultsStore {
         },
         () => {},
       );
+    }
     const { started, seconds, ...known } = await folder.record();
     const differences = differentSettings(known.settings, fresh.settings);
     if (differences.length > 0)
@@ -75,6 +77,17 @@ export class ResultsFolder implements ResultsStore {
         `${path} holds an experiment with other settings (${differences.join('; ')}). Choose another --out, or remove it.`,
       );
     return { folder, record: { ...known, ...fresh, tasks: known.tasks, started, seconds } };
+  }
+
+  /** Results are not mixed with other files. Another process may just be beginning the folder. */
+  async #checkOwn(): Promise<void> {
+    const names = await readdir(this.path).catch(() => [] as string[]);
+    const foreign = names.filter((name) => name !== 'claims' && !name.startsWith('run.json.'));
+    if (foreign.length > 0 && !(await this.has('run.json')))
+      throw new NoticeError(
+        'usage',
+        `${this.path} is no results folder, but holds ${foreign.length} other files (${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ', …' : ''}). Choose another --out.`,
+      );
   }
 
   /** An existing one. */

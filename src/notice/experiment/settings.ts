@@ -5,6 +5,7 @@ import type { HeadPosition } from '../../analysis/effects.ts';
 import type { HeadStatistic } from '../../analysis/universal-heads.ts';
 import { NoticeError } from '../../errors.ts';
 import type { VisionLanguageModel, WeightDtype } from '../../models/index.ts';
+import { checkSite } from '../../patching/index.ts';
 import type { CompatSwitch } from '../compat.ts';
 import { paperConventions } from '../conventions.ts';
 
@@ -101,6 +102,15 @@ export function modelTitle(model: string): string {
 /** The task's name of a manifest. */
 export function taskName(path: string): string {
   return path.replace(/^.*[/\\]/, '').replace(/\.csv$/i, '');
+}
+
+/** @throws NoticeError('hook') for a site that the model does not have, or a head site without heads */
+export function checkSites(
+  model: VisionLanguageModel,
+  { moduleSites, headSite }: Pick<ExperimentSettings, 'moduleSites' | 'headSite'>,
+): void {
+  for (const site of moduleSites) checkSite(model, { site });
+  checkSite(model, { site: headSite, heads: true });
 }
 
 /** @throws NoticeError('usage') if two manifests have the same name */
