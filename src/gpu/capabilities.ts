@@ -56,7 +56,8 @@ export const LIMIT_NAMES = [
 ] as const satisfies readonly (keyof DeviceLimits)[];
 
 /** Whether an adapter computes on the CPU. */
-export function isSoftware({ isFallbackAdapter, architecture, description }: GPUAdapterInfo): boolean {
+export function isSoftware(info: GPUAdapterInfo): boolean {
+  const { isFallbackAdapter, architecture, description } = info;
   return (
     isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|software/i.test(`${architecture} ${description}`)
   );

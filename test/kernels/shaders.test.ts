@@ -74,7 +74,7 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
     offset: 0,
   });
   const w = {
-    capabilities: { ...device, limits: LIMITS },
+    capabilities: { ...device, limits: LIMITS, maxDispatchFlops: 1e11 },
     acquire: () => buffer,
     release: () => {},
     empty: tensor,
