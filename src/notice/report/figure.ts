@@ -16,9 +16,9 @@ export function figuresOf(figures: readonly Figure[], wanted: string): Markup[] 
 /** @param figure its id in the page is `figure-{name}`, of alternatives with the measure behind it */
 export function figureHtml({ name, drawing, measure, alternative, links = [] }: Figure): Markup {
   const tables = drawing.panels.flat().flatMap((panel) => (panel?.table ? [panelTable(panel.table)] : []));
-  return html`<figure id="figure-${name}${alternative ? `-${measure}` : ''}"${measure ? html` data-measure="${measure}"` : ''}>
+  return html`<figure id="figure-${encodeURIComponent(name)}${alternative ? `-${measure}` : ''}"${measure ? html` data-measure="${measure}"` : ''}>
 <figcaption><strong>${drawing.title}</strong> <span>${drawing.subtitle}</span></figcaption>
-${drawing.legends.map((row) => html`<div class="legend" aria-hidden="true">${row.map(picture)}</div>`)}
+${drawing.legends.map((row) => html`<div class="legend" aria-hidden="true">${row.map((block) => picture(block))}</div>`)}
 ${drawing.panels.map((row) => html`<div class="panels">${row.map((panel) => panel && panelHtml(panel))}</div>`)}
 <p class="note">${drawingCaption(drawing)}</p>
 ${links.length > 0 ? html`<p class="note">In the explorer: ${links.map((link) => html`<a href="${link.href}">${link.name}</a> `)}</p>` : ''}
@@ -45,8 +45,9 @@ function panelHtml(panel: Panel): Markup {
   return html`<div class="panel" role="group" aria-label="${panel.table?.title ?? panel.alt}">${picture(panel, panel.alt)}</div>`;
 }
 
-function picture({ element, width, height }: Block, alt?: unknown): Markup {
+/** @param alt none where others say it all */
+function picture({ element, width, height }: Block, alt?: string): Markup {
   const attributes = { width, height, viewBox: `0 0 ${width} ${height}` };
-  const named = typeof alt === 'string' ? { ...attributes, role: 'img', 'aria-label': alt } : attributes;
+  const named = alt !== undefined ? { ...attributes, role: 'img', 'aria-label': alt } : attributes;
   return svgMarkup(serialize(svgElement('svg', named, element)));
 }
