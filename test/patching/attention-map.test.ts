@@ -4,7 +4,14 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { ImageInput, PatchGrid, Sample, VisionLanguageModel } from '../../src/models/index.ts';
 import { patchGrids } from '../../src/models/index.ts';
-import { attentionMap, attentionMapOf, attentionToImage, runWithCache } from '../../src/patching/index.ts';
+import {
+  attentionMap,
+  attentionMapOf,
+  attentionToImage,
+  cutEdges,
+  type MapGrid,
+  runWithCache,
+} from '../../src/patching/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
 import { GOLDEN, Golden, loadFixtureModel } from '../support/golden.ts';
 import { expectNoticeError } from './support.ts';
@@ -228,6 +235,23 @@ describe('numbers and options', () => {
     const taken = attentionMapOf(attention, { head });
     expect(taken).toEqual(alone);
     expectSameBits(taken.grids[0]?.data ?? new Float32Array(), attention.data.slice(4 * 36, 5 * 36));
+  });
+
+  test('interventions are at work: patches that are cut get nothing, the others all of it', async () => {
+    const head = { layer: 1, head: 2 };
+    const gone = [1, 5, 36];
+    const interventions = cutEdges(model, sample, {
+      attention: 'text_encoder.cross_attn',
+      from: gone,
+      to: [4, 7],
+    });
+    const plain = (await attentionMap(model, sample, { head, from: 4 })).grids[0] as MapGrid;
+    for (const from of [4, 5]) {
+      const [grid] = (await attentionMap(model, sample, { head, from, interventions })).grids as [MapGrid];
+      const left = grid.keys.map((key) => !gone.includes(key));
+      expect(Array.from(grid.data, (value) => value > 0)).toEqual(from === 4 ? left : left.map(() => true));
+    }
+    expect(plain.data.every((value) => value > 0)).toBe(true);
   });
 
   test('what cannot be', async () => {
