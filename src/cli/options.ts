@@ -70,6 +70,31 @@ export interface OpenModel {
   digest(): Promise<string>;
 }
 
+/** Files of a model, and what it is called in messages and results. */
+interface OpenSource {
+  /** The folder's absolute path, or owner/name@commit. */
+  readonly name: string;
+  readonly source: ModelSource;
+}
+
+async function localSource(model: string): Promise<OpenSource> {
+  const { resolveModel } = await import('../platform/node/hub/index.ts');
+  const { folder, id, commit } = await resolveModel(model);
+  return { name: id ? `${id}@${commit}` : resolve(folder), source: nodeFolder(folder) };
+}
+
+/** A model here, or what the hub has of it: for what reads some bytes of its files. Throws as `resolveModel` and `hubFolder` do. */
+export async function anySource(model: string): Promise<OpenSource> {
+  const { mayBeRemote, remoteModel } = await import('../platform/node/hub/index.ts');
+  try {
+    return await localSource(model);
+  } catch (error) {
+    if (!mayBeRemote(model)) throw error;
+  }
+  const source = await remoteModel(model);
+  return { name: `${source.id}@${source.commit}`, source };
+}
+
 /**
  * Opens the device for a model's folder, runs `work`, and closes the device.
  *
@@ -77,10 +102,10 @@ export interface OpenModel {
  */
 export async function withSource<T>(
   options: ModelOptions,
-  work: (open: { name: string; gpu: Gpu; source: ModelSource }) => Promise<T>,
+  work: (found: OpenSource & { readonly gpu: Gpu }) => Promise<T>,
+  open = localSource,
 ): Promise<T> {
-  const { resolveModel } = await import('../platform/node/hub/index.ts');
-  const { folder, id, commit } = await resolveModel(options.model);
+  const { name, source } = await open(options.model);
   const gpu = await openGpu({
     ...(options.adapter ? { adapter: options.adapter } : {}),
     ...(options.memory ? { memoryBudget: options.memory * 1024 ** 2 } : {}),
@@ -90,7 +115,7 @@ export async function withSource<T>(
   if (options.subgroupMatrices && !subgroupMatrix)
     console.error(`--subgroup-matrices: ${description} offers none that fit; the usual kernels are used.`);
   try {
-    return await work({ name: id ? `${id}@${commit}` : resolve(folder), gpu, source: nodeFolder(folder) });
+    return await work({ name, gpu, source });
   } finally {
     gpu.destroy();
   }

@@ -1,14 +1,15 @@
 // `notice plan`: what the paper's experiment takes, known from the files' headers; and a sweep's plan as text.
 
 import { execFile } from 'node:child_process';
-import { copyFile, open, readdir, stat } from 'node:fs/promises';
+import { copyFile, open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { formatPlan } from '../../src/cli/plan.ts';
 import type { SweepPlan } from '../../src/patching/index.ts';
+import { COMMIT, hub } from '../hub/hub.ts';
 import { freshFolder } from '../notice/datasets/support.ts';
-import { ROOT, run, SHAPES, useBuilt } from './support.ts';
+import { notice, ROOT, run, SHAPES, useBuilt } from './support.ts';
 
 useBuilt();
 
@@ -156,4 +157,26 @@ test("a sweep's time is its operations at the measured rate, with a caution wher
   ]);
   expect(formatPlan(of(1, 2, 100), 2e9)).toMatch(/a rough estimate: most blocks have fewer than 64 rows/);
   expect(formatPlan(of(1, 2, 3))).not.toMatch(/about|estimate/);
+});
+
+test('of a model of the hub that is not here some bytes are read, and the plan is that of its files', async () => {
+  const folder = await freshFolder();
+  const names = (await readdir(SHAPES)).filter((name) => /\.(json|safetensors)$/.test(name));
+  const files: Record<string, Buffer> = {};
+  for (const name of names) files[name] = await readFile(join(SHAPES, name));
+  const server = await hub(files);
+  const env = { HF_ENDPOINT: server.url, HF_HOME: folder };
+  const args = ['plan', '--rate', '1000', '--samples', '3', '--model'];
+  const remote = await run([...args, 'org/tiny@v1'], { env });
+  const local = await run([...args, SHAPES]);
+  const plan = (text: string) => text.slice(text.indexOf('\n'));
+  expect(remote.stdout.split('\n')[0]).toBe(`org/tiny@${COMMIT}`);
+  expect(plan(remote.stdout)).toBe(plan(local.stdout));
+  const weights = server.requests.filter(({ line }) => line.includes('.safetensors'));
+  const asked = weights.map(({ headers }) => /^bytes=0-(\d+)$/.exec(String(headers.range))?.[1]);
+  expect(asked.length).toBeGreaterThan(0);
+  for (const last of asked) expect(Number(last)).toBeLessThan(100_000); // of 6 MB
+  expect(await readdir(folder)).toEqual([]);
+  const offline = await notice([...args, 'org/tiny'], { env: { ...env, HF_HUB_OFFLINE: '1' } });
+  expect(offline).toMatchObject({ status: 1, stderr: expect.stringMatching(/not in the cache/) });
 });

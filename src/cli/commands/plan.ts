@@ -1,15 +1,9 @@
 import type { Command } from 'commander';
 import { measureMatmulRate } from '../../kernels/index.ts';
-import {
-  planModel,
-  type Sample,
-  type VisionLanguageModel,
-  weightDtypes,
-  withPlannedModel,
-} from '../../models/index.ts';
+import { type Sample, type VisionLanguageModel, weightPlans, withPlannedModel } from '../../models/index.ts';
 import { paperConventions } from '../../notice/conventions.ts';
 import { planSweep, type SweepJob, type SweepSite } from '../../patching/index.ts';
-import { addModelOptions, type ModelOptions, positiveInteger, withSource } from '../options.ts';
+import { addModelOptions, anySource, type ModelOptions, positiveInteger, withSource } from '../options.ts';
 import { amount, bytes, duration } from '../plan.ts';
 import { terminalTable } from '../table.ts';
 
@@ -23,7 +17,7 @@ export function planCommand(program: Command): void {
   const command = program
     .command('plan')
     .description(
-      "What the paper's experiment takes with a model: memory, operations and time. Only the files' headers are read, so the model need not fit.",
+      "What the paper's experiment takes with a model: memory, operations and time. Only the files' headers are read, of a model of the hub where they lie, so it need not fit or be pulled.",
     );
   addModelOptions(command)
     .option('--samples <n>', 'pairs of images', positiveInteger, 500)
@@ -33,50 +27,49 @@ export function planCommand(program: Command): void {
 }
 
 async function printPlan(options: PlanCommandOptions): Promise<void> {
-  await withSource(options, async ({ name, gpu, source }) => {
-    const { samples, promptTokens, dtype } = options;
-    const weights = await Promise.all(
-      [undefined, ...(await weightDtypes(source))].map(async (type) => ({
-        type: type ?? 'in the file',
-        plan: await planModel(gpu, source, type ? { dtype: type } : {}),
-      })),
-    );
-    const { flops: rate, measured } = options.rate
-      ? { flops: 1e9 * options.rate, measured: 'as given' }
-      : { flops: await measureMatmulRate(gpu), measured: `measured on ${gpu.capabilities.description}` };
-    console.log(`${name}\n`);
-    console.log(
-      terminalTable(weights, [
-        { name: 'weights as', value: ({ type }) => type },
-        { name: 'memory', value: ({ plan }) => bytes(plan.bytes) },
-        { name: 'largest buffer', value: ({ plan }) => bytes(plan.largest.bytes) },
-      ]),
-    );
-    await withPlannedModel(gpu, source, dtype ? { dtype } : {}, async (model) => {
-      const rows = [];
-      for (const { jobs, ...labels } of experiment(model, promptTokens))
-        rows.push({ ...labels, plan: await planSweep(model, jobs) });
+  await withSource(
+    options,
+    async ({ name, gpu, source }) => {
+      const { samples, promptTokens, dtype } = options;
+      const weights = await weightPlans(gpu, source);
+      const { flops: rate, measured } = options.rate
+        ? { flops: 1e9 * options.rate, measured: 'as given' }
+        : { flops: await measureMatmulRate(gpu), measured: `measured on ${gpu.capabilities.description}` };
+      console.log(`${name}\n`);
       console.log(
-        `\n${samples} pairs, ${promptTokens} tokens in the question, at ${amount(rate)}FLOP/s (${measured}; few rows are slower):\n`,
-      );
-      type Row = (typeof rows)[number];
-      const work = (name: string, key: 'flops' | 'oneByOneFlops') => [
-        { name, value: ({ plan }: Row) => `${amount(samples * plan[key])}FLOP` },
-        { name: 'time', value: ({ plan }: Row) => duration((samples * plan[key]) / rate) },
-      ];
-      console.log(
-        terminalTable(rows, [
-          { name: 'corruption', value: ({ corruption }) => corruption },
-          { name: 'patched', value: ({ part }) => part },
-          { name: 'patches', value: ({ plan }) => String(samples * plan.cells) },
-          ...work('wavefront', 'flops'),
-          ...work('one by one', 'oneByOneFlops'),
-          { name: 'times', value: ({ plan }) => `${(plan.oneByOneFlops / plan.flops).toFixed(0)}` },
-          { name: 'activations', value: ({ plan }) => bytes(plan.peakBytes) },
+        terminalTable(weights, [
+          { name: 'weights as', value: ({ dtype: type }) => type ?? 'in the file' },
+          { name: 'memory', value: ({ plan }) => bytes(plan.bytes) },
+          { name: 'largest buffer', value: ({ plan }) => bytes(plan.largest.bytes) },
         ]),
       );
-    });
-  });
+      await withPlannedModel(gpu, source, dtype ? { dtype } : {}, async (model) => {
+        const rows = [];
+        for (const { jobs, ...labels } of experiment(model, promptTokens))
+          rows.push({ ...labels, plan: await planSweep(model, jobs) });
+        console.log(
+          `\n${samples} pairs, ${promptTokens} tokens in the question, at ${amount(rate)}FLOP/s (${measured}; few rows are slower):\n`,
+        );
+        type Row = (typeof rows)[number];
+        const work = (name: string, key: 'flops' | 'oneByOneFlops') => [
+          { name, value: ({ plan }: Row) => `${amount(samples * plan[key])}FLOP` },
+          { name: 'time', value: ({ plan }: Row) => duration((samples * plan[key]) / rate) },
+        ];
+        console.log(
+          terminalTable(rows, [
+            { name: 'corruption', value: ({ corruption }) => corruption },
+            { name: 'patched', value: ({ part }) => part },
+            { name: 'patches', value: ({ plan }) => String(samples * plan.cells) },
+            ...work('wavefront', 'flops'),
+            ...work('one by one', 'oneByOneFlops'),
+            { name: 'times', value: ({ plan }) => `${(plan.oneByOneFlops / plan.flops).toFixed(0)}` },
+            { name: 'activations', value: ({ plan }) => bytes(plan.peakBytes) },
+          ]),
+        );
+      });
+    },
+    anySource,
+  );
 }
 
 /**

@@ -6,4 +6,5 @@ export {
   type PullProgress,
   pullModel,
 } from './pull.ts';
+export { mayBeRemote, remoteModel } from './remote.ts';
 export { type ResolvedModel, resolveModel } from './resolve.ts';
