@@ -25,6 +25,23 @@ async function violations(page: Page): Promise<string[]> {
   });
 }
 
+/** How far the page's parts have moved by themselves (Cumulative Layout Shift: shares of the window, times how far). */
+function shift(page: Page): Promise<number> {
+  return page.evaluate(
+    () =>
+      new Promise<number>((resolve) => {
+        new PerformanceObserver((list) => {
+          const shifts = list.getEntries() as (PerformanceEntry & { value: number })[];
+          resolve(shifts.reduce((sum, { value }) => sum + value, 0));
+        }).observe({ type: 'layout-shift', buffered: true });
+        setTimeout(() => resolve(0), 200);
+      }),
+  );
+}
+
+/** A tenth of what web.dev calls good. */
+const STILL = 0.01;
+
 interface AxeResult {
   readonly violations: readonly {
     readonly id: string;
@@ -57,6 +74,8 @@ test('another pair, noise on its embeddings, a region painted over', async () =>
   await panel.getByRole('radio', { name: 'painted over' }).check();
   await panel.getByRole('button', { name: 'Add a box' }).click();
   await panel.getByRole('img', { name: 'what the corrupt run sees' }).waitFor();
+  await panel.getByRole('radio', { name: 'no picture' }).check();
+  await panel.getByText('the text sees no picture').waitFor();
   await panel.getByRole('radio', { name: 'another picture' }).check();
   await answers(page).getByRole('row', { name: 'corrupt image green' }).waitFor();
 });
@@ -67,6 +86,7 @@ test.each([
 ])('%s: axe finds nothing, nothing is wider than the page, nothing moves', async (_, view) => {
   const page = await openPage(view);
   await whenLive(page);
+  expect(await shift(page)).toBeLessThan(STILL);
   await page.evaluate(() => {
     for (const details of document.querySelectorAll('details')) details.open = true;
   });

@@ -2,6 +2,7 @@
 // patch, in a generated answer, in attention maps and on other pairs.
 
 import { type PatchGrid, patchGrids, type VisionLanguageModel } from '../../models/index.ts';
+import { corruptionOf } from '../../patching/corruption.ts';
 import {
   add,
   cutEdges,
@@ -17,7 +18,7 @@ import {
 } from '../../patching/index.ts';
 import type { EditPin, PatchesPin, Pin, PinOperation } from '../protocol/pins.ts';
 import type { CorruptionName } from '../protocol/session.ts';
-import { corruptingEdits, runsOf } from './pair.ts';
+import { runsOf } from './pair.ts';
 import type { Session } from './session.ts';
 
 /** Rows of the batch [clean, corrupt]. */
@@ -60,7 +61,7 @@ export async function interventionsOf(
   signal?: AbortSignal,
 ): Promise<Intervention[]> {
   const runs = runsOf(pair, corruption);
-  return [...corruptingEdits(runs, CORRUPT), ...(await pinnedInterventions(model, runs, pins, signal))];
+  return [...corruptionOf(model, runs, CORRUPT), ...(await pinnedInterventions(model, runs, pins, signal))];
 }
 
 function editsOf({ hooks, positions, heads, operation }: EditPin): Intervention[] {

@@ -6,20 +6,14 @@ import { type PreparedPrompt, patchGrids, type Sample } from '../../models/index
 import type { Pair } from '../../notice/datasets/pair.ts';
 import { type ImageReader, openImage } from '../../notice/experiment/images.ts';
 import { type PreparedPair, preparePair } from '../../notice/experiment/prepare.ts';
-import {
-  add,
-  drawNoise,
-  embeddingDeviation,
-  generateWithHooks,
-  type Intervention,
-  type PatchPair,
-} from '../../patching/index.ts';
+import { corruptionOf } from '../../patching/corruption.ts';
+import { drawNoise, embeddingDeviation, generateWithHooks, type PatchPair } from '../../patching/index.ts';
 import type { CorruptionName, PairSpec, PairText, RunAnswer } from '../protocol/session.ts';
 import { firstToken } from './first-token.ts';
 import type { OpenModel } from './session.ts';
 
 /** A corrupt run before anything is patched in it. */
-export type CorruptRun = Pick<PatchPair, 'corrupt' | 'noise'>;
+export type CorruptRun = Pick<PatchPair, 'corrupt' | 'noise' | 'noImage'>;
 
 /** Where the pictures of a pair come from: under these names its reader finds them. */
 export const CLEAN = 'the clean picture';
@@ -49,11 +43,6 @@ export function runsOf(
   const run = corrupt[name];
   if (!run) throw new NoticeError('data', `the pair has no ${name} corruption: ${textProblem}`);
   return { clean, correct, incorrect, ...run };
-}
-
-/** What makes the corrupt run of its sample, beside the sample itself. */
-export function corruptingEdits({ noise }: CorruptRun, run?: number): Intervention[] {
-  return noise ? [add({ hook: noise.hook, run }, { values: noise.values })] : [];
 }
 
 /**
@@ -122,6 +111,7 @@ async function imageRun(
   { image: corruption }: PairSpec,
   { clean, corruptImage }: PreparedPair,
 ): Promise<CorruptRun> {
+  if (corruption.kind === 'no-image') return { corrupt: clean, noImage: true };
   if (corruption.kind !== 'noise') return { corrupt: corruptImage };
   const deviation = await embeddingDeviation(model, [[clean]]);
   const values = drawNoise(model, clean, corruption.scale * deviation, String(corruption.seed));
@@ -145,7 +135,7 @@ async function answers(
     model,
     runs.map(({ corrupt }) => corrupt),
     {
-      interventions: runs.flatMap((run, i) => corruptingEdits(run, i)),
+      interventions: runs.flatMap((run, i) => corruptionOf(model, run, i)),
       maxNewTokens,
       keepLogits: true,
       signal,

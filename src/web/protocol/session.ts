@@ -92,6 +92,8 @@ export type ImageCorruption =
   | { readonly kind: 'picture'; readonly picture: Picture }
   /** Gaussian noise on the embeddings, `scale` times the standard deviation of the clean picture's. */
   | { readonly kind: 'noise'; readonly scale: number; readonly seed: number }
+  /** The language alone: the text sees no picture, all positions stay. */
+  | { readonly kind: 'no-image' }
   /** The clean picture with boxes painted over in its mean colour. */
   | { readonly kind: 'painted'; readonly boxes: readonly Box[] };
 

@@ -30,6 +30,7 @@ export function corruptBy(image: ImageCorruption): void {
 
 export function corruptByKind(kind: CorruptionKind): void {
   if (kind === 'noise') corruptBy({ kind, ...noise.value });
+  else if (kind === 'no-image') corruptBy({ kind });
   else if (kind === 'painted') corruptBy({ kind, boxes: [] });
   else if (otherPicture.value) corruptBy({ kind: 'picture', picture: otherPicture.value });
 }

@@ -16,6 +16,7 @@ const KINDS: Readonly<Record<CorruptionKind, string>> = {
   picture: 'another picture',
   noise: 'noise on its embeddings',
   painted: 'a region painted over',
+  'no-image': 'no picture: the language alone',
 };
 
 export function CorruptionChoice(): JSX.Element {

@@ -58,5 +58,5 @@ function PictureView({ which }: { readonly which: keyof PairInfo['pictures'] }):
 function noPicture({ spec: { image } }: PairInfo): string {
   if (image.kind === 'noise') return `noise of ${image.scale} σ on the picture’s embeddings`;
   if (image.kind === 'painted') return 'nothing is painted over yet';
-  return 'no picture';
+  return 'the text sees no picture';
 }
