@@ -3,7 +3,7 @@
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { keepAddress, startFromAddress } from './state/address.ts';
-import { busy } from './state/app.ts';
+import { begun, busy } from './state/app.ts';
 import { followPair } from './state/follow-pair.ts';
 import { forgetMany } from './state/many.ts';
 import { patchAlong } from './state/patched.ts';
@@ -48,14 +48,18 @@ export function App(): JSX.Element {
       </header>
       <ProblemView />
       <main class="page">
-        <div class="side">
-          <ModelPanel />
-          <PairPanel />
-        </div>
-        <div class="side patch-side">
-          <PinsPanel />
-        </div>
-        <Tabs tabs={TABS} />
+        {begun.value && (
+          <>
+            <div class="side">
+              <ModelPanel />
+              <PairPanel />
+            </div>
+            <div class="side patch-side">
+              <PinsPanel />
+            </div>
+            <Tabs tabs={TABS} />
+          </>
+        )}
       </main>
     </>
   );

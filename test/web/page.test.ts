@@ -10,7 +10,7 @@ const answers = (page: Page) => pairPanel(page).getByRole('table', { name: 'Answ
 
 /** Waits until the model itself has answered: until then the page shows what was known when it was built. */
 async function whenLive(page: Page): Promise<void> {
-  await page.getByText('on the processor').or(page.getByText('MiB, on')).first().waitFor();
+  await page.getByRole('region', { name: 'Model', exact: true }).getByText(/^on /).waitFor();
   await page.waitForFunction(() => document.querySelector('[role=status]')?.textContent === '');
 }
 

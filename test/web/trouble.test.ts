@@ -17,7 +17,7 @@ test('a browser without WebGPU: one sentence with the cure, and a page that is s
 test('a lost device: it says so, and opens the model again on a new one', async () => {
   const page = await openPage();
   const answers = page.getByRole('table', { name: 'Answers of the runs' });
-  await page.getByText('on the processor').or(page.getByText('MiB, on')).first().waitFor();
+  await page.getByRole('region', { name: 'Model', exact: true }).getByText(/^on /).waitFor();
   const session = await page.context().browser()?.newBrowserCDPSession();
   await session?.send('Browser.crashGpuProcess').catch(() => {});
   await page.getByRole('button', { name: 'Next pair' }).click();

@@ -9,6 +9,8 @@ import { embeddedPairs, fetchFirst, fetchPairs, specOf } from './first.ts';
 
 export const model = signal<ModelInfo | undefined>(undefined);
 export const pair = signal<PairInfo | undefined>(undefined);
+/** Whether what is known at once is there: nothing is drawn before, so that nothing moves when it comes. */
+export const begun = signal(false);
 /** How far the model that is being opened is, and since when. */
 export const loading = signal<(LoadProgress & { readonly since: number }) | undefined>(undefined);
 /** What the page is doing, in a few words; undefined when it is idle. */
@@ -42,12 +44,15 @@ export async function start(wish: Wish = {}): Promise<void> {
   }
   const { model: choice } = lastModel;
   const isFirst = choice.kind === 'embedded' && choice.name === FIRST_MODEL && lastPair === FIRST_PAIR;
-  const first =
-    isFirst &&
-    fetchFirst().then((known) => {
-      model.value ??= known.model;
-      pair.value ??= known.pair;
-    }, report);
+  const first = isFirst
+    ? fetchFirst().then((known) => {
+        model.value ??= known.model;
+        pair.value ??= known.pair;
+      }, report)
+    : Promise.resolve();
+  void first.then(() => {
+    begun.value = true;
+  });
   await Promise.all([first, open(lastModel)]);
   if (missing) report(new Error(`There is no pair ${missing} beside this page: choose its pictures.`));
 }

@@ -15,17 +15,17 @@ export function LoadProgressView(): JSX.Element | null {
   const elapsed = performance.now() - since;
   const rate = (1000 * loaded) / elapsed;
   return (
-    <div class="load-progress">
+    <>
       <progress max={total} value={loaded} aria-label="Weights that are loaded" />
-      <button type="button" onClick={cancelLoading}>
-        Cancel
-      </button>
-      <p class="note">
+      <span class="note">
         {bytesText(loaded)} of {bytesText(total)}
         {elapsed > FIRST_RATE && loaded > 0
           ? `, ${bytesText(rate)}/s, ${secondsText((total - loaded) / rate)} left`
           : ''}
-      </p>
-    </div>
+      </span>
+      <button type="button" onClick={cancelLoading}>
+        Cancel
+      </button>
+    </>
   );
 }

@@ -1,6 +1,7 @@
 // Which model is open, and how another is opened.
 
 import type { JSX } from 'preact';
+import type { DeviceInfo } from '../protocol/session.ts';
 import { loading, model, openModel } from '../state/app.ts';
 import { plan } from '../state/model-choice.ts';
 import { FolderChoice } from './folder-choice.tsx';
@@ -19,7 +20,13 @@ export function ModelPanel(): JSX.Element {
   return (
     <Panel title="Model">
       <OpenModelView />
-      {loading.value && <LoadProgressView />}
+      <div class="model-state">
+        {loading.value ? (
+          <LoadProgressView />
+        ) : (
+          <span class="note">{model.value?.device && `on ${deviceText(model.value.device)}`}</span>
+        )}
+      </div>
       <details>
         <summary>Another model</summary>
         <div class="model-choice">
@@ -45,12 +52,14 @@ function OpenModelView(): JSX.Element {
           {open.family}, {open.towers.map(({ name, layers }) => `${name} ${layers}`).join(' · ')} layers,{' '}
           {bytesText(open.weightBytes)}
           {open.dtype !== 'as in the file' && ` as ${open.dtype}`}
-          {open.device &&
-            `, on ${open.device.software ? 'the processor (software adapter)' : open.device.description}`}
         </span>
       )}
     </p>
   );
+}
+
+function deviceText({ software, description }: DeviceInfo): string {
+  return software ? `the processor: ${description}` : description;
 }
 
 function EmbeddedModels(): JSX.Element {
