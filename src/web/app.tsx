@@ -17,6 +17,7 @@ import { LensPanel } from './views/lens-panel.tsx';
 import { ModelPanel } from './views/model-panel.tsx';
 import { PairPanel } from './views/pair-panel.tsx';
 import { PairsPanel } from './views/pairs-panel.tsx';
+import { PatchBar } from './views/patch-bar.tsx';
 import { PinsPanel } from './views/pins-panel.tsx';
 import { ProblemView } from './views/problem.tsx';
 import { ShareButton } from './views/share-button.tsx';
@@ -61,6 +62,7 @@ export function App(): JSX.Element {
           </>
         )}
       </main>
+      <PatchBar />
     </>
   );
 }

@@ -2,8 +2,9 @@
 
 import type { Page } from 'playwright-core';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { answerTokenIds } from '../../src/inputs/index.ts';
+import { answerTokenIds, optionTokens } from '../../src/inputs/index.ts';
 import { loadModel, Processor, type VisionLanguageModel } from '../../src/models/index.ts';
+import { readManifest } from '../../src/notice/datasets/index.ts';
 import {
   cutEdges,
   type Intervention,
@@ -15,36 +16,46 @@ import {
 import { nodeFolder } from '../../src/platform/node/files.ts';
 import { readImage } from '../../src/platform/node/images.ts';
 import { testGpu } from '../support/gpu.ts';
+import { LONG } from '../support/long.ts';
 import { openPage } from './support.ts';
 
 /** Both compute in f32 with the same kernels; the page shows four digits behind the point. */
 const SHOWN = 1e-4;
 
 let model: VisionLanguageModel;
+let processor: Processor;
 let pair: PatchPair;
 beforeAll(async () => {
   const folder = await nodeFolder('weights/blip-shapes');
   model = await loadModel(await testGpu(), folder);
-  const processor = await Processor.load(model, folder);
-  const question = 'is the triangle inside the heart or ring?';
-  const [clean, corrupt] = await Promise.all(
-    ['clean', 'corrupt'].map(async (run) => {
-      const path = `data/scenes/002_${run}.png`;
-      return processor.sample(await readImage(path), question, path);
-    }),
-  );
-  if (!clean || !corrupt) throw new Error('no samples');
-  const options = { correct: 'heart', incorrect: 'ring' };
-  const [correct, incorrect] = answerTokenIds(processor.tokenizer, options, {
-    after: processor.answerContext,
-  });
-  pair = { clean, corrupt, correct, incorrect };
+  processor = await Processor.load(model, folder);
+  pair = await pairOf('scenes/002', 'is the triangle inside the heart or ring?', 'heart', 'ring');
 });
 
-/** What the library gives: the logit difference of the corrupt run with interventions. */
+/** An embedded pair with the corrupt image. */
+async function pairOf(id: string, question: string, correct: string, incorrect: string): Promise<PatchPair> {
+  const sample = async (run: string) => {
+    const path = `data/${id}_${run}.png`;
+    return processor.sample(await readImage(path), question, path);
+  };
+  const after = processor.answerContext;
+  const ids = answerTokenIds(processor.tokenizer, { correct, incorrect }, { after });
+  return {
+    clean: await sample('clean'),
+    corrupt: await sample('corrupt'),
+    correct: ids[0],
+    incorrect: ids[1],
+  };
+}
+
+/** What the library gives: the logit difference of a pair's corrupt run with interventions. */
 async function expected(...interventions: Intervention[]): Promise<number> {
-  const [, patched] = await runWithHooks(model, [pair.clean, pair.corrupt], { interventions });
-  return (patched?.[pair.correct] as number) - (patched?.[pair.incorrect] as number);
+  return differenceOf(pair, interventions);
+}
+
+async function differenceOf(of: PatchPair, interventions: Intervention[]): Promise<number> {
+  const [, patched] = await runWithHooks(model, [of.clean, of.corrupt], { interventions });
+  return (patched?.[of.correct] as number) - (patched?.[of.incorrect] as number);
 }
 
 const clean = { run: 0 };
@@ -166,4 +177,39 @@ test('a sweep fills the maps and can be cancelled', async () => {
   await page.getByRole('button', { name: 'Stop' }).waitFor();
   await page.getByRole('button', { name: 'Sweep' }).waitFor();
   expect(await unknown.count()).toBe(0);
+});
+
+test.runIf(LONG)('what is pinned is applied to other pairs, at the token of the same part', async () => {
+  const page = await opened();
+  await cell(page, 'layer 0, head 0,').click();
+  await page.getByRole('tab', { name: 'On n pairs' }).click();
+  await page.getByRole('spinbutton', { name: 'Number of pairs' }).fill('3');
+  await page.getByRole('button', { name: 'Apply' }).click();
+  const mean = page.getByText(/^Mean .* n = 3$/);
+  await mean.waitFor();
+  await page.getByText('Every pair’s numbers').click();
+  const shown = await page
+    .locator('.pairs-table tbody tr')
+    .evaluateAll((rows) =>
+      rows.map((row) => [...row.children].map(({ textContent }) => textContent.replace('−', '-'))),
+    );
+  const { pairs } = await readManifest('data/scenes.csv');
+  const effects: number[] = [];
+  for (const [id, ldEffect] of shown) {
+    const found = pairs.find((one) => one.cleanImage.endsWith(`${id}_clean.png`));
+    if (!found) throw new Error(`no pair ${id}`);
+    const { cleanPrompt, correct, incorrect } = found;
+    const runs = await pairOf(id as string, cleanPrompt, correct, incorrect);
+    const { start, end } = optionTokens(processor.encode(cleanPrompt), found).correct;
+    const positions = Array.from({ length: end - start }, (_, i) => start + i);
+    const patch = replace({ hook: z(0), run: 1, positions, heads: [0] }, clean);
+    const effect = (await differenceOf(runs, [patch])) - (await differenceOf(runs, []));
+    // Three digits behind the point.
+    expect(Math.abs(Number(ldEffect) - effect)).toBeLessThanOrEqual(5e-4 + SHOWN);
+    effects.push(effect);
+  }
+  expect(effects).toHaveLength(3);
+  const average = effects.reduce((sum, effect) => sum + effect, 0) / 3;
+  const text = (await mean.textContent())?.replaceAll('−', '-') ?? '';
+  expect(Math.abs(Number(/^Mean ([-+.\d]+),/.exec(text)?.[1]) - average)).toBeLessThanOrEqual(5e-4 + SHOWN);
 });

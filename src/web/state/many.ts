@@ -3,7 +3,7 @@
 import { computed, effect, signal } from '@preact/signals';
 import type { EmbeddedPair } from '../protocol/embedded.ts';
 import type { ManyPoint, ManySummary } from '../protocol/patching.ts';
-import { pair, report } from './app.ts';
+import { model, pair, report } from './app.ts';
 import { cancel, isCancelled, run } from './engine.ts';
 import { embeddedPairs, specOf } from './first.ts';
 import { corruption } from './patched.ts';
@@ -63,8 +63,12 @@ export function stopMany(): void {
 
 /** What other pins or another pair gave is forgotten. */
 export function forgetMany(): () => void {
+  let before: string | undefined;
   return effect(() => {
-    void [activePins.value, pair.value, corruption.value];
+    // The first pair is the same before and after its model is loaded.
+    const now = JSON.stringify([activePins.value, pair.value?.spec, model.value?.choice, corruption.value]);
+    if (now === before) return;
+    before = now;
     stopMany();
     points.value = [];
     summary.value = undefined;

@@ -28,8 +28,10 @@ export function keysOfPatches(patches: readonly number[]): number[] {
 
 /** Another picture has another grid. */
 export function forgetPaint(): () => void {
+  let before: string | undefined;
   return effect(() => {
-    void pair.value;
-    painted.value = [];
+    const now = JSON.stringify(pair.value?.grids);
+    if (now !== before) painted.value = [];
+    before = now;
   });
 }
