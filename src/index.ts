@@ -1,6 +1,7 @@
 // The library, the same in Node and in browsers. A device and the files of a model come from
 // `notice-webgpu/node` or `notice-webgpu/browser`.
 
+export { type Summary, summarizeAll } from './analysis/inference.ts';
 export { type ErrorCode, NoticeError, ShapeError } from './errors.ts';
 export type {
   Capabilities,

@@ -97,13 +97,13 @@ export function optionTokens(prompt: LocatedText, options: Options): Record<Opti
 /**
  * The part that each token plays.
  *
- * @param options `noun` is the thing asked about; its first occurrence outside the options counts
+ * @param options `noun` is the thing asked about; its first occurrence outside the options counts. Undefined: the prompt offers none
  * @param imageTokens those that stand for an image, or for a feature of one
  * @throws NoticeError('text') if the options or the noun are not in the prompt
  */
 export function promptRoles(
   prompt: EncodedText,
-  options: Options & { readonly noun?: string },
+  options: (Options & { readonly noun?: string }) | undefined,
   imageTokens: readonly string[] = ['<image>'],
 ): TokenRole[] {
   const firstOfText = prompt.ranges.findIndex((range) => range !== undefined);
@@ -111,6 +111,7 @@ export function promptRoles(
     if (!range) return firstOfText >= 0 && index > firstOfText ? 'end' : 'start';
     return imageTokens.includes(prompt.tokens[index]!) ? 'image' : 'rest';
   });
+  if (!options) return roles;
   const spans = optionTokens(prompt, options);
   for (const role of ['correct', 'or', 'incorrect'] as const) {
     roles.fill(role, spans[role].start, spans[role].end);

@@ -46,70 +46,102 @@ export interface SampleAttention extends ImageAttention {
 }
 
 /**
- * Attention of every head to every patch of the sample's images. One forward pass as far as the last layer asked for; of
+ * Attention of every head to every patch of a sample's images. One forward pass as far as the last layer asked for; of
  * the patterns only the rows of `from` are kept.
  *
- * @returns the mean over `from`; what a head's values are missing to 1 lies on keys that are no patches
+ * @param given one sample, or several that are run together: then interventions can take values of one run into another, as in
+ *   `runWithHooks`
+ * @returns the mean over `from`; what a head's values are missing to 1 lies on keys that are no patches. Of several samples
+ *   that of each
  * @throws NoticeError('hook') for an attention that has no patches for its keys, a block or position that does not exist;
  *   as `runWithCache`
  */
 export async function attentionToImage(
   model: VisionLanguageModel,
-  sample: SampleInput,
-  given: AttentionOptions = {},
-): Promise<SampleAttention> {
-  checkFields(given, 'the options', ['attention', 'from', 'layers', ...RUN_FIELDS]);
-  const { attention = model.imageAttention, from, layers, ...options } = given;
-  const grids = patchGrids(model, sample, attention);
+  given: SampleInput,
+  options?: AttentionOptions,
+): Promise<SampleAttention>;
+export async function attentionToImage(
+  model: VisionLanguageModel,
+  given: readonly SampleInput[],
+  options?: AttentionOptions,
+): Promise<SampleAttention[]>;
+export async function attentionToImage(
+  model: VisionLanguageModel,
+  given: SampleInput | readonly SampleInput[],
+  options: AttentionOptions = {},
+): Promise<SampleAttention | SampleAttention[]> {
+  checkFields(options, 'the options', ['attention', 'from', 'layers', ...RUN_FIELDS]);
+  const many = Array.isArray(given);
+  const found = await attentionsToImage(model, many ? given : [given as SampleInput], options);
+  return many ? found : (found[0] as SampleAttention);
+}
+
+async function attentionsToImage(
+  model: VisionLanguageModel,
+  samples: readonly SampleInput[],
+  { attention = model.imageAttention, from, layers, ...options }: AttentionOptions,
+): Promise<SampleAttention[]> {
+  const grids = samples.map((sample) => patchGrids(model, sample, attention));
   const site = parseSite(model, `${attention}.hook_pattern`);
   const blocks = chosenBlocks(model, site, layers);
   if (blocks.length === 0) throw new NoticeError('hook', `${attention}: no blocks to look at`);
   const queries = from === undefined ? undefined : [from].flat();
   const names = blocks.map((layer) => `${site.tower}.blocks.${layer}.${site.hook}`);
-  const { cache } = await runWithCache(model, [sample], {
+  const { cache } = await runWithCache(model, samples, {
     ...options,
     names,
     stopAfter: names[blocks.indexOf(Math.max(...blocks))] as string,
     ...(queries && { queries }),
   });
-  const patches = grids.flatMap(({ keys }) => keys);
-  const parts: ImageAttention[] = [];
+  const parts = samples.map((): ImageAttention[] => []);
   try {
     for (const name of names) {
       const cached = cache.get(name);
-      if (queries && cached.lengths[0] !== queries.length)
+      if (queries && cached.lengths.some((length) => length !== queries.length))
         throw new NoticeError('hook', `${name}: not all of the positions ${queries.join(', ')} attend here`);
-      parts.push(toPatches(cached, await cached.read(), queries, patches));
+      const values = await cached.read();
+      grids.forEach((own, batch) => {
+        const patches = own.flatMap(({ keys }) => keys);
+        parts[batch]?.push(toPatches(cached, values, batch, queries, patches));
+      });
     }
   } finally {
     cache.release();
   }
-  const [{ heads }] = parts as [ImageAttention];
-  const data = new Float32Array(blocks.length * heads * patches.length);
-  parts.forEach((part, l) => {
-    data.set(part.data, l * heads * patches.length);
+  return parts.map((layersOf, batch) => {
+    const [{ heads, patches }] = layersOf as [ImageAttention];
+    const data = new Float32Array(blocks.length * heads * patches);
+    layersOf.forEach((part, l) => {
+      data.set(part.data, l * heads * patches);
+    });
+    return { layers: blocks.length, heads, patches, data, blocks, grids: grids[batch] as PatchGrid[] };
   });
-  return { layers: blocks.length, heads, patches: patches.length, data, blocks, grids };
 }
 
-/** The part of one layer's pattern that falls on patches, [head, patch]. */
+/** The part of one layer's pattern that falls on patches, [head, patch], of a batch row. */
 function toPatches(
   { lengths, keys: keyCounts, heads, tile }: CachedActivation,
   values: Float32Array,
+  batch: number,
   queries: readonly number[] | undefined,
   patches: readonly number[],
 ): ImageAttention {
-  const positions = queries ?? Array.from({ length: lengths[0] as number }, (_, position) => position);
-  const keys = keyCounts?.[0] as number;
+  const positions = queries ?? Array.from({ length: lengths[batch] as number }, (_, position) => position);
+  const keys = keyCounts?.[batch] as number;
   const all = Math.max(keys, ...patches.map((key) => key + 1));
   const rows = positions.length;
+  // Shorter runs of a batch are filled up.
+  const [wholeRows, wholeKeys] = [Math.max(...lengths), Math.max(...(keyCounts ?? []))];
+  const first = batch * (values.length / lengths.length);
   // A position of a tile sees the keys of its own tile; in the order of all keys the others' are 0.
   const whole = new Float32Array(heads * rows * all);
   positions.forEach((position, i) => {
     const start = keys < all ? position - (position % keys) : 0;
     for (let h = 0; h < heads; h++) {
-      const row = tile ? (start * heads + h * tile + (position % tile)) * keys : (h * rows + i) * keys;
-      whole.set(values.subarray(row, row + keys), (h * rows + i) * all + start);
+      const row = tile ? start * heads + h * tile + (position % tile) : h * wholeRows + i;
+      const at = first + row * wholeKeys;
+      whole.set(values.subarray(at, at + keys), (h * rows + i) * all + start);
     }
   });
   const each = Array.from({ length: rows }, (_, i) => i);

@@ -254,6 +254,18 @@ describe('numbers and options', () => {
     expect(plain.data.every((value) => value > 0)).toBe(true);
   });
 
+  test('of several samples in one pass each has the bits that it has alone', async () => {
+    // Of another length: rows and keys are filled up.
+    const shorter = { ...sample, ids: sample.ids.slice(0, -2) };
+    for (const from of [4, undefined]) {
+      const alone = [
+        await attentionToImage(model, sample, { from }),
+        await attentionToImage(model, shorter, { from }),
+      ];
+      expect(await attentionToImage(model, [sample, shorter], { from })).toEqual(alone);
+    }
+  });
+
   test('what cannot be', async () => {
     const head = { layer: 0, head: 0 };
     const map = (options: Partial<Parameters<typeof attentionMap>[2]>) => () =>

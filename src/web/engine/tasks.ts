@@ -1,7 +1,11 @@
 // What the worker can do, by name.
 
 import type { TaskName, Tasks } from '../protocol.ts';
+import { readAttention } from './attention.ts';
+import { runBench } from './bench.ts';
 import { choosePair } from './choose-pair.ts';
+import { generateAnswers } from './generate.ts';
+import { readLens } from './lens.ts';
 import { patchMany } from './many.ts';
 import { storedFiles } from './model-files.ts';
 import { openModel, planWeights } from './models.ts';
@@ -34,4 +38,8 @@ export const tasks: TaskTable = {
   sweep: sweepMaps,
   patch: patchPinned,
   many: patchMany,
+  attention: readAttention,
+  lens: readLens,
+  answers: generateAnswers,
+  bench: runBench,
 };
