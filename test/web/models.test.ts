@@ -5,6 +5,7 @@ import type { Page } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
 import { type Behaviour, hub } from '../hub/hub.ts';
 import type { LocalServer } from '../hub/server.ts';
+import { LONG } from '../support/long.ts';
 import { openPage } from './support.ts';
 
 const BLIP = 'weights/blip-shapes';
@@ -36,7 +37,7 @@ test('a folder, in a browser without a directory picker: what it takes, then its
   await page.getByRole('row', { name: /^clean heart/i }).waitFor();
 });
 
-test('a folder that is no model: the file that is missing', async () => {
+test.runIf(LONG)('a folder that is no model: the file that is missing', async () => {
   const page = await choosing({
     before: () => {
       Object.assign(globalThis, { showDirectoryPicker: undefined });
@@ -99,7 +100,7 @@ describe('a hub', () => {
     await stored.waitFor({ state: 'detached' });
   });
 
-  test('without range requests it is read whole', async () => {
+  test.runIf(LONG)('without range requests it is read whole', async () => {
     const server = await hub(files, {
       first: (exchange) => {
         delete exchange.request.headers.range;
@@ -112,7 +113,7 @@ describe('a hub', () => {
     await openModel(page).getByText('org/tiny').first().waitFor();
   });
 
-  test('a file of another size than the hub lists is refused by name', async () => {
+  test.runIf(LONG)('a file of another size than the hub lists is refused by name', async () => {
     const server = await hub(files, {
       first: open,
       content: (path, content) => (path === 'config.json' ? content.subarray(0, 100) : content),

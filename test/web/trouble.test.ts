@@ -1,5 +1,6 @@
 // What the explorer says when it cannot work, and that it goes on.
 import { expect, test } from 'vitest';
+import { LONG } from '../support/long.ts';
 import { openPage } from './support.ts';
 
 test('a browser without WebGPU: one sentence with the cure, and a page that is still there', async () => {
@@ -14,7 +15,7 @@ test('a browser without WebGPU: one sentence with the cure, and a page that is s
   expect(await alert.count()).toBe(0);
 });
 
-test('a lost device: it says so, and opens the model again on a new one', async () => {
+test.runIf(LONG)('a lost device: it says so, and opens the model again on a new one', async () => {
   const page = await openPage();
   const answers = page.getByRole('table', { name: 'Answers of the runs' });
   await page.getByRole('region', { name: 'Model', exact: true }).getByText(/^on /).waitFor();
