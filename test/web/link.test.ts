@@ -48,6 +48,7 @@ test('changes of an embedded pair are in the link', () => {
   const images: PairSpec['image'][] = [
     { kind: 'noise', scale: 3, seed: 7 },
     { kind: 'painted', boxes },
+    { kind: 'no-image' },
   ];
   for (const image of images) {
     const changed = { ...pair, image };

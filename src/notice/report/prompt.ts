@@ -2,6 +2,7 @@
 
 import type { Analysis } from '../experiment/analyse.ts';
 import type { PromptToken, PromptTokens } from '../experiment/prompts.ts';
+import { readableToken } from '../token-text.ts';
 import { html, type Markup } from './html.ts';
 
 /** In the order of a prompt (`TokenRole`). */
@@ -27,12 +28,7 @@ ${parts.map(({ task, tokens }) => html`<p class="prompt"><span>${task}:</span> $
 }
 
 function tokenHtml({ role, text }: PromptToken): Markup {
-  return html`<span class="token role-${role}">${readable(text)}<small>${role}</small></span> `;
-}
-
-/** Vocabularies write spaces as Ġ or ▁ and line breaks as Ċ. */
-function readable(text: string): string {
-  return text.replace(/^[Ġ▁]+(?=.)/u, '').replaceAll('Ċ', '↵');
+  return html`<span class="token role-${role}">${readableToken(text)}<small>${role}</small></span> `;
 }
 
 /** Image tokens are not patched one by one and so not among the cells: they stand where positions are missing. */

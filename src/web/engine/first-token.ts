@@ -2,6 +2,7 @@
 
 import { candidates } from '../../inputs/index.ts';
 import type { Processor } from '../../models/index.ts';
+import { readableToken } from '../../notice/token-text.ts';
 import type { RunAnswer } from '../protocol/session.ts';
 
 const TOP = 5;
@@ -19,7 +20,7 @@ export function firstToken(
     pIncorrect: p(incorrect),
     logitDifference: (logits[correct] as number) - (logits[incorrect] as number),
     top: likeliest.slice(0, TOP).map(({ token, probability }) => ({
-      token: processor.tokenizer.idToToken(token) ?? `#${token}`,
+      token: readableToken(processor.tokenizer.idToToken(token) ?? `#${token}`),
       p: probability,
     })),
   };

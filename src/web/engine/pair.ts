@@ -6,6 +6,7 @@ import { type PreparedPrompt, patchGrids, type Sample } from '../../models/index
 import type { Pair } from '../../notice/datasets/pair.ts';
 import { type ImageReader, openImage } from '../../notice/experiment/images.ts';
 import { type PreparedPair, preparePair } from '../../notice/experiment/prepare.ts';
+import { readableToken } from '../../notice/token-text.ts';
 import { corruptionOf } from '../../patching/corruption.ts';
 import { drawNoise, embeddingDeviation, generateWithHooks, type PatchPair } from '../../patching/index.ts';
 import type { CorruptionName, PairSpec, PairText, RunAnswer } from '../protocol/session.ts';
@@ -80,10 +81,10 @@ export async function prepareRuns(
     textProblem,
     tokens: prompt.encoded.tokens.map((token, i) => ({
       position: prompt.positions[i] as number,
-      text: token,
+      text: readableToken(token),
       role: roles[i] ?? 'rest',
     })),
-    corruptTokens: text && processor.encode(spec.corruptQuestion ?? spec.question).tokens,
+    corruptTokens: text && processor.encode(spec.corruptQuestion ?? spec.question).tokens.map(readableToken),
     length: clean.ids.length,
     answerPositions,
     headGroups,
