@@ -22,8 +22,8 @@ export interface CellGrid {
   readonly scale: EffectScale;
   readonly cellWidth: number;
   readonly cellHeight: number;
-  /** Write the value into each cell. */
-  readonly labelled?: boolean;
+  /** Write the value into each cell, with as many decimals. */
+  readonly decimals?: number | undefined;
   readonly noiseFloor?: number;
   /** Drawn over the cells; x and y are names of columns and rows. */
   readonly marks?: readonly Plot.Markish[];
@@ -123,12 +123,11 @@ function describe(grid: CellGrid): string {
 }
 
 function cellMarks(grid: CellGrid): Plot.Markish[] {
-  const { rows, columns, values, scale, labelled, noiseFloor = 0 } = grid;
+  const { rows, columns, values, scale, decimals, noiseFloor = 0 } = grid;
   const known = knownCells(grid);
   const missing = values.flatMap((row, r) =>
     row.flatMap((value, c) => (value === undefined ? [{ row: rows[r]!, column: columns[c]! }] : [])),
   );
-  const decimals = decimalsFor(scale.high);
   const fill = ({ value }: { value: number }) =>
     Math.abs(value) < noiseFloor ? BELOW_NOISE : scale.color(value);
   return [
@@ -141,7 +140,7 @@ function cellMarks(grid: CellGrid): Plot.Markish[] {
       title: (cell: Cell) =>
         `${cellName(grid, cell)}: ${formatNumber(cell.value)}${Math.abs(cell.value) < noiseFloor ? ', below the noise floor' : ''}`,
     }),
-    ...(labelled
+    ...(decimals !== undefined
       ? [
           Plot.text(known, {
             x: 'column',
@@ -167,8 +166,9 @@ export function noiseNotes(values: Iterable<number>, noiseFloor: number | undefi
 }
 
 /** All labels of a figure have as many decimals as its largest value needs for two or three digits: small ones show as small. */
-function decimalsFor(largest: number): number {
-  const magnitude = Math.floor(Math.log10(largest));
+export function decimalsFor(values: readonly number[]): number {
+  const largest = values.reduce((size, value) => Math.max(size, Math.abs(value)), 0);
+  const magnitude = Math.floor(Math.log10(largest || 1));
   return Math.max(1 - magnitude, Math.min(2 - magnitude, 2), 0);
 }
 

@@ -26,9 +26,9 @@ const BLUE_TO_RED: readonly Color[] = [
   [103, 0, 31],
 ];
 
-/** Of overlays, as in the paper's. */
+/** Of overlays, as in the paper's; the blue is lighter, to be seen on dark images. */
 const MORE: Color = [255, 0, 0];
-const LESS: Color = [0, 0, 255];
+const LESS: Color = [40, 110, 255];
 /** Of the strongest attention: the image still shows. */
 const OPACITY = 0.8;
 

@@ -8,7 +8,7 @@ import {
   type HeadClass,
   type UniversalHeads,
 } from '../../analysis/universal-heads.ts';
-import { cellGrid, noiseNotes } from './cell-grid.ts';
+import { cellGrid, decimalsFor, noiseNotes } from './cell-grid.ts';
 import { effectScale } from './colors.ts';
 import { colorBar, type Drawing, type FigureText, legend } from './figure.ts';
 import { svgElement } from './svg.ts';
@@ -68,7 +68,7 @@ export function headMap(figure: HeadMap): Drawing {
         scale,
         cellWidth: cell,
         cellHeight,
-        labelled,
+        decimals: labelled ? decimalsFor(allScores) : undefined,
         noiseFloor: figure.noiseFloor,
         marks: headMarks(
           panel.passing,

@@ -1,6 +1,6 @@
 // Module heatmaps: token roles × layers (paper, Figures 3 and 11-16).
 
-import { cellGrid, noiseNotes } from './cell-grid.ts';
+import { cellGrid, decimalsFor, noiseNotes } from './cell-grid.ts';
 import { effectScale } from './colors.ts';
 import { colorBar, type Drawing, type FigureText } from './figure.ts';
 
@@ -50,7 +50,7 @@ export function moduleHeatmap(figure: ModuleHeatmap): Drawing {
         scale,
         cellWidth,
         cellHeight: 24,
-        labelled,
+        decimals: labelled ? decimalsFor(means) : undefined,
         noiseFloor: figure.noiseFloor,
       });
     }),

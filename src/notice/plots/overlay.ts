@@ -61,7 +61,7 @@ export async function overlayFigure(figure: OverlayFigure): Promise<Drawing> {
     ...figure,
     legends: [[colorBar(scale, quantity)]],
     panels: blocks,
-    notes: ['Colours lie over the image the denser the larger the difference; none where it is 0.'],
+    notes: ['Colours lie over the image in grey, the denser the larger the difference; none where it is 0.'],
   };
 }
 
@@ -73,12 +73,13 @@ async function resizeImage({ width, height, data }: RgbImage, size: number): Pro
     .toBuffer();
 }
 
-/** The colours of the map laid over the image. */
+/** The colours of the map laid over the image in grey (BT.601's luma): a red thing would hide what is red on it. */
 function blend(pixels: Uint8Array, { data }: Grid, { rgb, opacity }: OverlayScale): Uint8Array {
   const out = new Uint8Array(pixels.length);
   data.forEach((value, i) => {
     const [red = 0, green = 0, blue = 0] = pixels.subarray(3 * i, 3 * i + 3);
-    out.set(layer([red, green, blue], rgb(value), opacity(value)).map(Math.round), 3 * i);
+    const grey = 0.299 * red + 0.587 * green + 0.114 * blue;
+    out.set(layer([grey, grey, grey], rgb(value), opacity(value)).map(Math.round), 3 * i);
   });
   return out;
 }

@@ -104,6 +104,12 @@ describe('module heatmap', () => {
     expect(moduleHeatmap({ ...figure, labelled: false })).toBe(plain);
   });
 
+  it('has the colours of a limit that figures share, and decimals of its own', () => {
+    const limit = moduleHeatmap({ ...figure, limit: 8 });
+    expect(fills(limit)).not.toContain(RED); // 4 of 8
+    expect(texts(limit)).toEqual(expect.arrayContaining(['8', '−8', '4.00']));
+  });
+
   it('of nothing but zeros is neutral', () => {
     const zeros = {
       ...figure,
@@ -230,7 +236,8 @@ describe('bar chart', () => {
 });
 
 describe('overlay figure', () => {
-  const image = { width: 4, height: 4, data: new Uint8Array(48).fill(100) };
+  // (187, 43, 168) has the luma 0.299 · 187 + 0.587 · 43 + 0.114 · 168 = 100.3.
+  const image = { width: 4, height: 4, data: new Uint8Array(48).map((_, i) => [187, 43, 168][i % 3]!) };
   const grid = (...values: number[]) => ({ rows: 2, columns: 2, data: Float32Array.from(values) });
 
   it('lays the colours over the image the denser the larger they are, none at zero', async () => {
@@ -259,10 +266,10 @@ describe('overlay figure', () => {
     const at = (pixels: Buffer | undefined, x: number, y: number) => [
       ...pixels!.subarray(3 * (64 * y + x), 3 * (64 * y + x) + 3),
     ];
-    expect(at(plain, 5, 5)).toEqual([100, 100, 100]);
-    // A fifth of 100 and 0.8 of red (255, 0, 0) and blue (0, 0, 255); the image; 0.6 of it and 0.4 of red.
+    expect(at(plain, 5, 5)).toEqual([187, 43, 168]);
+    // A fifth of 100 and 0.8 of red (255, 0, 0) and blue (40, 110, 255); the image in grey; 0.6 of it and 0.4 of red.
     expect(at(first, 2, 2)).toEqual([224, 20, 20]);
-    expect(at(first, 62, 2)).toEqual([20, 20, 224]);
+    expect(at(first, 62, 2)).toEqual([52, 108, 224]);
     expect(at(first, 2, 62)).toEqual([100, 100, 100]);
     expect(at(first, 62, 62)).toEqual([162, 60, 60]);
     expect(at(second, 30, 30)).toEqual([100, 100, 100]);
