@@ -6,15 +6,16 @@
 // rows of A and BN rows of W together, neighbours reading neighbouring quads; then thread (x, y) of the first TX × TY
 // multiplies rows y, y + TY, … by columns x, x + TX, …. Few rows make few products but need as many weights, so for them
 // more threads load than multiply. Workgroup memory holds quads along k, PITCH = QUADS + 1 per row, which keeps rows in
-// different banks: (BM + BN) · PITCH · 16 bytes.
+// different banks: (BM + BN) · PITCH · 16 bytes. The quads of a step are written out and the tiles are arrays of rows, so that
+// few or no checks of bounds stay between the products.
 // Constants: WG, TX, TY, MR, NR, QUADS (4 · QUADS divides CHUNK).
 
 const BM = TY * MR;
 const BN = TX * NR;
 const PITCH = QUADS + 1u;
 
-var<workgroup> tileA: array<vec4f, BM * PITCH>;
-var<workgroup> tileW: array<vec4f, BN * PITCH>;
+var<workgroup> tileA: array<array<vec4f, PITCH>, BM>;
+var<workgroup> tileW: array<array<vec4f, PITCH>, BN>;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
@@ -30,26 +31,28 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //@end
   for (var q0 = 0u; 4u * q0 < params.K; q0 += QUADS) {
     for (var i = thread; i < BM * QUADS; i += WG) {
-      tileA[i / QUADS * PITCH + i % QUADS] = quadOfA(min(m0 + i / QUADS, params.M - 1u), q0 + i % QUADS);
+      tileA[i / QUADS][i % QUADS] = quadOfA(min(m0 + i / QUADS, params.M - 1u), q0 + i % QUADS);
     }
     for (var i = thread; i < BN * QUADS; i += WG) {
-      tileW[i / QUADS * PITCH + i % QUADS] = quadOfW(min(n0 + i / QUADS, params.N - 1u), q0 + i % QUADS);
+      tileW[i / QUADS][i % QUADS] = quadOfW(min(n0 + i / QUADS, params.N - 1u), q0 + i % QUADS);
     }
     workgroupBarrier();
     if (y < TY) {
-      for (var q = 0u; q < QUADS; q++) {
+      //@unroll q 0..QUADS
+      {
         //@unroll c 0..NR
-        let b{c} = tileW[(x + {c}u * TX) * PITCH + q];
+        let b{c} = tileW[x + {c}u * TX][{q}];
         //@end
         //@unroll r 0..MR
         {
-          let a = tileA[(y + {r}u * TY) * PITCH + q];
+          let a = tileA[y + {r}u * TY][{q}];
           //@unroll c 0..NR
           s{r}_{c} = fma(a.w, b{c}.w, fma(a.z, b{c}.z, fma(a.y, b{c}.y, fma(a.x, b{c}.x, s{r}_{c}))));
           //@end
         }
         //@end
       }
+      //@end
     }
     workgroupBarrier();
     if (4u * (q0 + QUADS) % CHUNK == 0u) {

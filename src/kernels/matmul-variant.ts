@@ -37,7 +37,19 @@ export interface TileVariant {
   readonly quads: number;
 }
 
-export type MatmulVariant = LaneVariant | TileVariant;
+/** The kernel that has the chunks of a column side by side: one row, `columns` values with `columns` · `lanes` threads. */
+export interface RowVariant {
+  readonly kernel: 'matmul_row';
+  readonly rows: 1;
+  readonly columns: number;
+  /** Chunks of a column that are done at a time. */
+  readonly lanes: number;
+  readonly threads: number;
+  /** Features of each chunk in workgroup memory at a time, in fours. */
+  readonly quads: number;
+}
+
+export type MatmulVariant = LaneVariant | TileVariant | RowVariant;
 
 /**
  * What shapes have in common: one row, up to four, up to 64 (a prompt, a batch of answers), more (an image's positions),
@@ -81,6 +93,15 @@ export const tile = (
   quads: number,
 ): TileVariant => ({ kernel: 'matmul_tile', rows, columns, down, across, threads, quads });
 
+export const row = (columns: number, lanes: number, quads: number): RowVariant => ({
+  kernel: 'matmul_row',
+  rows: 1,
+  columns,
+  lanes,
+  threads: columns * lanes,
+  quads,
+});
+
 /** Tiles for more than a few rows: rows beyond the last tile's are computed and dropped, so a height that leaves few is chosen. */
 const HEIGHTS = {
   'software-4': [
@@ -99,7 +120,7 @@ const HEIGHTS = {
  * Defaults. Software adapters: as measured (bench/RESULTS.md); loads are dear there, so tiles are tall, and one row to four are
  * bound by the loads of the weights. With 8 lanes `few` is not measured. GPU: not measured; 64 × 64 × 16 tiles with 4 × 4 values per
  * thread, as others found good, and for large results 4 × 8, the largest for which the compilers of AMD and Intel spill no register;
- * smaller where there are few rows, so that enough workgroups remain.
+ * smaller where there are few rows, so that enough workgroups remain. One row: many threads along k, since there are few columns.
  */
 const DEFAULTS: Readonly<Record<DeviceClass, Choices>> = {
   'software-4': {
@@ -124,7 +145,7 @@ const DEFAULTS: Readonly<Record<DeviceClass, Choices>> = {
     large: portable(8, 4),
   },
   gpu: {
-    row: tile([1, 1], [16, 1], 64, 32),
+    row: row(4, 32, 4),
     few: tile([4, 1], [16, 1], 64, 32),
     skinny: tile([16, 1], [16, 1], 256, 8),
     tall: tile([16, 4], [16, 4], 256, 4),
@@ -168,6 +189,8 @@ export function canRun({ limits, software, subgroupSize }: MatmulDevice, variant
       return true;
     case 'matmul_subgroup':
       return software && variant.threads === subgroupSize && subgroupSize % 4 === 0;
+    case 'matmul_row':
+      return CHUNK % (4 * variant.quads) === 0 && rowBytes(variant) <= maxComputeWorkgroupStorageSize;
     case 'matmul_tile':
       return (
         variant.down * variant.across <= variant.threads &&
@@ -180,9 +203,19 @@ export function canRun({ limits, software, subgroupSize }: MatmulDevice, variant
 /** Rows and columns of the result that one workgroup computes. */
 export function blockOf(variant: MatmulVariant): { rows: number; columns: number } {
   const { rows, columns } = variant;
-  return variant.kernel === 'matmul_tile'
-    ? { rows: rows * variant.down, columns: columns * variant.across }
-    : { rows, columns: columns * variant.threads };
+  switch (variant.kernel) {
+    case 'matmul_tile':
+      return { rows: rows * variant.down, columns: columns * variant.across };
+    case 'matmul_row':
+      return { rows, columns };
+    default:
+      return { rows, columns: columns * variant.threads };
+  }
+}
+
+/** Workgroup memory of the row kernel, in bytes. */
+function rowBytes({ columns, lanes, quads }: RowVariant): number {
+  return 16 * (columns + 1) * lanes * (quads + 1) + 4 * columns * lanes;
 }
 
 /** Workgroup memory of a tile, in bytes. */

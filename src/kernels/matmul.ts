@@ -42,18 +42,21 @@ function matmulKernel(
 ): Kernel<MatmulVariant['kernel']> {
   const { kernel: shader, rows, columns, threads } = variant;
   const tile = shader === 'matmul_tile' ? variant : undefined;
+  const row = shader === 'matmul_row' ? variant : undefined;
   const subgroup = shader === 'matmul_subgroup';
-  const shape = [rows, columns, threads, ...(tile ? [tile.down, tile.across, tile.quads] : [])].join('x');
-  const flags = { bias, residual, vec4: tile !== undefined && vec4, tail: subgroup && tail };
+  const own = tile ? [tile.down, tile.across, tile.quads] : row ? [row.lanes, row.quads] : [];
+  const shape = [rows, columns, threads, ...own].join('x');
+  const flags = { bias, residual, vec4: (tile ?? row) !== undefined && vec4, tail: subgroup && tail };
   return kernel(shader, [shape, type, activation, ...flagsOf(flags)], () => ({
     constants: {
       CHUNK,
-      MR: rows,
+      ...(row ? {} : { MR: rows }),
       NR: columns,
       HAS_BIAS: bias,
       HAS_RESIDUAL: residual,
       VEC4: flags.vec4,
-      ...(subgroup ? { SG: threads, QUADS: threads / 4, TAIL: tail } : { WG: threads }),
+      ...(subgroup ? { SG: threads, QUADS: threads / 4, TAIL: tail } : row ? {} : { WG: threads }),
+      ...(row ? { LANES: row.lanes, QUADS: row.quads } : {}),
       ...(tile ? { TX: tile.across, TY: tile.down, QUADS: tile.quads } : {}),
     },
     weights: type,

@@ -12,6 +12,8 @@ import {
   type MatmulVariant,
   matmulKey,
   portable,
+  type RowVariant,
+  row,
   SHAPE_CLASSES,
   type ShapeClass,
   subgroup,
@@ -24,7 +26,11 @@ const FIELDS = {
   matmul_subgroup: ['rows', 'columns', 'threads'],
   matmul_portable: ['rows', 'columns', 'threads'],
   matmul_tile: ['rows', 'columns', 'down', 'across', 'threads', 'quads'],
-} as const satisfies Record<MatmulVariant['kernel'], readonly (keyof LaneVariant | keyof TileVariant)[]>;
+  matmul_row: ['rows', 'columns', 'lanes', 'threads', 'quads'],
+} as const satisfies Record<
+  MatmulVariant['kernel'],
+  readonly (keyof LaneVariant | keyof TileVariant | keyof RowVariant)[]
+>;
 
 /**
  * A tuning table as it is stored.
@@ -82,7 +88,11 @@ const CANDIDATES: Readonly<Record<DeviceClass, Readonly<Record<ShapeClass, reado
   'software-8': lanes((rows, columns) => subgroup(8, rows, columns)),
   software: lanes(portable),
   gpu: {
-    row: [8, 16, 32].flatMap((n) => [8, 16, 32].map((quads) => tile([1, 1], [n, 1], 64, quads))),
+    row: [
+      ...[2, 4, 8].flatMap((n) => [4, 8].map((quads) => row(n, 32, quads))),
+      row(8, 16, 8),
+      ...[8, 16, 32].map((n) => tile([1, 1], [n, 1], 64, 32)),
+    ],
     few: [8, 16, 32].flatMap((n) => [16, 32].map((quads) => tile([4, 1], [n, 1], 128, quads))),
     skinny: [
       tile([16, 1], [16, 1], 256, 16),
