@@ -6,6 +6,7 @@ import { keepAddress, startFromAddress } from './state/address.ts';
 import { begun, busy } from './state/app.ts';
 import { followPair } from './state/follow-pair.ts';
 import { forgetMany } from './state/many.ts';
+import { forgetPaint } from './state/painting.ts';
 import { patchAlong } from './state/patched.ts';
 import { sweepAlong } from './state/sweep.ts';
 import { forgetWithModel } from './state/usable.ts';
@@ -35,7 +36,15 @@ const TABS: readonly Tab[] = [
 
 export function App(): JSX.Element {
   useEffect(() => {
-    for (const follow of [followPair, patchAlong, sweepAlong, forgetMany, forgetWithModel, keepAddress])
+    for (const follow of [
+      followPair,
+      patchAlong,
+      sweepAlong,
+      forgetMany,
+      forgetPaint,
+      forgetWithModel,
+      keepAddress,
+    ])
       follow();
     void startFromAddress();
   }, []);

@@ -3,7 +3,7 @@
 import type { Page } from 'playwright-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { answerTokenIds, optionTokens } from '../../src/inputs/index.ts';
-import { loadModel, Processor, type VisionLanguageModel } from '../../src/models/index.ts';
+import { loadModel, Processor, patchGrids, type VisionLanguageModel } from '../../src/models/index.ts';
 import { readManifest } from '../../src/notice/datasets/index.ts';
 import {
   cutEdges,
@@ -12,6 +12,7 @@ import {
   replace,
   runWithHooks,
   scale,
+  zero,
 } from '../../src/patching/index.ts';
 import { nodeFolder } from '../../src/platform/node/files.ts';
 import { readImage } from '../../src/platform/node/images.ts';
@@ -212,4 +213,29 @@ test.runIf(LONG)('what is pinned is applied to other pairs, at the token of the 
   const average = effects.reduce((sum, effect) => sum + effect, 0) / 3;
   const text = (await mean.textContent())?.replaceAll('−', '-') ?? '';
   expect(Math.abs(Number(/^Mean ([-+.\d]+),/.exec(text)?.[1]) - average)).toBeLessThanOrEqual(5e-4 + SHOWN);
+});
+
+test.runIf(LONG)('patches are painted with the brush, and put to zero', async () => {
+  const page = await opened();
+  await page.getByText('Image patches (0 painted)').click();
+  const brush = page.getByRole('application', { name: /Brush/ });
+  const area = await brush.boundingBox();
+  if (!area) throw new Error('the brush is not shown');
+  const [grid] = patchGrids(model, pair.corrupt);
+  const { rows = 1, columns = 1, keys = [] } = grid ?? {};
+  const place = (row: number, column: number) =>
+    [area.x + ((column + 0.5) / columns) * area.width, area.y + ((row + 0.5) / rows) * area.height] as const;
+  await page.mouse.move(...place(2, 3));
+  await page.mouse.down();
+  await page.mouse.move(...place(2, 4));
+  await page.mouse.move(...place(3, 4));
+  await page.mouse.up();
+  await page.getByText('Image patches (3 painted)').waitFor();
+  await page.getByRole('button', { name: 'Zero' }).click();
+  const positions = [
+    [2, 3],
+    [2, 4],
+    [3, 4],
+  ].map(([row = 0, column = 0]) => keys[row * columns + column] as number);
+  await expectShown(page, await expected(zero({ hook: 'vision.hook_out', run: 1, positions })));
 });

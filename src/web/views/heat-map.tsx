@@ -37,6 +37,8 @@ export interface HeatMapProps {
   readonly onPick?: (cells: readonly CellPlace[]) => void;
   /** A cell was dragged onto an element that has this name as `data-drop`. */
   readonly onDrop?: (cell: CellPlace, onto: string) => void;
+  /** Gets the drawing, for files. */
+  readonly svgRef?: { current: SVGSVGElement | null };
   /** Widest that a cell gets, in pixels. */
   readonly cellSize?: number;
 }
@@ -126,6 +128,7 @@ export function HeatMap(props: HeatMapProps) {
   return (
     <figure class="heat-map" ref={frame}>
       <svg
+        ref={props.svgRef}
         role="grid"
         aria-label={title}
         aria-rowcount={rows.length}

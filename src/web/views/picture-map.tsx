@@ -1,4 +1,4 @@
-// A picture with a map of its patches over it. Patches can be chosen, by pointer or keyboard, and a box be drawn.
+// A picture with a map of its patches over it. Patches can be chosen or painted, by pointer or keyboard, and a box be drawn.
 
 import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
@@ -29,6 +29,8 @@ export interface PictureMapProps {
   readonly grid: PictureGrid | undefined;
   readonly chosen?: number | undefined;
   readonly onChoose?: (patch: number) => void;
+  /** Told of every patch that the pointer goes over while it is down, and of one at which Enter is pressed. */
+  readonly onPaint?: (patch: number, begins: boolean) => void;
   /** In pixels of the picture; with `onBox` dragging draws another. */
   readonly box?: Box | undefined;
   readonly onBox?: (box: Box | undefined) => void;
@@ -40,7 +42,7 @@ export interface PictureMapProps {
 const ALPHA = 0.55;
 
 export function PictureMap(props: PictureMapProps): JSX.Element {
-  const { title, picture, grid, chosen, onChoose, box, onBox, svgRef } = props;
+  const { title, picture, grid, chosen, onChoose, onPaint, box, onBox, svgRef } = props;
   const own = useRef<SVGSVGElement>(null);
   const svg = svgRef ?? own;
   const { url, size } = usePicture(picture);
@@ -64,8 +66,10 @@ export function PictureMap(props: PictureMapProps): JSX.Element {
   };
   const onPointerMove = (event: PointerEvent) => {
     const at = pixelOf(event);
-    setPointed(patchAt(at));
+    const over = patchAt(at);
     const from = start.current;
+    if (from && over !== undefined && over !== pointed) onPaint?.(over, false);
+    setPointed(over);
     if (!from || !onBox || Math.hypot(at[0] - from[0], at[1] - from[1]) < stepX / 3) return;
     onBox([
       Math.round(Math.min(from[0], at[0])),
@@ -92,8 +96,10 @@ export function PictureMap(props: PictureMapProps): JSX.Element {
       } as const
     )[event.key as 'ArrowLeft'];
     if (next) setPointed(next[0] * columns + next[1]);
-    else if ((event.key === 'Enter' || event.key === ' ') && onChoose) onChoose(now);
-    else return;
+    else if ((event.key === 'Enter' || event.key === ' ') && (onChoose || onPaint)) {
+      onChoose?.(now);
+      onPaint?.(now, true);
+    } else return;
     event.preventDefault();
   };
   const rect = (patch: number) => ({
@@ -108,13 +114,16 @@ export function PictureMap(props: PictureMapProps): JSX.Element {
       <svg
         ref={svg}
         role="application"
-        aria-label={`${title}. Arrow keys move over the patches${onChoose ? ', Enter chooses one' : ''}.`}
+        aria-label={`${title}. Arrow keys move over the patches${onChoose ? ', Enter chooses one' : ''}${onPaint ? ', Enter paints one' : ''}.`}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: arrow keys move over the patches
         tabIndex={0}
         viewBox={`0 0 ${width} ${height}`}
         onPointerDown={(event) => {
           start.current = pixelOf(event);
           event.currentTarget.setPointerCapture(event.pointerId);
+          const patch = patchAt(start.current);
+          setPointed(patch);
+          if (patch !== undefined) onPaint?.(patch, true);
         }}
         onPointerMove={onPointerMove}
         onPointerUp={onPointerUp}

@@ -9,6 +9,7 @@ import { activePins, canRedo, canUndo, pins, redo, removePins, undo } from '../s
 import { CutForm } from './cut-form.tsx';
 import { Panel } from './layout.tsx';
 import { signed } from './number-text.ts';
+import { PatchBrush } from './patch-brush.tsx';
 import { PinItem } from './pin-item.tsx';
 import './maps.css';
 
@@ -25,6 +26,7 @@ export function PinsPanel(): JSX.Element {
           ))}
         </ul>
       )}
+      <PatchBrush />
       <CutForm />
     </Panel>
   );
