@@ -20,7 +20,7 @@ export function AnswersTable(): JSX.Element {
   ];
   return (
     <>
-      <table class="answers">
+      <table class="run-answers">
         <caption class="hidden">Answers of the runs</caption>
         <thead>
           <tr>
@@ -47,7 +47,7 @@ export function AnswersTable(): JSX.Element {
       </table>
       <details>
         <summary>Five likeliest first tokens</summary>
-        <div class="top-tokens">
+        <div class="first-tokens">
           {runs.map(({ name, answer }) => answer && <TopTokens key={name} name={name} answer={answer} />)}
         </div>
       </details>

@@ -59,7 +59,7 @@ function OpenModelView(): JSX.Element {
 }
 
 function deviceText({ software, description }: DeviceInfo): string {
-  return software ? `the processor: ${description}` : description;
+  return software ? 'the processor (software adapter)' : description;
 }
 
 function EmbeddedModels(): JSX.Element {

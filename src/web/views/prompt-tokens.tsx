@@ -8,7 +8,7 @@ export function PromptTokens(): JSX.Element {
   const shown = pair.value;
   return (
     <section aria-label="Prompt">
-      <ol class="tokens">
+      <ol class="prompt-tokens">
         {shown?.tokens.map((token, i) => (
           <TokenView key={token.position} token={token} pair={shown} index={i} />
         ))}
