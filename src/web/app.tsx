@@ -8,6 +8,7 @@ import { followPair } from './state/follow-pair.ts';
 import { forgetMany } from './state/many.ts';
 import { forgetPaint } from './state/painting.ts';
 import { patchAlong } from './state/patched.ts';
+import { undoKeys } from './state/pins.ts';
 import { sweepAlong } from './state/sweep.ts';
 import { forgetWithModel } from './state/usable.ts';
 import { AnswerPanel } from './views/answer-panel.tsx';
@@ -43,6 +44,7 @@ export function App(): JSX.Element {
       forgetMany,
       forgetPaint,
       forgetWithModel,
+      undoKeys,
       keepAddress,
     ])
       follow();

@@ -10,6 +10,9 @@ import { corruption } from './patched.ts';
 import { pins, resetPins } from './pins.ts';
 import { chosenSites, metric } from './sweep.ts';
 
+/** Milliseconds until a change is in the address: browsers take only some changes of it in a time. */
+const WAIT = 400;
+
 /** Whether what the address said is there: only then is it written anew. */
 const restored = signal(false);
 
@@ -52,11 +55,15 @@ export async function startFromAddress(): Promise<void> {
 export function keepAddress(): () => void {
   const read = () => location.reload();
   addEventListener('hashchange', read);
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const stop = effect(() => {
-    if (restored.value && link.value) history.replaceState(null, '', `#${link.value.hash}`);
+    const hash = restored.value ? link.value?.hash : undefined;
+    clearTimeout(timer);
+    if (hash !== undefined) timer = setTimeout(() => history.replaceState(null, '', `#${hash}`), WAIT);
   });
   return () => {
     removeEventListener('hashchange', read);
+    clearTimeout(timer);
     stop();
   };
 }

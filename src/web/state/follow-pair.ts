@@ -4,6 +4,7 @@ import { effect } from '@preact/signals';
 import { pinsThere } from '../pin-places.ts';
 import type { PromptToken } from '../protocol/session.ts';
 import { model, pair, report } from './app.ts';
+import { corruption } from './patched.ts';
 import { pins, resetPins } from './pins.ts';
 
 /** Takes pins over to every new pair of the same model; another model begins without any. */
@@ -12,6 +13,7 @@ export function followPair(): () => void {
   return effect(() => {
     const [open, shown] = [model.value, pair.value];
     if (!open || !shown) return;
+    if (!shown.corrupt[corruption.peek()]) corruption.value = 'image';
     const now = { model: JSON.stringify(open.choice), tokens: shown.tokens };
     const list = pins.peek();
     if (before && before.model !== now.model && list.length > 0) resetPins([]);

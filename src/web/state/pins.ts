@@ -59,6 +59,22 @@ export function redo(): void {
   history.value = redone(history.value);
 }
 
+/** Ctrl or ⌘ with Z takes a step back, with Shift or with Y one forward, but not in fields, which have their own. */
+export function undoKeys(): () => void {
+  const onKeyDown = (event: KeyboardEvent) => {
+    const key = event.key.toLowerCase();
+    const inField =
+      event.target instanceof Element &&
+      event.target.closest('input[type=text], input[type=number], textarea');
+    if (!(event.ctrlKey || event.metaKey) || event.altKey || inField || (key !== 'z' && key !== 'y')) return;
+    event.preventDefault();
+    if (key === 'z' && !event.shiftKey) undo();
+    else redo();
+  };
+  addEventListener('keydown', onKeyDown);
+  return () => removeEventListener('keydown', onKeyDown);
+}
+
 type Place = Pick<EditPin, 'hooks' | 'positions' | 'heads'>;
 
 export function isSamePlace(a: Place, b: Place): boolean {

@@ -59,6 +59,9 @@ export const headEffects = computed(() => {
   return { site, layers, heads, effects };
 });
 
+/** Counts the sweeps that were begun. */
+let sweeps = 0;
+
 /** Computes the maps anew. */
 export async function sweepNow(): Promise<void> {
   const spec = sweepSpec.value;
@@ -66,6 +69,7 @@ export async function sweepNow(): Promise<void> {
   maps.value = [];
   noiseFloor.value = undefined;
   let done = 0;
+  const mine = ++sweeps;
   await doing('Sweeping', async () => {
     try {
       const onEvent = (event: SweepEvent) => {
@@ -81,7 +85,8 @@ export async function sweepNow(): Promise<void> {
       const summary = await run('sweep', spec, { onEvent });
       noiseFloor.value = summary.noiseFloor;
     } finally {
-      sweeping.value = undefined;
+      // One that was cancelled by a newer one says nothing of that.
+      if (mine === sweeps) sweeping.value = undefined;
     }
   });
 }
