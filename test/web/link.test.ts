@@ -84,6 +84,7 @@ test('pictures and folders of one’s own are left out and said so, on both ends
     'the picture me & you.png: choose it once more',
   ]);
   expect(read.model).toBeUndefined();
+  expect(read.folder).toBe('my-model');
   expect(read.pair).toMatchObject({ question: pair.question, clean: { kind: 'file', name: 'me & you.png' } });
 });
 

@@ -1,6 +1,7 @@
 // The page's address holds its state: what is changed is written there, and a link opens what it says.
 
 import { computed, effect, signal } from '@preact/signals';
+import type { Pin } from '../protocol/pins.ts';
 import type { OpenSpec } from '../protocol/session.ts';
 import { shownTab } from '../views/layout.tsx';
 import { model, pair, report, start } from './app.ts';
@@ -42,13 +43,31 @@ export async function startFromAddress(): Promise<void> {
   corruption.value = said.corruption ?? corruption.value;
   metric.value = said.metric ?? metric.value;
   chosenSites.value = said.sites;
-  resetPins(said.pins ?? []);
   shownTab.value = said.tab ?? shownTab.value;
   const wish = said.model && { model: said.model, dtype: said.dtype as OpenSpec['dtype'] };
+  const ownPictures =
+    typeof said.pair === 'object' && said.missing.length > (said.folder === undefined ? 0 : 1);
+  const list = said.pins ?? [];
   // Whatever needs files of the one who made the link waits until they are chosen here.
-  await start({ model: wish, pair: said.missing.length > 0 ? undefined : said.pair });
+  if (said.folder !== undefined) pinWithFolder(said.folder, list);
+  else if (!ownPictures) resetPins(list);
+  await start({ model: wish, pair: ownPictures ? undefined : said.pair });
   if (said.missing.length > 0) report(new Error(`The link does not hold ${said.missing.join('; ')}.`));
-  restored.value = true;
+  // The address of a folder's link stays until the folder is open.
+  restored.value ||= said.folder === undefined;
+}
+
+/** Pins what a link says when the model folder is opened that it is about. */
+function pinWithFolder(folder: string, list: readonly Pin[]): void {
+  const stop = effect(() => {
+    const choice = model.value?.choice;
+    if (choice?.kind !== 'folder' || choice.name !== folder || !pair.value) return;
+    queueMicrotask(() => {
+      resetPins(list);
+      restored.value = true;
+      stop();
+    });
+  });
 }
 
 /** Writes the address whenever the state changes; another link that is put there is opened as in a new page. */

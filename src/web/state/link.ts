@@ -25,6 +25,8 @@ export interface LinkedState extends Partial<Omit<PageState, 'model' | 'pair'>> 
   readonly model?: Exclude<ModelChoice, { kind: 'folder' }>;
   /** A pair of the embedded data by its name, or all of its spec. */
   readonly pair?: string | PairSpec;
+  /** The model folder that the link is about; whoever opens it has to choose it. */
+  readonly folder?: string;
   /** What the link cannot hold, in words: a folder to open, a picture to choose. */
   readonly missing: readonly string[];
 }
@@ -74,6 +76,7 @@ export function readLink(hash: string): LinkedState {
   const corruption = (['image', 'text'] as const).find((name) => name === fields.get('corruption'));
   return {
     ...optional('model', modelIn(fields.get('model'))),
+    ...optional('folder', folder),
     ...optional('dtype', fields.get('dtype')),
     ...optional('pair', spec ?? fields.get('pair')),
     ...optional('corruption', corruption),
