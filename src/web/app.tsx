@@ -24,6 +24,7 @@ import { PinsPanel } from './views/pins-panel.tsx';
 import { ProblemView } from './views/problem.tsx';
 import { ShareButton } from './views/share-button.tsx';
 import { SweepPanel } from './views/sweep-panel.tsx';
+import { TakeAwayPanel } from './views/take-away-panel.tsx';
 import { ThemeSwitch } from './views/theme-switch.tsx';
 
 const TABS: readonly Tab[] = [
@@ -68,6 +69,7 @@ export function App(): JSX.Element {
             </div>
             <div class="side patch-side">
               <PinsPanel />
+              <TakeAwayPanel />
             </div>
             <Tabs tabs={TABS} />
           </>

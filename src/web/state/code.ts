@@ -101,7 +101,11 @@ function picturesOf({ clean, image }: PairSpec): Picture[] {
 }
 
 function loading({ choice, dtype }: ProgramOptions['model']): string[] {
-  const options = dtype === 'as in the file' ? '' : `, { dtype: ${literal(dtype)} }`;
+  const fields = {
+    ...(dtype === 'as in the file' ? {} : { dtype }),
+    ...(choice.kind === 'hub' && choice.endpoint ? { endpoint: choice.endpoint } : {}),
+  };
+  const options = Object.keys(fields).length > 0 ? `, ${JSON.stringify(fields)}` : '';
   if (choice.kind === 'hub')
     return [`const { model, processor } = await loadFromHub(gpu, ${literal(choice.id)}${options});`];
   const folder =

@@ -9,9 +9,11 @@ const SAID = 2000;
 
 export function CopyButton({
   text,
+  disabled = false,
   children,
 }: {
   readonly text: () => string | Promise<string>;
+  readonly disabled?: boolean;
   readonly children: ComponentChildren;
 }): JSX.Element {
   const [copied, setCopied] = useState(false);
@@ -25,7 +27,7 @@ export function CopyButton({
     }
   };
   return (
-    <button type="button" onClick={() => void copy()}>
+    <button type="button" disabled={disabled} onClick={() => void copy()}>
       <span aria-live="polite">{copied ? 'Copied' : children}</span>
     </button>
   );

@@ -4,6 +4,7 @@ import type { JSX } from 'preact';
 import { report } from '../state/app.ts';
 import { csvOf, type MapTable, parquetOf } from '../state/map-table.ts';
 import { download, pngBlob, svgText } from './export.ts';
+import './reading.css';
 
 export interface ExportMenuProps {
   /** Of the files, without extension. */
