@@ -21,6 +21,7 @@ export type ErrorCode =
   | 'not-finite' // a model that computes NaN or infinity
   | 'unfired' // an intervention that did not fire as often as asked
   | 'control' // a self-check of a sweep that failed
+  | 'interrupted' // told to end with work left; the same call goes on
   | 'usage'; // wrong options on the command line or in a call
 
 /** Base class. The message names the object, what was expected, what was found, and where possible the cure. */

@@ -18,6 +18,7 @@ import { mergeCommand, runCommand } from './commands/run.ts';
 import { sweepCommand } from './commands/sweep.ts';
 import { traceCommand } from './commands/trace.ts';
 import { watchOutput } from './output.ts';
+import { INTERRUPTED_STATUS } from './preemption.ts';
 import { stopBars } from './progress.ts';
 
 /** Exit status of a mistake in the command line itself, as usual in Unix. */
@@ -79,6 +80,7 @@ function report(error: unknown, debug: boolean): number {
   if (debug) console.error(error);
   else if (explained) console.error(`notice: ${message}`);
   else console.error(`notice: ${message}\nThis is unexpected; --debug shows where it comes from.`);
+  if (known && error.code === 'interrupted') return INTERRUPTED_STATUS;
   return known && error.code === 'usage' ? USAGE_STATUS : 1;
 }
 

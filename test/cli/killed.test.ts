@@ -1,9 +1,10 @@
 // A run that is killed again and again, or that two processes do at once, ends in the bytes of one that was left alone.
 
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { LONG, long } from '../support/long.ts';
 import { Random } from '../support/random.ts';
@@ -15,9 +16,16 @@ const PAIRS = long(1, 100);
 useBuilt();
 
 let folder: string;
+/** Milliseconds that a run takes which is left alone, and what it leaves. */
+let whole: number;
+let expected: Record<string, string>;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'notice-killed-'));
   await smallManifest(folder, 'faces', 20);
+  const started = performance.now();
+  await runProcess(command('whole'), { cwd: folder });
+  whole = performance.now() - started;
+  expected = await digests('whole');
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -52,10 +60,6 @@ async function digests(out: string): Promise<Record<string, string>> {
 }
 
 test(`killed ${KILLS} times at random, a run ends in the same bytes`, async () => {
-  const started = performance.now();
-  await runProcess(command('whole'), { cwd: folder });
-  const whole = performance.now() - started;
-  const expected = await digests('whole');
   expect(Object.keys(expected).filter((name) => name.endsWith('.parquet')).length).toBeGreaterThan(3);
 
   const random = new Random(11);
@@ -77,6 +81,30 @@ test(`killed ${KILLS} times at random, a run ends in the same bytes`, async () =
   }
   if (LONG) console.log('killed', killed);
 }, 3_600_000);
+
+test('SIGTERM ends a run after the part in flight with status 75, and the next goes on', async () => {
+  const cells = async () => (await readdir(join(folder, 'ended/cells')).catch(() => [])).sort();
+  const measuring = (async () => {
+    while ((await cells()).length === 0) await sleep(20);
+  })();
+  const { status, stderr } = await noticeProcess(command('ended'), {
+    cwd: folder,
+    terminateWhen: measuring,
+  });
+  expect(status).toBe(75);
+  expect(stderr).toMatch(/^notice: ended by SIGTERM/m);
+  // The file that was seen and at most the one in flight: whole, each with its checksum.
+  const kept = await cells();
+  expect(kept.every((file) => file.endsWith('.parquet'))).toBe(true);
+  const all = Object.keys(expected).filter((file) => file.startsWith('cells/')).length;
+  expect(kept.length).toBeLessThan(all);
+  expect(await readdir(join(folder, 'ended/claims'))).toEqual([]);
+  const written = async () => (await stat(join(folder, 'ended/cells', kept[0] as string))).mtimeMs;
+  const before = await written();
+  await runProcess(command('ended'), { cwd: folder });
+  expect(await digests('ended')).toEqual(expected);
+  expect(await written()).toBe(before);
+});
 
 test(
   `two processes at once in one folder, ${PAIRS} times, share the work or take it over`,

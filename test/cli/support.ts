@@ -70,12 +70,14 @@ interface RunOptions {
 interface ProcessOptions extends RunOptions {
   /** Kills the process without warning; its status is then null. */
   readonly killAfterMs?: number;
+  /** Sends SIGTERM when this is fulfilled. */
+  readonly terminateWhen?: Promise<unknown>;
 }
 
 /** Runs the built `notice` in a process of its own: for what only a process can show. It compiles every kernel anew. */
 export function noticeProcess(
   args: readonly string[],
-  { cwd = ROOT, env = {}, killAfterMs }: ProcessOptions = {},
+  { cwd = ROOT, env = {}, killAfterMs, terminateWhen }: ProcessOptions = {},
 ): Promise<Outcome> {
   const child = spawn(process.execPath, [join(ROOT, 'bin/notice.mjs'), ...args], {
     cwd,
@@ -87,6 +89,7 @@ export function noticeProcess(
       text[name] += chunk;
     });
   const timer = killAfterMs && setTimeout(() => child.kill('SIGKILL'), killAfterMs);
+  void terminateWhen?.then(() => child.kill('SIGTERM'));
   return new Promise((done, failed) => {
     child.on('error', failed);
     child.on('close', (status) => {

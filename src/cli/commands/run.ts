@@ -26,6 +26,7 @@ import {
   withModel,
 } from '../options.ts';
 import { duration } from '../plan.ts';
+import { Preemption } from '../preemption.ts';
 import { progressBar } from '../progress.ts';
 
 interface RunCommandOptions extends ModelOptions {
@@ -108,10 +109,13 @@ export function runCommand(program: Command): void {
       shard,
     )
     .addOption(new Option('--until <stage>', 'end after this stage').choices([...STAGES]))
-    .action((options: RunCommandOptions) => run(options));
+    .action(async (options: RunCommandOptions) => {
+      const preemption = new Preemption();
+      await run(options, preemption).finally(() => preemption.stop());
+    });
 }
 
-async function run(options: RunCommandOptions): Promise<void> {
+async function run(options: RunCommandOptions, preemption: Preemption): Promise<void> {
   const started = performance.now();
   const { newRecord, ResultsFolder } = await import('../../notice/experiment/results.ts');
   const { runExperiment } = await import('../../notice/experiment/run.ts');
@@ -143,6 +147,7 @@ async function run(options: RunCommandOptions): Promise<void> {
       processor: reader,
       shard: options.shard,
       until: options.until,
+      signal: preemption.begin(),
       onProgress: bars.update,
       log: bars.log,
     }).finally(() => bars.stop());

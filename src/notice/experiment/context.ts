@@ -81,6 +81,8 @@ export interface RunContext {
   readonly shard: Shard | undefined;
   /** Whether other shards do the rest of the evaluation. */
   readonly sharedEvaluation: boolean;
+  /** Asked before every part and batch of questions whether the run shall end. */
+  readonly signal: AbortSignal | undefined;
   readonly tasks: readonly TaskState[];
   /** All parts, once the samples are chosen. */
   parts: readonly Part[];
@@ -94,7 +96,10 @@ export interface RunContext {
  *
  * @throws NoticeError('usage') if another process went on with another model or adapter
  */
-export function alone({ store, record, log }: RunContext, work: () => Promise<void>): Promise<unknown> {
+export function alone(
+  { store, record, log, signal }: RunContext,
+  work: () => Promise<void>,
+): Promise<unknown> {
   const once = async () => {
     const { inputs, tasks, parts, answered, seconds } = await store.record();
     const changed = inputs && record.inputs ? changedInputs(inputs, record.inputs) : [];
@@ -106,7 +111,8 @@ export function alone({ store, record, log }: RunContext, work: () => Promise<vo
     Object.assign(record, { tasks, parts, answered, seconds });
     await work();
   };
-  return store.claim('record', once, (owner) => log(`waits for ${owner}, which is at work in this folder`));
+  const wait = (owner: string) => log(`waits for ${owner}, which is at work in this folder`);
+  return store.claim('record', once, wait, signal);
 }
 
 /** Leaves a pair out of the samples, and says so. */

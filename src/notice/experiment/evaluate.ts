@@ -87,6 +87,7 @@ async function evaluateTask(run: RunContext, task: TaskState): Promise<void> {
     } else {
       const open = questions.slice(next).filter((one) => !known.has(one.key) && !failed.has(one));
       if (shard && !sharedEvaluation) checkAnswered(run, name, open);
+      run.signal?.throwIfAborted();
       const batch = open.slice(0, all ? BATCH : Math.min(BATCH, draw.missing));
       const found = await askPairs(run.model, run.processor, run.reader, batch);
       const fresh = batch.flatMap((one, i): KeyedEvaluation[] => {

@@ -40,7 +40,7 @@ interface FoundImage {
 type Images = ReadonlyMap<string, FoundImage | NoticeError>;
 
 async function openAll(
-  { reader, processor }: RunContext,
+  { reader, processor, signal }: RunContext,
   pairs: readonly Pair[],
   generated: ReadonlyMap<string, string>,
 ): Promise<Images> {
@@ -51,6 +51,7 @@ async function openAll(
     ]),
   ];
   const found = await mapConcurrent(paths, AT_ONCE, async (path) => {
+    signal?.throwIfAborted();
     try {
       const { digest, image } = await openImage(reader, path);
       return { digest, input: processor.images.measure(image, path) };

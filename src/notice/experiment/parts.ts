@@ -51,7 +51,7 @@ export async function lookAtParts(run: RunContext): Promise<void> {
  * processes left.
  */
 async function workOff(
-  { store, onProgress, log }: RunContext,
+  { store, onProgress, log, signal }: RunContext,
   step: 'measure' | 'attention',
   parts: readonly Part[],
   kinds: readonly PartKind[],
@@ -68,10 +68,11 @@ async function workOff(
   for (const busy of ['skip', wait] as const) {
     const left: Part[] = [];
     for (const part of open) {
+      signal?.throwIfAborted();
       const once = async () => {
         if (!(await holds(part, (what) => log(`${what}: it is computed anew.`)))) await work(part);
       };
-      if ((await holds(part)) || (await store.claim(`${step}-${part.name}`, once, busy)))
+      if ((await holds(part)) || (await store.claim(`${step}-${part.name}`, once, busy, signal)))
         onProgress(step, part.task, ++done, parts.length);
       else left.push(part);
     }
@@ -181,15 +182,17 @@ async function scaleNoise(run: RunContext): Promise<void> {
 
 /** The samples with their clean images, some at a time. */
 async function* cleanSamples(
-  { model, processor, reader }: RunContext,
+  { model, processor, reader, signal }: RunContext,
   chosen: readonly ChosenPair[],
 ): AsyncGenerator<Sample[]> {
   const size = samplesPerPart(model);
-  for (let first = 0; first < chosen.length; first += size)
+  for (let first = 0; first < chosen.length; first += size) {
+    signal?.throwIfAborted();
     yield Promise.all(
       chosen.slice(first, first + size).map(async ({ pair, digests }) => {
         const { image } = await openImage(reader, pair.cleanImage, digests.clean);
         return processor.sample(image, pair.cleanPrompt, pair.cleanImage);
       }),
     );
+  }
 }

@@ -93,9 +93,16 @@ export interface ResultsStore {
   /**
    * Does work that no other process of the same store does at the same time. While one does, waits, or with `skip` does nothing.
    *
+   * @param signal ends the wait
    * @returns whether the work was done
+   * @throws the signal's reason if it ended the wait
    */
-  claim(name: string, work: () => Promise<void>, busy: 'skip' | ((owner: string) => void)): Promise<boolean>;
+  claim(
+    name: string,
+    work: () => Promise<void>,
+    busy: 'skip' | ((owner: string) => void),
+    signal?: AbortSignal,
+  ): Promise<boolean>;
   record(): Promise<RunRecord>;
   saveRecord(record: RunRecord): Promise<void>;
   /** All that were added or saved. `onDamage` is told what is not as it was written. */

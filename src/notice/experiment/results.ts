@@ -113,15 +113,23 @@ export class ResultsFolder implements ResultsStore {
     name: string,
     work: () => Promise<void>,
     busy: 'skip' | ((owner: string) => void),
+    signal?: AbortSignal,
   ): Promise<boolean> {
     const skip = new AbortController();
     const onWait = busy === 'skip' ? () => skip.abort() : busy;
+    let begun = false;
+    const once = () => {
+      begun = true;
+      return work();
+    };
+    const ends = AbortSignal.any([skip.signal, ...(signal ? [signal] : [])]);
     try {
-      await withClaim(this.file('claims', name), work, { onWait, signal: skip.signal });
+      await withClaim(this.file('claims', name), once, { onWait, signal: ends });
       return true;
     } catch (error) {
-      if (!skip.signal.aborted) throw error;
-      return false;
+      if (skip.signal.aborted) return false;
+      if (!begun) signal?.throwIfAborted();
+      throw error;
     } finally {
       // Every process claims the record last.
       if (name === 'record') await rmdir(this.file('claims')).catch(() => {});

@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly shard?: Shard | undefined;
   /** The last stage that is done; default all. */
   readonly until?: Stage | undefined;
+  /** Ends the run before its next part or batch of questions with the reason of the signal; what is done is kept. */
+  readonly signal?: AbortSignal | undefined;
   readonly onProgress?: Progress;
   /** Told what a person should know. */
   readonly log?: (line: string) => void;
@@ -41,6 +43,7 @@ const WORK: Readonly<Record<Stage, (run: RunContext) => Promise<void>>> = {
  * Runs the stages.
  *
  * @returns whether everything is measured (with shards, others may still be at it)
+ * @throws the reason of `signal`, after the part in flight
  */
 export async function runExperiment(
   settings: ExperimentSettings,
@@ -70,6 +73,7 @@ export async function runExperiment(
     processor,
     reader: options.reader,
     shard,
+    signal: options.signal,
     onProgress,
     log,
     sharedEvaluation: shard !== undefined && until === 'evaluate',
