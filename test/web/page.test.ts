@@ -101,3 +101,40 @@ test.each(VIEWS.slice(0, long(1, VIEWS.length)))(
     );
   },
 );
+
+test.runIf(LONG)('only the pairs that the model answers as an experiment needs it', async () => {
+  const page = await openPage();
+  await whenLive(page);
+  const panel = pairPanel(page);
+  const pairs = panel.getByRole('combobox', { name: 'Pair' }).getByRole('option');
+  const all = await pairs.count();
+  await panel.getByRole('checkbox', { name: 'only pairs' }).check();
+  await panel.getByText(`of ${all} asked`).waitFor();
+  await panel.getByText(`of ${all} asked`).waitFor({ state: 'hidden' });
+  const usable = await pairs.count();
+  // The miniature answers most of them, not all, with one option and then with the other.
+  expect(usable).toBeGreaterThan(all / 2);
+  expect(usable).toBeLessThan(all);
+});
+
+test.runIf(LONG)(
+  'pictures and a question of one’s own, with words that do not line up in the corrupt text',
+  async () => {
+    const page = await openPage();
+    await whenLive(page);
+    const panel = pairPanel(page);
+    await panel.getByText('Your own pictures and question').click();
+    await panel.getByLabel('Clean picture').setInputFiles('data/states/000_clean.png');
+    await panel.getByLabel('Corrupt picture').setInputFiles('data/states/000_corrupt.png');
+    await panel.getByLabel('Question').fill('is the circle orange or green?');
+    await panel.getByLabel('Correct option', { exact: true }).fill('orange');
+    await panel.getByLabel('Incorrect option').fill('green');
+    await panel.getByRole('button', { name: 'Swap the two options' }).click();
+    await panel.getByText('is the circle green or orange?').waitFor();
+    await panel.getByLabel('for “green”').fill('orange with white stripes');
+    await panel.getByRole('button', { name: 'Ask the model' }).click();
+    await answers(page).getByRole('row', { name: 'clean orange' }).waitFor();
+    await answers(page).getByRole('row', { name: 'corrupt image green' }).waitFor();
+    await panel.getByText(/^No corrupt text: .*tokens/).waitFor();
+  },
+);
