@@ -3,6 +3,7 @@
 import { computed, effect, signal } from '@preact/signals';
 import type { EmbeddedPair } from '../protocol/embedded.ts';
 import type { ManyPoint, ManySummary } from '../protocol/patching.ts';
+import type { PairSpec } from '../protocol/session.ts';
 import { model, pair, report } from './app.ts';
 import { cancel, isCancelled, run } from './engine.ts';
 import { embeddedPairs, specOf } from './first.ts';
@@ -30,7 +31,7 @@ export async function patchOthers(n: number): Promise<void> {
   summary.value = undefined;
   asked.value = n;
   try {
-    const pairs = (await usableOthers(n)).map(specOf);
+    const pairs = (await usableOthers(n)).map(corruptedAlike);
     if (!asked.value) return;
     asked.value = pairs.length;
     const spec = { pairs, corruption: corruption.value, pins: activePins.value };
@@ -44,6 +45,13 @@ export async function patchOthers(n: number): Promise<void> {
   } finally {
     asked.value = undefined;
   }
+}
+
+/** Another pair with the corruption of the one that is looked at, unless that is of one picture only. */
+function corruptedAlike(other: EmbeddedPair): PairSpec {
+  const image = pair.value?.spec.image;
+  const spec = specOf(other);
+  return image?.kind === 'noise' || image?.kind === 'no-image' ? { ...spec, image } : spec;
 }
 
 /** The first `n` of the others that the model answers as an experiment needs it: it is asked where that is not known. */

@@ -1,7 +1,7 @@
 // What each place restores, by token and layer for modules, by layer and head for heads. Cells are what is pinned.
 
 import type { JSX } from 'preact';
-import { useRef } from 'preact/hooks';
+import { useMemo, useRef } from 'preact/hooks';
 import { type EffectScale, effectScale } from '../../notice/plots/colors.ts';
 import type { CorruptionName, PromptToken } from '../protocol/session.ts';
 import { pair } from '../state/app.ts';
@@ -22,8 +22,18 @@ export function SiteView({
 }: {
   readonly map: SiteMap;
   readonly scale: EffectScale;
-}): JSX.Element[] {
-  const tokens = pair.value?.tokens ?? [];
+}): JSX.Element {
+  const tokens = pair.value?.tokens ?? NO_TOKENS;
+  // While a sweep goes on, maps that have nothing new are not drawn again.
+  return useMemo(
+    () => <>{siteMaps(map, tokens, scale)}</>,
+    [map, tokens, scale.low, scale.high, metric.value, pins.value],
+  );
+}
+
+const NO_TOKENS: readonly PromptToken[] = [];
+
+function siteMaps(map: SiteMap, tokens: readonly PromptToken[], scale: EffectScale): JSX.Element[] {
   if (map.heads === undefined) return [<ModuleMap key="modules" map={map} tokens={tokens} scale={scale} />];
   return map.positions.map((positions, group) => (
     <HeadMap key={`${positions}`} map={map} group={group} at={groupName(positions, tokens)} scale={scale} />
