@@ -36,12 +36,16 @@ export function bundledChromium(): ChromiumPackage | undefined {
   return process.env.NOTICE_BROWSER ? undefined : findChromiumPackage();
 }
 
+/** Playwright would end the process on a signal, and tests of others send themselves some. */
+const SIGNALS = { handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false } as const;
+
 /** How Playwright starts the browser. {@link setup} makes sure that it can. */
 export function launchOptions(): LaunchOptions {
   const bundled = bundledChromium();
   if (!bundled) {
     const executablePath = process.env.NOTICE_BROWSER;
     return {
+      ...SIGNALS,
       ...(executablePath ? { executablePath } : { channel: 'chrome' }),
       args: ['--enable-unsafe-webgpu'],
     };
@@ -49,6 +53,7 @@ export function launchOptions(): LaunchOptions {
   const folder = join(cacheFolder(), folderName(bundled));
   const libraries = [join(folder, 'lib'), process.env.LD_LIBRARY_PATH].filter(Boolean).join(':');
   return {
+    ...SIGNALS,
     executablePath: join(folder, EXECUTABLE),
     args: SWIFTSHADER_FLAGS,
     env: { ...process.env, LD_LIBRARY_PATH: libraries, FONTCONFIG_FILE: join(folder, 'fonts.conf') },
