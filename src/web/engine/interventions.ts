@@ -1,7 +1,7 @@
 // What is pinned, as interventions of the library. Whatever runs a patched model asks here, so that a pin does the same in a
 // patch, in a generated answer, in attention maps and on other pairs.
 
-import { type PatchGrid, patchGrids, type VisionLanguageModel } from '../../models/index.ts';
+import { type PatchGrid, patchGrids, type Sample, type VisionLanguageModel } from '../../models/index.ts';
 import { corruptionOf } from '../../patching/corruption.ts';
 import {
   add,
@@ -101,7 +101,23 @@ async function patchesEdit(
   const target = { hook, run: CORRUPT, positions: patches.map((patch) => keys[patch] as number) };
   if (operation === 'restore') return replace(target, CLEAN);
   if (operation === 'zero') return zero(target);
-  const { cache } = await runWithCache(model, [corrupt], { names: hook, stopAfter: hook, signal });
+  return replace(target, { values: await meanFeature(model, corrupt, hook, keys, signal) });
+}
+
+/** Means of pictures' features, of which every patch of the same picture asks anew. */
+const means = new WeakMap<Sample, Float32Array>();
+
+/** The mean of a picture's features [width], over its patches alone. */
+async function meanFeature(
+  model: VisionLanguageModel,
+  sample: Sample,
+  hook: string,
+  keys: readonly number[],
+  signal: AbortSignal | undefined,
+): Promise<Float32Array> {
+  const known = means.get(sample);
+  if (known) return known;
+  const { cache } = await runWithCache(model, [sample], { names: hook, stopAfter: hook, signal });
   try {
     const activation = cache.get(hook);
     const rows = await activation.read();
@@ -112,7 +128,8 @@ async function patchesEdit(
       for (const key of keys) sum += rows[key * width + column] as number;
       values[column] = sum / keys.length;
     }
-    return replace(target, { values });
+    means.set(sample, values);
+    return values;
   } finally {
     cache.release();
   }

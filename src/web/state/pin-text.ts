@@ -3,14 +3,21 @@
 import type { Pin } from '../protocol/pins.ts';
 import type { PromptToken } from '../protocol/session.ts';
 
-/** What is pinned: `cross_attn.hook_z, layers 0–3, head 2, tokens heart or`. */
-export function pinText(pin: Pin, tokens: readonly PromptToken[]): string {
+/**
+ * What is pinned: `cross_attn.hook_z, layers 0–3, head 2, tokens heart or`.
+ *
+ * @param patchKeys key of every patch of the image, in the attention that reads it
+ */
+export function pinText(pin: Pin, tokens: readonly PromptToken[], patchKeys: readonly number[] = []): string {
   if (pin.kind === 'patches') return counted('patch', 'patches', pin.patches);
   if (pin.kind === 'cut') {
     const { attention, from, to, layers, heads } = pin;
-    const keys = attention.endsWith('.cross_attn')
-      ? counted('patch', 'patches', from)
-      : positionText(from, tokens);
+    const patches = from.flatMap((key) => (patchKeys.includes(key) ? patchKeys.indexOf(key) : []));
+    const others = from.filter((key) => !patchKeys.includes(key));
+    const keys = [
+      ...(patches.length > 0 ? [counted('patch', 'patches', patches)] : []),
+      ...(others.length > 0 ? [positionText(others, tokens)] : []),
+    ].join(' and ');
     return [
       `${attention}: ${positionText(to, tokens)} no longer see ${keys}`,
       layers ? counted('layer', 'layers', layers) : 'all layers',

@@ -59,7 +59,7 @@ export function HeatMap(props: HeatMapProps) {
 
   const scale = props.scale ?? effectScale(finite(values), true);
   const at = ({ row, column }: CellPlace) => values[row * columns.length + column] as number;
-  const label = Math.min(6.3 * Math.max(4, ...rows.map((row) => row.length)) + 8, 110);
+  const label = Math.min(6.9 * Math.max(4, ...rows.map((row) => row.length)) + 8, 118);
   const cell = Math.max(7, Math.min(cellSize, (width - label - 2) / columns.length));
   const every = Math.ceil((7 * Math.max(...columns.map((column) => column.length)) + 4) / cell);
   const said = (place: CellPlace) =>
@@ -244,7 +244,7 @@ function* finite(values: ArrayLike<number>): Generator<number> {
 }
 
 function shortened(text: string, width: number): string {
-  const room = Math.max(1, Math.floor(width / 6.3));
+  const room = Math.max(1, Math.floor(width / 6.9));
   return text.length <= room ? text : `${text.slice(0, Math.max(1, room - 1))}…`;
 }
 

@@ -2,7 +2,7 @@
 
 import type { JSX } from 'preact';
 import type { EditPin, PatchesPin, Pin, PinOperation } from '../protocol/pins.ts';
-import { pair } from '../state/app.ts';
+import { model, pair } from '../state/app.ts';
 import { pinText } from '../state/pin-text.ts';
 import { changePin, removePins } from '../state/pins.ts';
 
@@ -23,7 +23,10 @@ const PATCH_OPERATIONS: Readonly<Record<PatchesPin['operation'], string>> = {
 };
 
 export function PinItem({ pin }: { readonly pin: Pin }): JSX.Element {
-  const text = pinText(pin, pair.value?.tokens ?? []);
+  const shown = pair.value;
+  const readsImage = pin.kind === 'cut' && pin.attention === model.value?.imageAttention;
+  const patchKeys = readsImage ? (shown?.grids.flatMap(({ keys }) => keys) ?? []) : [];
+  const text = pinText(pin, shown?.tokens ?? [], patchKeys);
   return (
     <li class={pin.on ? 'pin' : 'pin off'}>
       <label class="pin-name">

@@ -124,8 +124,13 @@ function PatchedRun(): JSX.Element {
 }
 
 function effectText({ ldEffect, normalized, milliseconds }: PatchedAnswer): string {
-  const share = Number.isFinite(normalized) ? `, ${(100 * normalized).toFixed(0)} % restored` : '';
+  const share = Number.isFinite(normalized) ? `, ${percent(normalized)} restored` : '';
   return `LD′ − LD* ${signed(ldEffect)}${share} (${milliseconds.toFixed(0)} ms)`;
+}
+
+function percent(share: number): string {
+  const whole = Math.round(100 * share);
+  return `${whole < 0 ? '−' : ''}${Math.abs(whole)} %`;
 }
 
 function hint(): string {
