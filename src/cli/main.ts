@@ -17,6 +17,7 @@ import { reproduceCommand } from './commands/reproduce.ts';
 import { mergeCommand, runCommand } from './commands/run.ts';
 import { sweepCommand } from './commands/sweep.ts';
 import { traceCommand } from './commands/trace.ts';
+import { describeOption } from './help.ts';
 import { watchOutput } from './output.ts';
 import { INTERRUPTED_STATUS } from './preemption.ts';
 import { stopBars } from './progress.ts';
@@ -32,6 +33,7 @@ export function program(): Command {
     .description('Activation patching for vision-language models on WebGPU.')
     .version(version)
     .option('--debug', 'show the stack trace of an error')
+    .configureHelp({ optionDescription: describeOption })
     .showHelpAfterError('(see --help)')
     .exitOverride();
   const commands = [

@@ -18,6 +18,7 @@ import { folderDigest, observed } from '../platform/node/digests.ts';
 import { nodeFolder } from '../platform/node/files.ts';
 import { readImage } from '../platform/node/images.ts';
 import type { ModelSource } from '../weights/index.ts';
+import { EMBEDDED_MODEL, EMBEDDED_NAME, withEmbedded } from './embedded.ts';
 
 /** `--template` for the prompt of the paper's text, which each kind of model has its own of. */
 export const PAPER_TEMPLATE = 'paper';
@@ -32,10 +33,13 @@ export interface ModelOptions {
   readonly imageBackend?: ImageBackend;
 }
 
-/** Options of every command that runs a model. */
-export function addModelOptions(command: Command, defaultModel?: string): Command {
-  const model = new Option('--model <model>', 'model folder in Hugging Face layout, or id of a pulled model');
-  if (defaultModel) model.default(defaultModel);
+/** Options of every command that runs a model; with `embedded` that is the embedded one unless another is named. */
+export function addModelOptions(command: Command, { embedded = false } = {}): Command {
+  const model = new Option(
+    '--model <model>',
+    `model folder in Hugging Face layout, id of a pulled model, or ${EMBEDDED_NAME}`,
+  ).argParser(withEmbedded);
+  if (embedded) model.default(EMBEDDED_MODEL, EMBEDDED_NAME);
   else model.makeOptionMandatory();
   return command
     .addOption(model)

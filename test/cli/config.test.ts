@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { addConfigOption } from '../../src/cli/config.ts';
+import { EMBEDDED_MODEL } from '../../src/cli/embedded.ts';
 import { addModelOptions, list, positiveInteger } from '../../src/cli/options.ts';
 import { NoticeError } from '../../src/errors.ts';
 import { freshFolder } from '../notice/datasets/support.ts';
@@ -22,7 +23,7 @@ async function optionsFrom(yaml: string, ...args: string[]): Promise<Record<stri
   await writeFile(file, yaml);
   let found: Record<string, unknown> = {};
   const command = new Command('try').exitOverride();
-  addConfigOption(addModelOptions(command, '/default/model'))
+  addConfigOption(addModelOptions(command, { embedded: true }))
     .option('--data <files>', '', list, ['/default.csv'])
     .option('--out <folder>', '', 'results')
     .option('--samples <n>', '', positiveInteger, 60)
@@ -67,7 +68,7 @@ test('the command line goes before the file, the file before defaults', async ()
     samples: 8,
     data: ['b.csv'],
     out: join(folder, 'here'),
-    model: '/default/model',
+    model: EMBEDDED_MODEL,
     compat: [],
   });
 });

@@ -166,6 +166,28 @@ describe('attributes', () => {
     expect(round?.cleanPrompt).toMatch(/^Is this red thing a (circle or \w+|\w+ or circle)\?$/);
   });
 
+  test('of three values: more words, or no text corruption', async () => {
+    for (const color of COLORS.slice(0, 3)) await writeImage(join(folder, `few/${color}/1.png`));
+    const args = ['data', 'attributes', '--images', 'few', '--attributes', 'color', '--out', 'few.csv'];
+    args.push('--ask', 'color=Is it {options}?');
+    const few = await notice(args, { cwd: folder });
+    expect(few.stderr).toMatch(/color: 3 words \(blue, green, red\), but.*--stand-ins color=.*--no-str/);
+    expect(few.status).toBe(1);
+
+    await run([...args, '--no-str'], { cwd: folder });
+    for (const { cleanPrompt, corruptPrompt } of await pairsOf('few'))
+      expect(corruptPrompt).toBe(cleanPrompt);
+    expect(await pairsOf('few')).toHaveLength(3);
+
+    await run([...args, '--stand-ins', 'color=yellow,purple'], { cwd: folder });
+    const pairs = await pairsOf('few');
+    expect(pairs).toHaveLength(3);
+    for (const { corruptPrompt } of pairs) expect(corruptPrompt).toMatch(/yellow|purple/);
+
+    const wrong = await notice([...args, '--stand-ins', 'colour=yellow'], { cwd: folder });
+    expect(wrong).toMatchObject({ status: 2, stderr: expect.stringContaining('there is no --ask colour=') });
+  });
+
   test('of a CSV, its own columns and names; a bad question is an error', async () => {
     const names = ['größer, "rot".png', 'b.png', 'c.png', 'd.png'];
     for (const name of names) await writeImage(join(folder, 'pics', name));

@@ -53,6 +53,7 @@ export function benchCommand(program: Command): void {
     .option('--layers <n>', 'blocks of the vision tower in forward (default all)', positiveInteger)
     .option('--only <regexp>', 'kernels or choices whose names match', pattern)
     .option('--json <file>', 'write all figures')
+    .addHelpText('after', '\nExample:\n  notice bench kernels --only matmul --json rates.json')
     .action((parts: string[], options: BenchCommandOptions) => runBench(parts, options));
 }
 

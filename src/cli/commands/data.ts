@@ -13,7 +13,10 @@ export function dataCommand(program: Command): void {
       `
 A manifest has the columns clean_image_path, corrupt_image_path, clean_prompt, corrupt_prompt, correct_answer,
 incorrect_answer, category and id; image paths are relative to its folder. Whatever a command leaves out it
-counts, with the reason, and lists in NAME.drops.jsonl.`,
+counts, with the reason, and lists in NAME.drops.jsonl.
+
+Example:
+  notice data check data/scenes.csv`,
     );
   const commands = [
     svoDownloadCommand,

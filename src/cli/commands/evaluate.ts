@@ -43,7 +43,10 @@ export function evaluateCommand(program: Command): void {
       'after',
       `
 An answer is right if it equals the correct option, capitalisation included, but for surrounding space; "but for first
-letter" is the share of answers that do but for the case of their first letter. "flipped" is the share of counterpart images that turned the answer into the other option. Intervals are Wilson's, 95 %.`,
+letter" is the share of answers that do but for the case of their first letter. "flipped" is the share of counterpart images that turned the answer into the other option. Intervals are Wilson's, 95 %.
+
+Example:
+  notice evaluate --model blip-shapes --data data/scenes.csv,data/states.csv --out accuracy.csv`,
     )
     .action((options: EvaluateOptions) => evaluate(options));
 }

@@ -12,6 +12,7 @@ export function explorerCommand(program: Command): void {
     .command('explorer')
     .description('Serves the explorer, a page that opens models and patches them, on this machine alone.')
     .option('--port <number>', '0 for any that is free', integer, 0)
+    .addHelpText('after', '\nExample:\n  notice explorer --port 8080')
     .action(({ port }: { port: number }) => explorer(port));
 }
 

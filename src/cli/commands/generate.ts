@@ -24,6 +24,10 @@ export function generateCommand(program: Command): void {
     .option('--template <name>', 'prompt template: a name, or a text with {question}')
     .addOption(imageBackendOption())
     .option('--max-new-tokens <n>', 'longest answer', positiveInteger, 20)
+    .addHelpText(
+      'after',
+      "\nExample:\n  notice generate --model blip-shapes --image clean.png --prompt 'is it a heart or ring?'",
+    )
     .action((options: GenerateCommandOptions) => generate(options));
 }
 

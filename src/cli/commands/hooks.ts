@@ -8,6 +8,7 @@ export function hooksCommand(program: Command): void {
     .description('Every hook point with its shape and the module of transformers that it equals.');
   addModelOptions(command)
     .option('--names <globs>', 'which, comma-separated globs (default all)', list)
+    .addHelpText('after', "\nExample:\n  notice hooks --model blip-shapes --names 'text_encoder.*.hook_z'")
     .action((options: ModelOptions & { names?: string[] }) =>
       withModel(options, async ({ model }) => {
         const names = selectHooks(model, options.names ?? (() => true));

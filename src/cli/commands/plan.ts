@@ -23,6 +23,10 @@ export function planCommand(program: Command): void {
     .option('--samples <n>', 'pairs of images', positiveInteger, 500)
     .option('--prompt-tokens <n>', 'tokens of the question, all of which are patched', positiveInteger, 16)
     .option('--rate <GFLOP/s>', 'of matrix products; default measured on the adapter', positiveInteger)
+    .addHelpText(
+      'after',
+      '\nExample:\n  notice plan --model Salesforce/blip-vqa-base --samples 500 --rate 4000',
+    )
     .action((options: PlanCommandOptions) => printPlan(options));
 }
 

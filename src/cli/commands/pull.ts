@@ -28,7 +28,10 @@ Environment, as for huggingface_hub:
   HF_ENDPOINT      the hub's address (default https://huggingface.co)
   HF_HUB_CACHE     cache folder (default hub/ in HF_HOME, which is ~/.cache/huggingface)
   HF_HUB_OFFLINE   1: use what the cache has and ask no server
-  HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY   proxies`,
+  HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY   proxies
+
+Example:
+  notice pull Salesforce/blip-vqa-base`,
     )
     .action((model: string, options: PullCommandOptions) => pull(model, options));
 }

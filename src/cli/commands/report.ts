@@ -18,6 +18,7 @@ export function reportCommand(program: Command): void {
     .addOption(measureOption())
     .option('--partial', 'of a run that is not finished or whose files are damaged: what there is')
     .option('--explorer <url>', "an explorer's page, to which every map leads with its pairs", pageAddress)
+    .addHelpText('after', '\nExample:\n  notice report results --measure logit-difference')
     .action(report);
 }
 

@@ -49,6 +49,9 @@ interface RunCommandOptions extends ModelOptions {
   readonly until?: Stage;
 }
 
+/** Data sets that the package brings along. */
+const EMBEDDED_TASKS = ['scenes', 'states', 'faces'];
+
 const CORRUPTIONS: readonly Corruption[] = ['sip', 'str', 'noise', 'generated'];
 
 export function runCommand(program: Command): void {
@@ -57,12 +60,12 @@ export function runCommand(program: Command): void {
     .description(
       "The paper's experiment: evaluate, select, corrupt, patch, analyse. Continues where it stopped.",
     );
-  addConfigOption(addModelOptions(command, `${PACKAGE}weights/blip-shapes`))
-    .option(
-      '--data <files>',
-      'manifests (CSV), comma-separated, one per task',
-      list,
-      ['scenes', 'states', 'faces'].map((name) => `${PACKAGE}data/${name}.csv`),
+  addConfigOption(addModelOptions(command, { embedded: true }))
+    .addOption(
+      new Option('--data <files>', 'manifests (CSV), comma-separated, one per task').argParser(list).default(
+        EMBEDDED_TASKS.map((name) => `${PACKAGE}data/${name}.csv`),
+        `${EMBEDDED_TASKS.join(', ')}, which are embedded`,
+      ),
     )
     .option('--out <folder>', 'results folder', 'results')
     .option('--samples <n>', 'samples of each task', positiveInteger, 60)
@@ -109,6 +112,10 @@ export function runCommand(program: Command): void {
       shard,
     )
     .addOption(new Option('--until <stage>', 'end after this stage').choices([...STAGES]))
+    .addHelpText(
+      'after',
+      '\nExample:\n  notice run --model blip-shapes --data data/scenes.csv --samples 20 --out results-scenes',
+    )
     .action(async (options: RunCommandOptions) => {
       const preemption = new Preemption();
       await run(options, preemption).finally(() => preemption.stop());
@@ -119,12 +126,14 @@ async function run(options: RunCommandOptions, preemption: Preemption): Promise<
   const started = performance.now();
   const { newRecord, ResultsFolder } = await import('../../notice/experiment/results.ts');
   const { runExperiment } = await import('../../notice/experiment/run.ts');
+  const { inputWarnings } = await import('../../notice/experiment/warnings.ts');
   const { readInputs } = await import('../../notice/experiment/inputs.ts');
   await withModel(options, async ({ name, gpu, model, processor, digest }) => {
     const settings = settingsOf(options, model, name);
     // Before a folder is begun, or a question asked.
     checkSites(model, settings);
     const inputs = await readInputs(settings);
+    for (const line of inputWarnings(inputs.tasks, settings)) console.error(line);
     const reader = await processor();
     const { folder, record } = await ResultsFolder.open(options.out, () =>
       newRecord(settings, {
@@ -258,6 +267,7 @@ export function mergeCommand(program: Command): void {
       'Joins the results folders of shards: their answers, for the shards to go on in one folder, or their measurements, and analyses these as one.',
     )
     .requiredOption('--out <folder>', 'results folder to write')
+    .addHelpText('after', '\nExample:\n  notice merge results-1 results-2 --out results')
     .action(async (folders: string[], { out }: { out: string }) => {
       if (folders.length === 0) throw new NoticeError('usage', 'merge needs the folders of the shards');
       const { mergeResults } = await import('../../notice/experiment/merge.ts');

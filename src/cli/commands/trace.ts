@@ -67,6 +67,10 @@ export function traceCommand(program: Command): void {
         'write the names with clean/ or corrupt/ before them, and leave what --out already holds of the other side: two traces make a pair for sweep --inputs',
       ).choices(['clean', 'corrupt']),
     )
+    .addHelpText(
+      'after',
+      "\nExample:\n  notice trace --model blip-shapes --image clean.png --prompt 'is it a heart or ring?' --names '*.hook_pattern' --out trace.safetensors",
+    )
     .action((options: TraceOptions) => trace(options));
 }
 

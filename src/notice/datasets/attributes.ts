@@ -30,11 +30,13 @@ export interface AttributeOptions extends BuildOptions {
   readonly prompts: Readonly<Record<string, string>>;
   /** Pairs of values that mean nearly the same, of any attribute. */
   readonly similar?: (value: string, other: string) => boolean;
+  /** For each attribute more words that may stand in for its values in corrupt prompts. */
+  readonly standIns?: Readonly<Record<string, readonly string[]>>;
 }
 
 /**
  * One pair for each image and attribute asked for, if another image differs in that attribute alone. Categories: the
- * attributes. Options are replaced by other values of the same attribute. Drops: those of `pairImages`.
+ * attributes. Options are replaced by other values of the same attribute, or its stand-ins. Drops: those of `pairImages`.
  * @throws DataError a question without `{options}`, or one that names an attribute that the images do not have
  */
 export function buildAttributePairs(
@@ -58,7 +60,7 @@ export function buildAttributePairs(
       allowed: (value, other) => !similar(value, other),
       prompt: ({ id }, first, second) =>
         fill(template, { ...byId.get(id), options: `${first} or ${second}` }),
-      pool: () => values,
+      pool: () => [...new Set([...values, ...(options.standIns?.[attribute] ?? [])])].sort(),
       similar,
     });
   });

@@ -12,6 +12,8 @@ export interface BuildOptions {
   readonly seed: number | string;
   /** Stand-ins for the options have as many tokens as they. */
   readonly encode: Encode;
+  /** Without it every corrupt prompt is the clean one: such a pair has an image corruption alone. Default true. */
+  readonly str?: boolean;
 }
 
 export interface BuildResult {
@@ -69,11 +71,16 @@ export function pairImages(images: readonly LabelledImage[], options: PairingOpt
       category: image.category,
     });
   }
-  const { pairs, report } = corruptPrompts(drafts, options);
+  const { pairs, report } = options.str === false ? withoutText(drafts) : corruptPrompts(drafts, options);
   return {
     pairs,
     report: { read: images.length, kept: pairs.length, drops: [...drops, ...report.drops] },
   };
+}
+
+function withoutText(drafts: readonly PairDraft[]): BuildResult {
+  const pairs = drafts.map((draft): Pair => ({ ...draft, corruptPrompt: draft.cleanPrompt }));
+  return { pairs, report: { read: drafts.length, kept: pairs.length, drops: [] } };
 }
 
 type Groups = Map<string, Map<string, LabelledImage[]>>;

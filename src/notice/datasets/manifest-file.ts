@@ -2,6 +2,7 @@
 
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { didYouMean } from '../../platform/node/near-path.ts';
 import { writeWhole } from '../../platform/node/whole-file.ts';
 import { decodeUtf8 } from '../../weights/utf8.ts';
 import { DataError } from './errors.ts';
@@ -105,8 +106,8 @@ async function findMetadata(
 }
 
 async function readText(file: string): Promise<string> {
-  const bytes = await readFile(file).catch((cause: Error) => {
-    throw new DataError(`${file} cannot be read: ${cause.message}`, { cause });
+  const bytes = await readFile(file).catch(async (cause: Error) => {
+    throw new DataError(`${file} cannot be read: ${cause.message}${await didYouMean(file)}`, { cause });
   });
   try {
     return decodeUtf8(bytes);

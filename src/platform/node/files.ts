@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type ByteSource, checkRange } from '../../weights/byte-source.ts';
 import { WeightsError } from '../../weights/errors.ts';
 import { checkFileName, type ModelSource } from '../../weights/model-source.ts';
+import { didYouMean } from './near-path.ts';
 
 /**
  * A file on disk, open until it is closed.
@@ -13,7 +14,7 @@ import { checkFileName, type ModelSource } from '../../weights/model-source.ts';
  */
 export async function fileSource(path: string): Promise<ByteSource> {
   const source = await openPath(path);
-  if (!source) throw new WeightsError(`${path} does not exist.`);
+  if (!source) throw new WeightsError(`${path} does not exist.${await didYouMean(path)}`);
   return source;
 }
 

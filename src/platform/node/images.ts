@@ -8,6 +8,7 @@ import {
   type ImageFormat,
   type RgbImage,
 } from '../../inputs/index.ts';
+import { didYouMean } from './near-path.ts';
 import { tiffProblem } from './tiff.ts';
 
 const FORMATS: readonly ImageFormat[] = ['png', 'jpeg', 'webp', 'tiff', 'gif'];
@@ -22,9 +23,8 @@ export async function readImageFile(path: string): Promise<Uint8Array<ArrayBuffe
     return new Uint8Array(await readFile(path));
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    throw new NoticeError('image', `${path}: ${missing ? 'no such file.' : (cause as Error).message}`, {
-      cause,
-    });
+    const problem = missing ? `no such file.${await didYouMean(path)}` : (cause as Error).message;
+    throw new NoticeError('image', `${path}: ${problem}`, { cause });
   }
 }
 

@@ -17,7 +17,7 @@ import {
   writeManifest,
 } from '../../../notice/datasets/index.ts';
 import { resolveModel } from '../../../platform/node/hub/index.ts';
-import { EMBEDDED_MODEL } from '../../embedded.ts';
+import { EMBEDDED_MODEL, withEmbedded } from '../../embedded.ts';
 import { integer } from '../../options.ts';
 import { terminalTable } from '../../table.ts';
 
@@ -44,7 +44,7 @@ export function addOutOption(command: Command): Command {
 /** Options of every command that draws counterparts and replaced options. */
 export function addBuildOptions(command: Command): Command {
   return addOutOption(command)
-    .option('--tokenizer <model>', `${TOKENIZER_HELP} (default the embedded one)`)
+    .option('--tokenizer <model>', `${TOKENIZER_HELP} (default the embedded one)`, withEmbedded)
     .option('--seed <n>', 'seed of every draw', integer, 0);
 }
 

@@ -16,6 +16,8 @@ import {
   textProblem,
 } from '../../../notice/datasets/index.ts';
 import { listDrops } from '../../../notice/datasets/report.ts';
+import { optionOrderWarning, textWarning } from '../../../notice/experiment/warnings.ts';
+import { withEmbedded } from '../../embedded.ts';
 import { terminalTable } from '../../table.ts';
 import { categoryCounts, encoderOf, TOKENIZER_HELP } from './build.ts';
 
@@ -28,8 +30,12 @@ export function checkCommand(data: Command): void {
     .option(
       '--tokenizer <model>',
       `${TOKENIZER_HELP}; corrupt prompts must replace the options token by token`,
+      withEmbedded,
     )
-    .addHelpText('after', '\nThe exit status is 1 if a row cannot be used.')
+    .addHelpText(
+      'after',
+      '\nThe exit status is 1 if a row cannot be used.\n\nExample:\n  notice data check data/scenes.csv --tokenizer blip-shapes',
+    )
     .action((manifests: string[], options: { tokenizer?: string }) => check(manifests, options));
 }
 
@@ -56,14 +62,8 @@ async function check(manifests: readonly string[], { tokenizer }: { tokenizer?: 
         { name: 'outside of the folder of its manifest', value: ({ target }) => target },
       ])}`,
     );
-  for (const { file, pairs } of checked) {
-    const without = pairs.filter(({ cleanPrompt, corruptPrompt }) => corruptPrompt === cleanPrompt).length;
-    if (without > 0)
-      console.error(
-        `${file}: ${without} of ${pairs.length} pairs have no text corruption, their corrupt prompt is the clean one. ` +
-          '`notice data str` makes others.',
-      );
-  }
+  for (const { file, pairs } of checked)
+    for (const line of [...optionOrderWarning(file, pairs), ...textWarning(file, pairs)]) console.error(line);
   const problems = checked.flatMap((manifest) => manifest.problems);
   if (problems.length > 0)
     throw new DataError(

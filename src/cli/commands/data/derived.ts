@@ -88,6 +88,10 @@ export function selectCommand(data: Command): void {
     .option('--fewer', 'take as many as stay balanced where there are not enough');
   addOutOption(command)
     .option('--seed <n>', 'seed of the draw', integer, 0)
+    .addHelpText(
+      'after',
+      '\nExample:\n  notice data select --data data/scenes.csv --n 20 --out data/scenes-20.csv',
+    )
     .action(async ({ data: file, out, n, seed, perCategory, fewer }: SelectCommandOptions) => {
       const { pairs, report } = await readManifest(file);
       const selected = selectBalanced(pairs, {

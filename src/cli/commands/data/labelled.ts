@@ -3,6 +3,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { NoticeError } from '../../../errors.ts';
 import {
+  type AttributedImage,
   buildAttributePairs,
   buildFer,
   buildMitStates,
@@ -108,6 +109,8 @@ async function fer(options: FerCommandOptions): Promise<void> {
 interface AttributesCommandOptions extends ImagesOptions {
   readonly attributes: string[];
   readonly ask: Readonly<Record<string, string>>;
+  readonly standIns: Readonly<Record<string, readonly string[]>>;
+  readonly str: boolean;
   readonly csv?: string;
   readonly imageColumn: string;
   readonly name?: string;
@@ -133,6 +136,13 @@ export function attributesCommand(data: Command): void {
       'table with a column of image paths, relative to --images, and one for each attribute',
     )
     .option('--image-column <name>', "the paths' column in --csv", 'image')
+    .option(
+      '--stand-ins <attribute=words>',
+      "words, comma-separated, that may replace an attribute's values in corrupt prompts beside its other values; may be repeated",
+      standIns,
+      {},
+    )
+    .option('--no-str', 'pairs without text corruption: their corrupt prompt is the clean one')
     .option('--name <text>', "begins the pairs' ids (default the manifest's name)");
   addBuildOptions(command)
     .addHelpText(
@@ -147,15 +157,44 @@ asks "Is the round ball red or blue?" of each image for which another differs in
 }
 
 async function attributes(options: AttributesCommandOptions): Promise<void> {
-  const { images: folder, csv, imageColumn, attributes: names, ask, out } = options;
+  const { images: folder, csv, imageColumn, attributes: names, ask, standIns: words, str, out } = options;
+  const unasked = Object.keys(words).find((name) => !(name in ask));
+  if (unasked !== undefined)
+    throw new NoticeError('usage', `--stand-ins ${unasked}=…: there is no --ask ${unasked}=…`);
   const build = await buildOptions(options);
   const { images, report } = csv
     ? await readLabelledTable(csv, folder, { image: imageColumn, attributes: names })
     : await readLabelledFolder(folder, names);
   const name = options.name ?? withoutExtension(out).replace(/^.*[/\\]/, '');
-  const built = buildAttributePairs(images, { ...build, name, prompts: ask });
+  if (str) for (const attribute of Object.keys(ask)) warnOfFewWords(images, attribute, words[attribute]);
+  const built = buildAttributePairs(images, { ...build, name, prompts: ask, standIns: words, str });
   const drops = [...report.drops, ...built.report.drops];
   await writeBuild(out, { pairs: built.pairs, report: { ...report, drops } }, 'images');
+}
+
+/** A question names two values; its corrupt prompt needs two others. */
+function warnOfFewWords(
+  images: readonly AttributedImage[],
+  attribute: string,
+  more: readonly string[] = [],
+): void {
+  const words = new Set([...images.map(({ attributes: { [attribute]: value = '' } }) => value), ...more]);
+  if (words.size >= 4) return;
+  console.error(
+    `${attribute}: ${words.size} words (${[...words].sort().join(', ')}), but corrupt prompts need two beside the two options. ` +
+      `Name more with --stand-ins ${attribute}=word,word, or make pairs without text corruption with --no-str.`,
+  );
+}
+
+/** Collects `attribute=word,word`. */
+function standIns(
+  text: string,
+  previous: Readonly<Record<string, readonly string[]>>,
+): Readonly<Record<string, readonly string[]>> {
+  const [, attribute, words] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
+  if (attribute === undefined || words === undefined)
+    throw new InvalidArgumentError('expected attribute=word,word.');
+  return { ...previous, [attribute]: [...(previous[attribute] ?? []), ...list(words)] };
 }
 
 /** Collects `attribute=question`. */

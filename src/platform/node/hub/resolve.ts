@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NoticeError } from '../../../errors.ts';
 import { isModelId, splitRevision } from '../../../hub/index.ts';
+import { didYouMean } from '../near-path.ts';
 import { fileSize, ModelCache } from './cache.ts';
 import { missingFiles } from './files.ts';
 
@@ -31,7 +32,10 @@ export async function resolveModel(idOrFolder: string, cacheDir?: string): Promi
   }
   const { id, revision } = splitRevision(idOrFolder);
   if (info || !isModelId(id)) {
-    throw new NoticeError('config', `"${idOrFolder}" is neither a model folder nor a model id (owner/name).`);
+    throw new NoticeError(
+      'config',
+      `"${idOrFolder}" is neither a model folder nor a model id (owner/name).${await didYouMean(idOrFolder)}`,
+    );
   }
   const cache = new ModelCache(id, cacheDir);
   const commit = await cache.commitOf(revision);
@@ -41,7 +45,7 @@ export async function resolveModel(idOrFolder: string, cacheDir?: string): Promi
   if (!folder || missing?.includes('config.json')) {
     throw new NoticeError(
       'config',
-      `"${idOrFolder}" is no folder, and not in the cache ${cache.folder}. ${pull}`,
+      `"${idOrFolder}" is no folder, and not in the cache ${cache.folder}. ${pull}${await didYouMean(idOrFolder)}`,
     );
   }
   if (missing && missing.length > 0) {
