@@ -92,13 +92,18 @@ test.each(VIEWS.slice(0, long(1, VIEWS.length)))(
     const page = await openPage(view);
     await whenLive(page);
     expect(await shift(page)).toBeLessThan(STILL);
-    await page.evaluate(() => {
-      for (const details of document.querySelectorAll('details')) details.open = true;
-    });
-    expect(await violations(page)).toEqual([]);
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(
-      view.viewport.width,
-    );
+    for (const tab of await page.getByRole('tab').all()) {
+      await tab.click();
+      await whenLive(page);
+      await page.evaluate(() => {
+        for (const details of document.querySelectorAll('details')) details.open = true;
+      });
+      const name = (await tab.textContent()) ?? '';
+      expect(await violations(page), name).toEqual([]);
+      const width = await page.evaluate(() => document.documentElement.scrollWidth);
+      expect(width, name).toBeLessThanOrEqual(view.viewport.width);
+      if (!LONG) break;
+    }
   },
 );
 

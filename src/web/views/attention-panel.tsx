@@ -240,21 +240,23 @@ function Maps({ pair, attention, name, run, busy, query, onQuery }: MapsProps): 
           box={box}
           onBox={setBox}
         />
-        <dl class="numbers">
-          <dt>entropy</dt>
-          <dd title="−Σ a ln a / ln patches: 0 one patch, 1 all alike">{map.entropy.toFixed(3)}</dd>
-          <dt>on the image</dt>
-          <dd>{map.imageMass.toFixed(3)}</dd>
-          {map.inside !== undefined && map.chance !== undefined ? (
-            <>
-              <dt>in the box</dt>
-              <dd>
-                {map.inside.toFixed(3)} (its area: {map.chance.toFixed(3)})
-              </dd>
-            </>
-          ) : null}
+        <div>
+          <dl class="numbers">
+            <dt>entropy</dt>
+            <dd title="−Σ a ln a / ln patches: 0 one patch, 1 all alike">{map.entropy.toFixed(3)}</dd>
+            <dt>on the image</dt>
+            <dd>{map.imageMass.toFixed(3)}</dd>
+            {map.inside !== undefined && map.chance !== undefined ? (
+              <>
+                <dt>in the box</dt>
+                <dd>
+                  {map.inside.toFixed(3)} (its area: {map.chance.toFixed(3)})
+                </dd>
+              </>
+            ) : null}
+          </dl>
           <BoxFields box={box} onBox={setBox} />
-        </dl>
+        </div>
       </div>
       <HeadMultiples
         multiples={byEffect(inLayer, (id) => effectOf(name, id)).flatMap((id) => {
