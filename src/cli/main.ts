@@ -15,6 +15,7 @@ import { pullCommand } from './commands/pull.ts';
 import { reportCommand } from './commands/report.ts';
 import { reproduceCommand } from './commands/reproduce.ts';
 import { mergeCommand, runCommand } from './commands/run.ts';
+import { submitCommand } from './commands/submit.ts';
 import { sweepCommand } from './commands/sweep.ts';
 import { traceCommand } from './commands/trace.ts';
 import { describeOption } from './help.ts';
@@ -40,6 +41,7 @@ export function program(): Command {
     runCommand,
     reportCommand,
     mergeCommand,
+    submitCommand,
     reproduceCommand,
     evaluateCommand,
     dataCommand,

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { Corruption } from '../../analysis/cell.ts';
 import { measureMatmulRate } from '../../kernels/index.ts';
 import { type Sample, type VisionLanguageModel, weightPlans, withPlannedModel } from '../../models/index.ts';
 import { paperConventions } from '../../notice/conventions.ts';
@@ -6,6 +7,10 @@ import { planSweep, type SweepJob, type SweepSite } from '../../patching/index.t
 import { addModelOptions, anySource, type ModelOptions, positiveInteger, withSource } from '../options.ts';
 import { amount, bytes, duration } from '../plan.ts';
 import { terminalTable } from '../table.ts';
+
+const DEFAULT_PROMPT_TOKENS = 16;
+/** The row of all sweeps of a pair. */
+const TOGETHER = 'all together';
 
 interface PlanCommandOptions extends ModelOptions {
   readonly samples: number;
@@ -21,7 +26,12 @@ export function planCommand(program: Command): void {
     );
   addModelOptions(command)
     .option('--samples <n>', 'pairs of images', positiveInteger, 500)
-    .option('--prompt-tokens <n>', 'tokens of the question, all of which are patched', positiveInteger, 16)
+    .option(
+      '--prompt-tokens <n>',
+      'tokens of the question, all of which are patched',
+      positiveInteger,
+      DEFAULT_PROMPT_TOKENS,
+    )
     .option('--rate <GFLOP/s>', 'of matrix products; default measured on the adapter', positiveInteger)
     .addHelpText(
       'after',
@@ -76,6 +86,24 @@ async function printPlan(options: PlanCommandOptions): Promise<void> {
   );
 }
 
+/** Operations of one pair in an experiment: the sweeps of each corruption, of noise as many as draws. */
+export async function pairOperations(
+  model: VisionLanguageModel,
+  corruptions: readonly Corruption[],
+  noiseDraws: number,
+  promptTokens = DEFAULT_PROMPT_TOKENS,
+): Promise<number> {
+  const [image, text] = experiment(model, promptTokens).flatMap(({ part, jobs }) =>
+    part === TOGETHER ? jobs : [],
+  ) as [SweepJob, SweepJob];
+  const jobs = corruptions.flatMap((corruption) =>
+    corruption === 'noise'
+      ? new Array<SweepJob>(noiseDraws).fill(image)
+      : [corruption === 'str' ? text : image],
+  );
+  return (await planSweep(model, jobs)).flops;
+}
+
 /**
  * The paper's sweeps of one pair: modules at every token of the question, and every head where the answer is decided. Then
  * all of them together, as an experiment runs them: they share the clean run.
@@ -100,7 +128,7 @@ function experiment(model: VisionLanguageModel, promptTokens: number) {
     { corruption: 'image', part: 'heads', jobs: [job(image, heads)] },
     { corruption: 'text', part: 'modules × tokens', jobs: [job(text, modules)] },
     { corruption: 'text', part: 'heads', jobs: [job(text, heads)] },
-    { corruption: 'both', part: 'all together', jobs: [job(image, all), job(text, all)] },
+    { corruption: 'both', part: TOGETHER, jobs: [job(image, all), job(text, all)] },
   ];
 }
 

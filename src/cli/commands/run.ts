@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Corruption } from '../../analysis/cell.ts';
 import type { HeadPosition } from '../../analysis/effects.ts';
 import { NoticeError } from '../../errors.ts';
@@ -29,7 +29,7 @@ import { duration } from '../plan.ts';
 import { Preemption } from '../preemption.ts';
 import { progressBar } from '../progress.ts';
 
-interface RunCommandOptions extends ModelOptions {
+export interface RunCommandOptions extends ModelOptions {
   readonly data: string[];
   readonly out: string;
   readonly samples: number;
@@ -60,7 +60,21 @@ export function runCommand(program: Command): void {
     .description(
       "The paper's experiment: evaluate, select, corrupt, patch, analyse. Continues where it stopped.",
     );
-  addConfigOption(addModelOptions(command, { embedded: true }))
+  addRunOptions(command).action(async (options: RunCommandOptions) => {
+    const preemption = new Preemption();
+    await run(options, preemption).finally(() => preemption.stop());
+  });
+}
+
+/** What arguments of `notice run` ask for, of which nothing is done. */
+export async function parseRun(args: readonly string[]): Promise<RunCommandOptions> {
+  const command = addRunOptions(new Command('run')).exitOverride();
+  await command.action(() => {}).parseAsync(args, { from: 'user' });
+  return command.opts<RunCommandOptions>();
+}
+
+function addRunOptions(command: Command): Command {
+  return addConfigOption(addModelOptions(command, { embedded: true }))
     .addOption(
       new Option('--data <files>', 'manifests (CSV), comma-separated, one per task').argParser(list).default(
         EMBEDDED_TASKS.map((name) => `${PACKAGE}data/${name}.csv`),
@@ -115,11 +129,7 @@ export function runCommand(program: Command): void {
     .addHelpText(
       'after',
       '\nExample:\n  notice run --model blip-shapes --data data/scenes.csv --samples 20 --out results-scenes',
-    )
-    .action(async (options: RunCommandOptions) => {
-      const preemption = new Preemption();
-      await run(options, preemption).finally(() => preemption.stop());
-    });
+    );
 }
 
 async function run(options: RunCommandOptions, preemption: Preemption): Promise<void> {
