@@ -96,10 +96,10 @@ describe('in words', () => {
     };
     const blind: CutPin = { ...cut, attention: 'text_encoder.cross_attn', from: [11, 12, 4], to: [4] };
     expect(pinText(blind, tokens, [10, 11, 12])).toBe(
-      'text_encoder.cross_attn: token heart no longer see patches 1–2 and token heart, layer 0, all heads',
+      'text_encoder.cross_attn: token heart cannot see patches 1–2 and token heart, layer 0, all heads',
     );
     expect(pinText(cut, tokens)).toBe(
-      'text_encoder.attn: token [SEP] no longer see token heart, layer 0, all heads',
+      'text_encoder.attn: token [SEP] cannot see token heart, layer 0, all heads',
     );
     expect(
       pinText({ kind: 'patches', id: 3, on: true, patches: [3, 1, 2, 9], operation: 'zero' }, tokens),

@@ -19,7 +19,7 @@ export function pinText(pin: Pin, tokens: readonly PromptToken[], patchKeys: rea
       ...(others.length > 0 ? [positionText(others, tokens)] : []),
     ].join(' and ');
     return [
-      `${attention}: ${positionText(to, tokens)} no longer see ${keys}`,
+      `${attention}: ${positionText(to, tokens)} cannot see ${keys}`,
       layers ? counted('layer', 'layers', layers) : 'all layers',
       heads ? counted('head', 'heads', heads) : 'all heads',
     ].join(', ');
