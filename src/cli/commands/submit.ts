@@ -1,20 +1,24 @@
 import { readFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { NoticeError } from '../../errors.ts';
 import { withPlannedModel } from '../../models/index.ts';
 import { slurmScripts, submitToSlurm } from '../../notice/cluster/slurm.ts';
-import type { Submission } from '../../notice/cluster/steps.ts';
+import { type Submission, workFolder } from '../../notice/cluster/steps.ts';
 import { PACKAGE } from '../embedded.ts';
 import { anySource, positiveInteger, withSource } from '../options.ts';
+import { INTERRUPTED_STATUS } from '../preemption.ts';
 import { pairOperations } from './plan.ts';
 import { parseRun, type RunCommandOptions } from './run.ts';
 
 interface SubmitOptions {
+  readonly engine: 'slurm' | 'kubernetes';
   readonly tasks?: number;
   readonly taskMinutes?: number;
   readonly rate?: number;
-  readonly gres: string;
+  readonly gres?: string;
+  readonly claim?: string;
+  readonly mount?: string;
   readonly time?: string;
   readonly partition?: string;
   readonly account?: string;
@@ -27,13 +31,17 @@ export function submitCommand(program: Command): void {
   program
     .command('submit')
     .description(
-      'Runs experiments on a cluster as dependent steps: questions shared out, samples selected, measured by many tasks, a report.',
+      'Runs experiments on a cluster by many tasks that share a results folder: submits them to Slurm, or prints the Jobs for `kubectl apply -f -`.',
     )
     .argument(
       '[experiments...]',
       'YAML files as for `notice run --config`; behind -- options of `notice run`',
     )
-    .addOption(new Option('--engine <name>', 'what runs the steps').choices(['slurm']).makeOptionMandatory())
+    .addOption(
+      new Option('--engine <name>', 'what runs the steps')
+        .choices(['slurm', 'kubernetes'])
+        .makeOptionMandatory(),
+    )
     .option('--tasks <n>', 'tasks that compute at the same time', positiveInteger)
     .option('--task-minutes <n>', 'in place of --tasks: the time that each should take', positiveInteger)
     .option(
@@ -41,16 +49,18 @@ export function submitCommand(program: Command): void {
       "for --task-minutes: of matrix products on the cluster's GPU",
       positiveInteger,
     )
-    .option('--gres <list>', 'GPU of a task', 'gpu:1')
+    .option('--gres <list>', 'GPU of a task: gpu:1, of Kubernetes nvidia.com/gpu:1, unless given')
     .option('--time <limit>', 'time limit of a task, as sbatch takes it')
     .option('--partition <name>', 'as sbatch takes it')
     .option('--account <name>', 'as sbatch takes it')
-    .option('--container <image>', 'image that srun starts the program `notice` in')
+    .option('--container <image>', 'image that has the program `notice`: for srun, or of the pods')
     .option(
       '--template <file>',
       'shell text that stands first in the scripts: #SBATCH lines, modules, environment',
     )
-    .option('--dry-run', 'print the scripts and submit nothing')
+    .option('--claim <name>', 'Kubernetes: claim of the volume that pods share')
+    .option('--mount <folder>', 'Kubernetes: where it is mounted, here and in the pods')
+    .option('--dry-run', 'Slurm: print the scripts and submit nothing')
     .addHelpText(
       'after',
       '\nExample:\n  notice submit --engine slurm --tasks 8 --time 4:00:00 --dry-run examples/experiment.yaml',
@@ -68,6 +78,17 @@ async function submit(operands: string[], options: SubmitOptions): Promise<void>
   const outs = submissions.map(({ out }) => out);
   const twice = outs.find((out, i) => outs.indexOf(out) !== i);
   if (twice) throw new NoticeError('usage', `two experiments have the same results folder, ${twice}`);
+  await ENGINES[options.engine](submissions, options);
+}
+
+const ENGINES: Readonly<
+  Record<
+    SubmitOptions['engine'],
+    (submissions: readonly Submission[], options: SubmitOptions) => Promise<void>
+  >
+> = { slurm: submitSlurm, kubernetes: submitKubernetes };
+
+async function submitSlurm(submissions: readonly Submission[], options: SubmitOptions): Promise<void> {
   const slurm = await slurmOptions(options);
   for (const submission of submissions) {
     const scripts = slurmScripts(submission, slurm);
@@ -78,10 +99,31 @@ async function submit(operands: string[], options: SubmitOptions): Promise<void>
     const submitted = await submitToSlurm(scripts);
     for (const { step, tasks, job } of submitted)
       console.log(`${step.padEnd(8)} job ${job}${tasks > 1 ? `, ${tasks} tasks` : ''}`);
+    const jobs = submitted.map(({ job }) => job).join(',');
     console.log(
-      `Follow it: squeue -j ${submitted.map(({ job }) => job).join(',')}; logs are in ${dirname(scripts[0]?.file ?? '')}/logs, results in ${submission.out}`,
+      `Follow it: squeue -j ${jobs}; logs are in ${workFolder(submission.out)}/logs, results in ${submission.out}`,
     );
   }
+}
+
+/** kubectl has a cluster's address and credentials: what is printed is for its standard input. */
+async function submitKubernetes(submissions: readonly Submission[], options: SubmitOptions): Promise<void> {
+  const { container, claim, mount, gres = 'nvidia.com/gpu:1' } = options;
+  if (!container || !claim || !mount)
+    throw new NoticeError('usage', '--engine kubernetes needs --container, --claim and --mount');
+  const { kubernetesJob } = await import('../../notice/cluster/kubernetes.ts');
+  const [, resource, count] = /^(.+?)(?::(\d+))?$/.exec(gres) ?? [];
+  const jobs = submissions.map((submission) =>
+    kubernetesJob(submission, {
+      image: container,
+      claim,
+      mount: resolve(mount),
+      gpu: { [resource as string]: Number(count ?? 1) },
+      directory: process.cwd(),
+      interruptedStatus: INTERRUPTED_STATUS,
+    }),
+  );
+  process.stdout.write(jobs.join('---\n'));
 }
 
 async function submissionOf(args: readonly string[], options: SubmitOptions): Promise<Submission> {
@@ -116,7 +158,7 @@ async function taskCount(run: RunCommandOptions, options: SubmitOptions): Promis
 }
 
 async function slurmOptions(options: SubmitOptions) {
-  const { gres, container, template } = options;
+  const { gres = 'gpu:1', container, template } = options;
   const sbatch = (['time', 'partition', 'account'] as const).flatMap((name) =>
     options[name] === undefined ? [] : [`--${name}=${options[name]}`],
   );
