@@ -83,8 +83,8 @@ test('attention: a box is drawn, a patch of the vision tower is looked from, all
   const panel = page.getByRole('region', { name: 'Attention' });
   await panel.getByRole('list', { name: 'Heads' }).waitFor();
   for (const [side, pixel] of [
-    ['right', 64],
-    ['bottom', 32],
+    ['right', 32],
+    ['bottom', 16],
   ] as const)
     await panel.getByLabel(side).fill(String(pixel));
   const box = panel.locator('dt', { hasText: 'in the box' }).locator('+ dd');
