@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { progressBar, stopBars } from '../../src/cli/progress.ts';
+import { progressBar, sayOnInterrupt, stopBars } from '../../src/cli/progress.ts';
 import { ROOT, useBuilt } from './support.ts';
 
 useBuilt();
@@ -46,6 +46,24 @@ describe('a bar on a terminal', () => {
     begin();
     stopBars();
     expectRestored();
+  });
+
+  test('Ctrl-C says how to go on, once the bar is gone', () => {
+    vi.spyOn(process, 'kill').mockReturnValue(true);
+    const said = vi.spyOn(console, 'error').mockImplementation(() => expectRestored());
+    const takeBack = sayOnInterrupt('the same command goes on');
+    begin();
+    process.emit('SIGINT', 'SIGINT');
+    expect(said.mock.calls).toEqual([['the same command goes on']]);
+    takeBack();
+  });
+
+  test('fractions of a step move the bar', () => {
+    const bar = progressBar('parts');
+    bar.update(0, 4);
+    bar.update(1.5, 4);
+    vi.advanceTimersByTime(1000);
+    expect(written).toMatch(/37% · 1\/4 parts/);
   });
 
   test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
@@ -115,4 +133,28 @@ test.runIf(existsSync('/dev/full'))('an answer that does not fit on the disk', a
 
 test('a pipe that nobody reads to its end is no error', async () => {
   expect(await ending(['run', '--help'], 'pipe')).toEqual({ status: 0, stderr: '' });
+});
+
+test('without a terminal there is a line a minute, with the time left', () => {
+  const isTerminal = process.stderr.isTTY;
+  process.stderr.isTTY = false;
+  vi.useFakeTimers({ toFake: ['performance'] });
+  const said = vi.spyOn(console, 'error').mockImplementation(() => {});
+  try {
+    const bar = progressBar('questions of scenes');
+    bar.update(0, 240);
+    for (let done = 1; done < 240; done++) {
+      vi.advanceTimersByTime(1000);
+      bar.update(done, 240);
+    }
+    expect(said.mock.calls.map(([line]) => line)).toEqual([
+      '25 % of 240 questions of scenes, about 3.0 min left',
+      '50 % of 240 questions of scenes, about 2.0 min left',
+      '75 % of 240 questions of scenes, about 60 s left',
+    ]);
+  } finally {
+    process.stderr.isTTY = isTerminal;
+    vi.restoreAllMocks();
+    vi.useRealTimers();
+  }
 });

@@ -27,7 +27,7 @@ import {
 } from '../options.ts';
 import { duration } from '../plan.ts';
 import { Preemption } from '../preemption.ts';
-import { progressBar } from '../progress.ts';
+import { progressBar, sayOnInterrupt } from '../progress.ts';
 
 export interface RunCommandOptions extends ModelOptions {
   readonly data: string[];
@@ -159,6 +159,9 @@ async function run(options: RunCommandOptions, preemption: Preemption): Promise<
     );
     console.log(`${modelTitle(settings.model)} on ${gpu.capabilities.description}`);
     const bars = new StepBars();
+    const takeBack = sayOnInterrupt(
+      `Ended by Ctrl-C. What was computed is in ${options.out}: the same command goes on from there.`,
+    );
     const complete = await runExperiment(settings, folder, record, {
       ...inputs,
       model,
@@ -169,7 +172,10 @@ async function run(options: RunCommandOptions, preemption: Preemption): Promise<
       signal: preemption.begin(),
       onProgress: bars.update,
       log: bars.log,
-    }).finally(() => bars.stop());
+    }).finally(() => {
+      bars.stop();
+      takeBack();
+    });
     if (!complete) {
       console.log(whatNext(options));
       return;

@@ -15,6 +15,7 @@ export const STAGES = ['judge', 'evaluate', 'select', 'measure', 'look'] as cons
 
 export type Stage = (typeof STAGES)[number];
 
+/** Told before a step begins and while it goes on; `done` has fractions where a part is under way. */
 export type Progress = (
   step: 'evaluate' | 'measure' | 'attention',
   task: string,

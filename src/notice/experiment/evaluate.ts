@@ -36,6 +36,7 @@ export async function evaluatePairs(
 ): Promise<{ evaluations: Evaluation[]; drops: Drop[] }> {
   const evaluations: Evaluation[] = [];
   const drops: Drop[] = [];
+  onProgress(0, pairs.length);
   for (let first = 0; first < pairs.length; first += BATCH) {
     const batch = pairs.slice(first, first + BATCH);
     const answers = await askPairs(
@@ -75,6 +76,7 @@ async function evaluateTask(run: RunContext, task: TaskState): Promise<void> {
   const draw = drawFor(settings.select, settings.samples, share.count);
   const looked: KeyedEvaluation[] = [];
   const failed = new Set<JudgedPair>();
+  onProgress('evaluate', name, 0, questions.length);
   for (let next = 0; next < questions.length && (all || draw.missing > 0); ) {
     const question = questions[next] as JudgedPair;
     const answer = known.get(question.key);

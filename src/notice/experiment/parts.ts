@@ -1,13 +1,13 @@
 // The parts in which samples are measured and looked at. A part's results stand under the key of its content, so those of an
 // earlier run are used again where nothing that decides them has changed, and nowhere else.
 
-import type { Sample } from '../../models/index.ts';
-import { embeddingDeviation } from '../../patching/index.ts';
+import type { Sample, VisionLanguageModel } from '../../models/index.ts';
+import { embeddingDeviation, planSweep } from '../../patching/index.ts';
 import { saveAttention } from './attention.ts';
 import { alone, type ChosenPair, type Part, type RunContext } from './context.ts';
 import { openImage } from './images.ts';
 import { contentKey, keyedInputs, rowContent, rowKey } from './keys.ts';
-import { measure, measurements } from './measure.ts';
+import { type Measurement, measure, measurements } from './measure.ts';
 import { type PreparedPair, preparePair } from './prepare.ts';
 import { KINDS, type PartKind, type PartRecord, partsWith } from './record.ts';
 import { samplesPerPart } from './select.ts';
@@ -23,17 +23,36 @@ export async function measureParts(run: RunContext): Promise<void> {
     await adopt(run, run.parts);
   });
   let first = true;
-  await workOff(run, 'measure', ofShard(run, run.parts), ['cells', 'controls'], async (part) => {
+  /** Operations of a part: planned of the first, then those of the part before, which are much the same. */
+  let expected: number | undefined;
+  await workOff(run, 'measure', ofShard(run, run.parts), ['cells', 'controls'], async (part, onShare) => {
     const prepared = await prepareAll(run, part);
     const corruptions = settings.corruptions.filter((name) => (name === 'noise') === (part.noise ?? false));
     const list = prepared.flatMap((one) =>
       measurements(model, { ...settings, corruptions }, part.task, one, part.deviation),
     );
     // One cell of the first part is repeated by itself; every part has all other controls.
-    const { rows, controls } = await measure(model, settings, list, first ? 1 : 0);
+    const total = expected ?? (await planned(model, list));
+    let done = 0;
+    model.gpu.onWork((more) => {
+      done += more;
+      onShare(Math.min(1, done / total));
+    });
+    const { rows, controls } = await measure(model, settings, list, first ? 1 : 0).finally(() =>
+      model.gpu.onWork(undefined),
+    );
     first = false;
+    expected = done;
     await store.writeCells(part.name, rows, controls);
   });
+}
+
+async function planned(model: VisionLanguageModel, list: readonly Measurement[]): Promise<number> {
+  const { flops } = await planSweep(
+    model,
+    list.map(({ job }) => job),
+  );
+  return flops;
 }
 
 /** The run's stage: where every head looks, in this shard's parts. */
@@ -48,14 +67,14 @@ export async function lookAtParts(run: RunContext): Promise<void> {
 
 /**
  * Works on the parts that have no results of some kinds: first on those that no other process is at, then on what these
- * processes left.
+ * processes left. `work` tells what share of a part is done.
  */
 async function workOff(
   { store, onProgress, log, signal }: RunContext,
   step: 'measure' | 'attention',
   parts: readonly Part[],
   kinds: readonly PartKind[],
-  work: (part: Part) => Promise<void>,
+  work: (part: Part, onShare: (share: number) => void) => Promise<void>,
 ): Promise<void> {
   const holds = async ({ name }: Part, onDamage?: (what: string) => void): Promise<boolean> => {
     const held: boolean[] = [];
@@ -69,8 +88,10 @@ async function workOff(
     const left: Part[] = [];
     for (const part of open) {
       signal?.throwIfAborted();
+      onProgress(step, part.task, done, parts.length);
       const once = async () => {
-        if (!(await holds(part, (what) => log(`${what}: it is computed anew.`)))) await work(part);
+        if (!(await holds(part, (what) => log(`${what}: it is computed anew.`))))
+          await work(part, (share) => onProgress(step, part.task, done + share, parts.length));
       };
       if ((await holds(part)) || (await store.claim(`${step}-${part.name}`, once, busy, signal)))
         onProgress(step, part.task, ++done, parts.length);

@@ -1,11 +1,11 @@
 import type { HeadEffects } from '../../analysis/effects.ts';
 import { type Head, type HeadStatistic, headScore } from '../../analysis/universal-heads.ts';
 
-/** All heads, the strongest first. */
+/** All heads, the strongest first; `score` is what they are ranked by. */
 export function rankedHeads(
   { values }: HeadEffects,
   statistic: HeadStatistic,
-): (Head & { mean: number; meanAbsolute: number })[] {
+): (Head & { score: number; mean: number; meanAbsolute: number })[] {
   return values
     .flatMap((heads, layer) =>
       heads.map((effects, head) => ({
@@ -16,6 +16,5 @@ export function rankedHeads(
         meanAbsolute: headScore(effects, 'absolute'),
       })),
     )
-    .sort((a, b) => b.score - a.score)
-    .map(({ score: _, ...head }) => head);
+    .sort((a, b) => b.score - a.score);
 }

@@ -28,12 +28,12 @@ export function printSummary(analysis: Analysis): string {
       },
     ]),
     ...headResults(analysis).flatMap(({ position, heads, universal }) => [
-      `Strongest heads at ${POSITION_NAMES[position]}, mean ${METRIC_LABELS[analysis.headMetric]}:`,
+      `Strongest heads at ${POSITION_NAMES[position]}, ${statisticLabel(analysis)}:`,
       ...heads.map((effects) => {
         const { task, corruption, samples } = effects;
         const ranked = rankedHeads(effects, record.settings.statistic)
           .slice(0, 4)
-          .map((head) => `${headLabel(head)} ${formatNumber(head.mean, 2)}`);
+          .map((head) => `${headLabel(head)} ${formatNumber(head.score, 2)}`);
         return `  ${task}, ${corruption} (n = ${samples.length}): ${ranked.join(', ')}`;
       }),
       '',
@@ -48,4 +48,12 @@ export function printSummary(analysis: Analysis): string {
       `rounding moves a logit difference by at most ${noiseFloor('ld_effect')?.toExponential(1) ?? '–'}.`,
   );
   return lines.join('\n');
+}
+
+/** What heads are ranked by. */
+function statisticLabel({ headMetric, record }: Analysis): string {
+  const label = METRIC_LABELS[headMetric];
+  return record.settings.statistic === 'absolute'
+    ? `mean ${label.replace(/^[^(]*[^( ]/, '|$&|')}`
+    : `mean ${label}`;
 }
