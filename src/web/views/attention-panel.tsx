@@ -230,7 +230,12 @@ function Maps({ pair, attention, name, run, busy, query, onQuery }: MapsProps): 
               rows: grid.rows,
               columns: grid.columns,
               box: grid.box,
-              color: (patch) => scale.color(grid.data[patch] ?? 0),
+              color: (patch) =>
+                `rgb(${scale
+                  .rgb(grid.data[patch] ?? 0)
+                  .map(Math.round)
+                  .join(', ')})`,
+              opacity: (patch) => scale.opacity(grid.data[patch] ?? 0),
               label: (patch) =>
                 `row ${Math.floor(patch / grid.columns)}, column ${patch % grid.columns}: ${signed(grid.data[patch] ?? 0)}`,
             }

@@ -52,11 +52,10 @@ function SmallMap({ map, scale }: { readonly map: AttentionMap; readonly scale: 
   useEffect(() => {
     const context = canvas.current?.getContext('2d');
     if (!context || !grid) return;
-    const pixels = context.createImageData(grid.columns, grid.rows);
     grid.data.forEach((value, patch) => {
-      pixels.data.set([...scale.rgb(value), 255], 4 * patch);
+      context.fillStyle = scale.color(value);
+      context.fillRect(patch % grid.columns, Math.floor(patch / grid.columns), 1, 1);
     });
-    context.putImageData(pixels, 0, 0);
   }, [grid, scale]);
   return grid ? <canvas ref={canvas} width={grid.columns} height={grid.rows} /> : null;
 }

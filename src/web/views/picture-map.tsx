@@ -1,7 +1,7 @@
 // A picture with a map of its patches over it. Patches can be chosen or painted, by pointer or keyboard, and a box be drawn.
 
 import type { JSX } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useId, useRef, useState } from 'preact/hooks';
 
 export interface PictureGrid {
   readonly rows: number;
@@ -11,6 +11,8 @@ export interface PictureGrid {
   /** By row and column, row by row: CSS colour and what to say of the patch. */
   readonly color: (patch: number) => string;
   readonly label: (patch: number) => string;
+  /** How strongly the colour covers the patch, of a picture in grey; left out: the same everywhere, over its own colours. */
+  readonly opacity?: (patch: number) => number;
   /** Patches that are marked. */
   readonly mark?: (patch: number) => boolean;
 }
@@ -46,6 +48,7 @@ export function PictureMap(props: PictureMapProps): JSX.Element {
   const own = useRef<SVGSVGElement>(null);
   const svg = svgRef ?? own;
   const { url, size } = usePicture(picture);
+  const grey = useId();
   const [pointed, setPointed] = useState<number>();
   const start = useRef<readonly [number, number] | undefined>(undefined);
   const { width, height } = size;
@@ -131,11 +134,27 @@ export function PictureMap(props: PictureMapProps): JSX.Element {
         onBlur={() => setPointed(undefined)}
         onKeyDown={onKeyDown}
       >
-        {url && <image href={url} width={width} height={height} preserveAspectRatio="none" />}
+        <filter id={grey}>
+          <feColorMatrix type="saturate" values="0" />
+        </filter>
+        {url && (
+          <image
+            href={url}
+            width={width}
+            height={height}
+            preserveAspectRatio="none"
+            filter={grid?.opacity ? `url(#${grey})` : undefined}
+          />
+        )}
         {grid && (
-          <g opacity={ALPHA} shape-rendering="crispEdges">
+          <g shape-rendering="crispEdges">
             {Array.from({ length: rows * columns }, (_, patch) => (
-              <rect key={patch} {...rect(patch)} fill={grid.color(patch)} />
+              <rect
+                key={patch}
+                {...rect(patch)}
+                fill={grid.color(patch)}
+                fill-opacity={grid.opacity?.(patch) ?? ALPHA}
+              />
             ))}
           </g>
         )}
