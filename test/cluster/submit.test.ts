@@ -90,6 +90,25 @@ describe('notice submit --engine slurm', () => {
     expect(measure).not.toContain('hardware');
   });
 
+  test('--status says what the folder and the queue say', async () => {
+    await program("printf '103 RUNNING\\n103 PENDING\\n104 PENDING\\n9 RUNNING\\n'", 'bin/squeue');
+    const { stdout, stderr } = await submit('small.yaml', '--status');
+    expect(
+      stdout.split('\n').map((line) => line.trim()),
+      stderr,
+    ).toEqual([
+      join(folder, 'results'),
+      'evaluate job 101: none in the queue',
+      'select   job 102: none in the queue',
+      'measure  job 103: 1 running, 1 pending',
+      'report   job 104: 1 pending',
+      'questions: 0 of 2 shards answered',
+      '',
+    ]);
+    const other = await submit('--status', '--', '--out', 'never');
+    expect(other).toMatchObject({ status: 2, stderr: expect.stringContaining('was submitted') });
+  });
+
   test('as many tasks as keep to the wished time, and no more than samples', async () => {
     const tasks = async (minutes: number, rate: number) => {
       const args = ['--dry-run', '--task-minutes', String(minutes), '--rate', String(rate)];
@@ -202,6 +221,9 @@ describe.runIf(LONG)('the scripts, run one after another', () => {
     await runProcess(['run', ...small, '--out', 'alone'], { cwd: folder });
     const { stdout, stderr } = await submit('--tasks', '2', '--', ...small, '--out', 'shared');
     expect(stdout, stderr).toContain('Follow it');
+    await program(':', 'bin/squeue');
+    const status = async () => (await submit('--status', '--', ...small, '--out', 'shared')).stdout;
+    expect(await status()).toContain('questions: 0 of 2 shards answered');
     const steps = { evaluate: ['1', '2'], select: ['1'], measure: ['1', '2'], report: ['1'] };
     for (const [name, tasks] of Object.entries(steps)) {
       const one = (task: string) =>
@@ -210,6 +232,7 @@ describe.runIf(LONG)('the scripts, run one after another', () => {
         });
       await Promise.all(tasks.map(one));
     }
+    expect(await status()).toMatch(/measured: 2 of 2 parts\n {2}finished/);
     for (const part of ['cells', 'controls', 'evaluation', 'attention', 'tables', 'checksums']) {
       const names = (await readdir(join(folder, 'alone', part))).sort();
       expect((await readdir(join(folder, 'shared', part))).sort()).toEqual(names);

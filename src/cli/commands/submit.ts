@@ -7,6 +7,7 @@ import { slurmScripts, submitToSlurm } from '../../notice/cluster/slurm.ts';
 import { type Submission, workFolder } from '../../notice/cluster/steps.ts';
 import { PACKAGE } from '../embedded.ts';
 import { anySource, positiveInteger, withSource } from '../options.ts';
+import { duration } from '../plan.ts';
 import { INTERRUPTED_STATUS } from '../preemption.ts';
 import { pairOperations } from './plan.ts';
 import { parseRun, type RunCommandOptions } from './run.ts';
@@ -25,6 +26,7 @@ interface SubmitOptions {
   readonly container?: string;
   readonly template?: string;
   readonly dryRun?: boolean;
+  readonly status?: boolean;
 }
 
 export function submitCommand(program: Command): void {
@@ -38,9 +40,7 @@ export function submitCommand(program: Command): void {
       'YAML files as for `notice run --config`; behind -- options of `notice run`',
     )
     .addOption(
-      new Option('--engine <name>', 'what runs the steps')
-        .choices(['slurm', 'kubernetes'])
-        .makeOptionMandatory(),
+      new Option('--engine <name>', 'what runs the steps').choices(['slurm', 'kubernetes']).default('slurm'),
     )
     .option('--tasks <n>', 'tasks that compute at the same time', positiveInteger)
     .option('--task-minutes <n>', 'in place of --tasks: the time that each should take', positiveInteger)
@@ -60,6 +60,7 @@ export function submitCommand(program: Command): void {
     )
     .option('--claim <name>', 'Kubernetes: claim of the volume that pods share')
     .option('--mount <folder>', 'Kubernetes: where it is mounted, here and in the pods')
+    .option('--status', 'Slurm: how far the experiments are, in place of submitting them')
     .option('--dry-run', 'Slurm: print the scripts and submit nothing')
     .addHelpText(
       'after',
@@ -73,6 +74,10 @@ async function submit(operands: string[], options: SubmitOptions): Promise<void>
   const experiments = first < 0 ? operands : operands.slice(0, first);
   const flags = first < 0 ? [] : operands.slice(first);
   const runs = experiments.length > 0 ? experiments.map((file) => ['--config', resolve(file)]) : [[]];
+  if (options.status) {
+    for (const config of runs) await printStatus(resolve((await parseRun([...config, ...flags])).out));
+    return;
+  }
   const submissions: Submission[] = [];
   for (const config of runs) submissions.push(await submissionOf([...config, ...flags], options));
   const outs = submissions.map(({ out }) => out);
@@ -104,6 +109,28 @@ async function submitSlurm(submissions: readonly Submission[], options: SubmitOp
       `Follow it: squeue -j ${jobs}; logs are in ${workFolder(submission.out)}/logs, results in ${submission.out}`,
     );
   }
+}
+
+async function printStatus(out: string): Promise<void> {
+  const { statusOf } = await import('../../notice/cluster/status.ts');
+  const { answers, parts, finished, steps } = await statusOf(out);
+  console.log(out);
+  for (const { step, job, states } of steps) {
+    const said = [...states].map(([state, count]) => `${count} ${state.toLowerCase()}`).join(', ');
+    console.log(`  ${step.padEnd(8)} job ${job}: ${said || 'none in the queue'}`);
+  }
+  if (answers) console.log(`  questions: ${answers.done} of ${answers.total} shards answered`);
+  if (parts) {
+    const { done, total, secondsLeft, missing } = parts;
+    const left = done < total && secondsLeft !== undefined ? `, about ${duration(secondsLeft)} left` : '';
+    console.log(`  measured: ${done} of ${total} parts${left}`);
+    const idle = steps.every(({ states }) => states.size === 0);
+    if (idle && missing.length > 0)
+      console.log(
+        `  nothing is at work, and these samples are missing: ${missing.join(', ')}. Submit it again.`,
+      );
+  }
+  if (finished) console.log(`  finished ${finished}`);
 }
 
 /** kubectl has a cluster's address and credentials: what is printed is for its standard input. */

@@ -38,6 +38,9 @@ export interface SubmittedStep {
   readonly job: string;
 }
 
+/** In the work folder: what was submitted. */
+export const JOBS_FILE = 'jobs.json';
+
 /** Seconds before the time limit at which a task is told to end: the part in flight must be done by then. */
 const NOTICE_SECONDS = 300;
 /** After so many requeues something else is wrong. */
@@ -116,6 +119,7 @@ export async function submitToSlurm(scripts: readonly Script[]): Promise<Submitt
     const condition = step.name === 'report' ? 'afterany' : 'afterok';
     const wait = before ? [`--dependency=${condition}:${before}`, '--kill-on-invalid-dep=yes'] : [];
     submitted.push({ step: step.name, tasks: step.tasks, job: await sbatch([...wait, file]) });
+    await writeWhole(join(file, '..', JOBS_FILE), JSON.stringify(submitted));
   }
   return submitted;
 }
