@@ -63,9 +63,9 @@ describe('a manifest of six pairs that has its weaknesses', () => {
   });
 
   test('run names them, and that one task has no universal heads, before it asks', async () => {
-    const { stderr } = await notice([...RUN, '--data', 'own.csv', '--until', 'judge'], { cwd: folder });
+    const { stdout } = await notice([...RUN, '--data', 'own.csv', '--until', 'judge'], { cwd: folder });
     for (const weakness of [...WEAKNESSES, /There is one task: whether heads are universal/])
-      expect(stderr).toMatch(weakness);
+      expect(stdout).toMatch(weakness);
   });
 
   test('data check says nothing of the embedded sets', async () => {

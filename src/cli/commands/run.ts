@@ -143,7 +143,7 @@ async function run(options: RunCommandOptions, preemption: Preemption): Promise<
     // Before a folder is begun, or a question asked.
     checkSites(model, settings);
     const inputs = await readInputs(settings);
-    for (const line of inputWarnings(inputs.tasks, settings)) console.error(line);
+    for (const line of inputWarnings(inputs.tasks, settings)) console.log(line);
     const reader = await processor();
     const { folder, record } = await ResultsFolder.open(options.out, () =>
       newRecord(settings, {
