@@ -3,6 +3,7 @@
 import { NoticeError } from '../../errors.ts';
 import { answerTokens } from '../../inputs/index.ts';
 import { patchGrids, type Sample } from '../../models/index.ts';
+import { readableToken } from '../../notice/token-text.ts';
 import { type LogitLens, logitLens } from '../../patching/index.ts';
 import type { LensReading, LensSpec } from '../protocol/reading.ts';
 import { batchRun } from './runs.ts';
@@ -24,7 +25,7 @@ export async function readLens(
   if (token === undefined) throw new NoticeError('text', `"${wanted}" has no token`);
   const lenses = await logitLens(model, samples, { tower, tokens: [token], interventions, signal });
   const lens = lenses[row] as LogitLens;
-  const textOf = (id: number) => processor.tokenizer.idToToken(id) ?? `#${id}`;
+  const textOf = (id: number) => readableToken(processor.tokenizer.idToToken(id) ?? `#${id}`);
   return {
     lens,
     token,
