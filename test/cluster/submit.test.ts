@@ -196,7 +196,7 @@ describe('a script in bash', () => {
     ['is done', { ENDS: '0' }, 0],
     ['failed', { ENDS: '1' }, 1],
     ['was requeued too often', { ENDS: '75', SLURM_RESTART_COUNT: '50' }, 75],
-    ['was cancelled', { ENDS: '75', STATE: 'CANCELLED' }, 75],
+    ['was cancelled', { ENDS: '75', STATE: 'COMPLETING' }, 75],
   ])('a task that %s is not requeued', async (_, env, expected) => {
     const { status, requeued } = await task(env, env.ENDS === '75' ? 'SIGUSR1' : undefined);
     expect({ status, requeued }).toEqual({ status: expected, requeued: '' });

@@ -97,8 +97,8 @@ run() {
 ${commands.join(' &&\n')}
 status=$?
 if [ "$status" = 75 ] && [ "\${SLURM_RESTART_COUNT:-0}" -lt ${MAX_REQUEUES} ]; then
-  # A job that was cancelled gets the same signal.
-  scontrol show job "$JOB" | grep -q JobState=CANCELLED || scontrol requeue "$JOB"
+  # A job that was cancelled gets the same signal, and is COMPLETING by then.
+  scontrol show job "$JOB" | grep -q JobState=RUNNING && scontrol requeue "$JOB"
 fi
 exit "$status"
 `;
