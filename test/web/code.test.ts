@@ -2,6 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { paintOver } from '../../src/inputs/index.ts';
 import { loadModel, Processor } from '../../src/models/index.ts';
 import { patchPair } from '../../src/patching/index.ts';
 import { decodeImage, readImageFile } from '../../src/platform/node/images.ts';
@@ -9,7 +10,7 @@ import { nodeFolder } from '../../src/platform/node/index.ts';
 import { firstToken } from '../../src/web/engine/first-token.ts';
 import { pinnedInterventions } from '../../src/web/engine/interventions.ts';
 import { modelInfo } from '../../src/web/engine/model-info.ts';
-import { CLEAN, prepareRuns, runsOf } from '../../src/web/engine/pair.ts';
+import { CLEAN, CORRUPT, prepareRuns, runsOf } from '../../src/web/engine/pair.ts';
 import type { OpenModel } from '../../src/web/engine/session.ts';
 import { FIRST_PAIR } from '../../src/web/first-pair.ts';
 import { pinsThere } from '../../src/web/pin-places.ts';
@@ -44,7 +45,11 @@ const prepare = (opened: OpenModel, spec: PairSpec) =>
       readImageFile(
         pathOf(path === CLEAN || spec.image.kind !== 'picture' ? spec.clean : spec.image.picture),
       ),
-    decode: decodeImage,
+    decode: async (bytes, name) => {
+      const picture = await decodeImage(bytes, name);
+      const painted = name === CORRUPT && spec.image.kind === 'painted';
+      return painted ? paintOver(picture, spec.image.boxes) : picture;
+    },
   });
 
 /** What the page shows: numbers of the clean, the corrupt and the patched run. */
