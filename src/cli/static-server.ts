@@ -18,9 +18,15 @@ export interface StaticServer {
 /**
  * @param port 0 for any that is free
  * @param base path that the folder is served under, `/` or `/notice/`
+ * @param others folders that stand in for those of the folder that are not there, by name
  * @throws NoticeError('usage') if the port cannot be had
  */
-export async function serveFolder(folder: string, port = 0, base = '/'): Promise<StaticServer> {
+export async function serveFolder(
+  folder: string,
+  port = 0,
+  base = '/',
+  others: Readonly<Record<string, string>> = {},
+): Promise<StaticServer> {
   const policy = contentPolicy(join(folder, 'index.html'));
   const files = sirv(folder, {
     etag: true,
@@ -28,6 +34,10 @@ export async function serveFolder(folder: string, port = 0, base = '/'): Promise
       if (policy) response.setHeader('Content-Security-Policy', policy);
     },
   });
+  const mounts = Object.entries(others).map(([name, path]) => ({
+    at: `/${name}`,
+    files: sirv(path, { etag: true }),
+  }));
   const server = createServer((request, response) => {
     const missing = () => {
       response.statusCode = 404;
@@ -36,7 +46,12 @@ export async function serveFolder(folder: string, port = 0, base = '/'): Promise
     const { url = '/' } = request;
     if (!url.startsWith(base)) return missing();
     request.url = `/${url.slice(base.length)}`;
-    files(request, response, missing);
+    files(request, response, () => {
+      const mount = mounts.find(({ at }) => request.url?.startsWith(`${at}/`));
+      if (!mount) return missing();
+      request.url = request.url?.slice(mount.at.length);
+      mount.files(request, response, missing);
+    });
   });
   await listening(server, port);
   const { port: given } = server.address() as AddressInfo;

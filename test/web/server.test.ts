@@ -49,6 +49,20 @@ test.each(['../secret.txt', '%2e%2e/secret.txt', '..%2fsecret.txt', 'missing.txt
   },
 );
 
+test('what the page lacks comes from the folders that stand in for its own, and from nowhere else', async () => {
+  const models = mkdtempSync(join(tmpdir(), 'notice-models-'));
+  onTestFinished(() => rmSync(models, { recursive: true }));
+  mkdirSync(join(models, 'tiny'));
+  writeFileSync(join(models, 'tiny/config.json'), '{}');
+  writeFileSync(join(folder, 'index.html'), '');
+  const server = await serveFolder(folder, 0, '/', { models });
+  onTestFinished(() => server.close());
+  const found = await fetch(`${server.address}models/tiny/config.json`);
+  expect([found.status, await found.text()]).toEqual([200, '{}']);
+  for (const path of ['models/tiny/none.json', 'models/../secret.txt', 'tiny/config.json'])
+    expect((await fetch(`${server.address}${path}`)).status, path).toBe(404);
+});
+
 test('only this machine reaches it', async () => {
   const { port } = urlParts((await served()).address);
   const own = Object.values(networkInterfaces())

@@ -20,7 +20,9 @@ async function explorer(port: number): Promise<void> {
   const folder = join(PACKAGE, 'dist/explorer');
   if (!existsSync(join(folder, 'index.html')))
     throw new NoticeError('file', `${folder} holds no page: run \`npm run build:explorer\` in ${PACKAGE}`);
-  const server = await serveFolder(folder, port);
+  // A package does not hold models and data twice.
+  const others = { models: join(PACKAGE, 'weights'), data: join(PACKAGE, 'data') };
+  const server = await serveFolder(folder, port, '/', others);
   console.log(`The explorer is at ${server.address} (Ctrl-C ends it)`);
   await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
   await server.close();
