@@ -23,8 +23,9 @@ const engine: Engine = {
     const controller = new AbortController();
     running.set(id, controller);
     const { signal } = controller;
+    let told: unknown;
     const emit: typeof onEvent = (event) => {
-      if (!signal.aborted) onEvent(event);
+      if (!signal.aborted) told = onEvent(event);
     };
     const before = INDEPENDENT.includes(name) ? undefined : name === 'pair' ? opened : prepared;
     const work = (async () => {
@@ -45,7 +46,9 @@ const engine: Engine = {
       prepared = done;
     }
     try {
-      return { ok: true, value: await work };
+      const value = await work;
+      await told; // events have a port of their own, and none may come after the end
+      return { ok: true, value };
     } catch (error) {
       return { ok: false, problem: problemOf(error) };
     } finally {
