@@ -24,6 +24,7 @@ describe('imageAttention', () => {
     const attention = imageAttention(pattern, [1, 2], [1, 2, 3, 4]);
     expect(attention).toMatchObject({ layers: 2, heads: 2, patches: 4 });
     expect([...headPatches(attention, 1, 0)]).toEqual([1016, 1017, 1018, 1019]);
+    expect([...headPatches(attention, 0, 1)]).toEqual([116, 117, 118, 119]);
     expect([...averageHead(attention)]).toEqual([566, 567, 568, 569]);
   });
 

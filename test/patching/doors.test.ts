@@ -137,6 +137,7 @@ test('a signal that is none', async () => {
   await expect(runWithHooks(model, [sample], options)).rejects.toMatchObject(refused);
   await expect(model.generate([sample], options)).rejects.toMatchObject(refused);
   await expect(sweep(model, [job], options)).rejects.toMatchObject(refused);
+  await expect(sweep(model, [job], { ...options, mode: 'one-by-one' })).rejects.toMatchObject(refused);
   await expect(planSweep(model, [job], options)).rejects.toMatchObject(refused);
   await expect(loadModel(model.gpu, nodeFolder(fixture('blip-tiny')), options)).rejects.toMatchObject(
     refused,
