@@ -10,7 +10,8 @@
 // In every kernel every C[m, n] is the sum, chunk after chunk, of chains of CHUNK fma over ascending k (the last may be
 // shorter): chains of limited length round less. So a row does not depend on the rows beside it, and all kernels and tiles
 // give the same bits on one device. Whatever else is added is added by fma(a, params.one, b), a runtime 1: the bits of
-// a + b, which compilers may contract with a product before it or add in another order.
+// a + b, which compilers may contract with a product before it or add in another order. Those of software adapters do neither,
+// so the sums of chains in matmul_subgroup and matmul_portable are plain: there a load costs more than it.
 
 struct Params {
   M: u32, N: u32, K: u32, nFirst: u32,

@@ -49,7 +49,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     }
     //@unroll r 0..MR
     //@unroll c 0..NR
-    total{r}_{c} = fma(s{r}_{c}, params.one, total{r}_{c});
+    total{r}_{c} += s{r}_{c};
     //@end
     //@end
   }
