@@ -1,5 +1,6 @@
 // Y[i] = X[i] + R[i]: a residual sum where a hook needs the summand apart.
-// By fma with a runtime 1, as matmul's epilogue adds (matmul_operands.wgsl). X, R, Y: `count` f32 values each. Constant: WG. One thread computes one value, then steps on by the grid.
+// By fma with a runtime 1, as matmul's epilogue adds (matmul_operands.wgsl).
+// X, R, Y: `count` f32 values each. Constant: WG. One thread computes one value, then steps on by the grid.
 
 struct Params { count: u32, threads: u32, one: f32 }
 

@@ -7,15 +7,14 @@
 // and one thread makes it. So the bits are those of the other kernels, and a row of weights keeps LANES threads busy.
 // Operands come through workgroup memory QUADS quads of every chunk at a time, neighbouring threads reading neighbouring
 // quads; PITCH keeps chunks in different banks. Bytes: (NR + 1) · LANES · PITCH quads and NR · LANES sums.
-// Constants: NR, LANES, QUADS (4 · QUADS divides CHUNK).
+// Constants: MR = 1, NR, LANES, WG = NR · LANES, QUADS (4 · QUADS divides CHUNK).
 
-const WG = NR * LANES;
 const PITCH = QUADS + 1u;
 const CHUNK_QUADS = CHUNK / 4u;
 
 var<workgroup> tileA: array<array<vec4f, PITCH>, LANES>;
 var<workgroup> tileW: array<array<vec4f, PITCH>, WG>;
-var<workgroup> chains: array<f32, NR * LANES>;
+var<workgroup> chains: array<f32, WG>;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
@@ -30,7 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       for (var i = thread; i < LANES * QUADS; i += WG) {
         tileA[i / QUADS][i % QUADS] = quadOfA(m, q0 + i / QUADS * CHUNK_QUADS + step + i % QUADS);
       }
-      for (var i = thread; i < NR * LANES * QUADS; i += WG) {
+      for (var i = thread; i < WG * QUADS; i += WG) {
         let row = min(n0 + i / (LANES * QUADS), params.N - 1u);
         tileW[i / QUADS][i % QUADS] = quadOfW(row, q0 + i / QUADS % LANES * CHUNK_QUADS + step + i % QUADS);
       }

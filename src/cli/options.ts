@@ -75,7 +75,7 @@ export interface OpenModel {
 }
 
 /** Files of a model, and what it is called in messages and results. */
-interface OpenSource {
+export interface OpenSource {
   /** The folder's absolute path, or owner/name@commit. */
   readonly name: string;
   readonly source: ModelSource;

@@ -2,6 +2,7 @@
 
 import { extname } from 'node:path';
 import { fileWriter, parquetWriteRows } from 'hyparquet-writer';
+import type { CellRow } from '../analysis/cell.ts';
 import { NoticeError } from '../errors.ts';
 import {
   type FeaturePlace,
@@ -13,7 +14,9 @@ import {
 import { figureSvg } from '../notice/plots/figure.ts';
 import { moduleHeatmap } from '../notice/plots/module-heatmap.ts';
 import { renderPng } from '../notice/plots/png.ts';
-import { type ColumnKind, parquetSchema } from '../notice/tables/columns.ts';
+import { CELL_COLUMNS } from '../notice/tables/cell-schema.ts';
+import { parquetLayout } from '../notice/tables/columns.ts';
+import { sweepRows } from '../notice/tables/sweep-rows.ts';
 import { csvTable } from '../notice/tables/table.ts';
 import { type SiteResult, type SweepResult, towerOf } from '../patching/index.ts';
 import { fillWhole, writeWhole } from '../platform/node/whole-file.ts';
@@ -60,57 +63,19 @@ export function positionLabels(
 
 type Labels = ReturnType<typeof positionLabels>;
 
-/** One patch with its four numbers. */
-interface SweepCell {
-  readonly site: string;
-  readonly layer: number;
-  readonly head: number | null;
-  readonly position: number;
-  readonly token: string;
-  readonly p_patched: number;
-  readonly p_effect: number;
-  readonly ld_effect: number;
-  readonly normalized: number | null;
-}
+const { site, layer, head, position, token, p_patched, p_effect, ld_effect, normalized } = CELL_COLUMNS;
+/** Those columns of an experiment's cells that a sweep by itself has. */
+const COLUMNS = { site, layer, head, position, token, p_patched, p_effect, ld_effect, normalized };
 
-const COLUMNS = {
-  site: 'text',
-  layer: 'integer',
-  head: 'integer or null',
-  position: 'integer',
-  token: 'text',
-  p_patched: 'float',
-  p_effect: 'float',
-  ld_effect: 'float',
-  normalized: 'float or null',
-} as const satisfies Record<keyof SweepCell, ColumnKind>;
+type SweepCell = Pick<CellRow, keyof typeof COLUMNS>;
 
-function cellsOf({ site, layers, heads, positions, data }: SiteResult, labels: Labels): SweepCell[] {
-  const each = heads === undefined ? [null] : Array.from({ length: heads }, (_, head) => head);
-  let at = 0;
-  return layers.flatMap((layer) =>
-    each.flatMap((head) =>
-      positions.map((group): SweepCell => {
-        const [position = 0] = group;
-        const [p_patched = 0, p_effect = 0, ld_effect = 0, normalized = Number.NaN] = data.subarray(
-          at,
-          at + 4,
-        );
-        at += 4;
-        return {
-          site,
-          layer,
-          head,
-          position,
-          token: labels(site, position),
-          p_patched,
-          p_effect,
-          ld_effect,
-          normalized: Number.isFinite(normalized) ? normalized : null,
-        };
-      }),
-    ),
-  );
+function cellsOf(result: SiteResult, labels: Labels): SweepCell[] {
+  const { site } = result;
+  return Array.from(sweepRows(result), ({ group: _, positions: __, ...row }) => ({
+    site,
+    ...row,
+    token: labels(site, row.position),
+  }));
 }
 
 export function cellCount({ sites }: SweepResult): number {
@@ -124,26 +89,21 @@ interface MapRow {
 }
 
 /** Positions × layers, or heads × layers of each position. */
-function mapsOf(result: SiteResult, labels: Labels): { title: string; rows: MapRow[] }[] {
-  const { site, heads, positions } = result;
-  const cells = cellsOf(result, labels);
-  const effects = (own: (cell: SweepCell) => boolean) => cells.filter(own).map(({ ld_effect }) => ld_effect);
-  const names = positions.map(([position = 0]) => ({ position, name: labels(site, position) }));
+function mapsOf(
+  { site, layers, heads, positions, data }: SiteResult,
+  labels: Labels,
+): { title: string; rows: MapRow[] }[] {
+  const names = positions.map(([position = 0]) => labels(site, position));
+  /** By layer the effects at a group of positions. */
+  const effects = (group: number, head = 0) =>
+    layers.map((_, l) => data[4 * ((l * (heads ?? 1) + head) * positions.length + group) + 2] as number);
   if (heads === undefined)
-    return [
-      {
-        title: site,
-        rows: names.map(({ position, name }) => ({
-          name,
-          effects: effects((cell) => cell.position === position),
-        })),
-      },
-    ];
-  return names.map(({ position, name }) => ({
+    return [{ title: site, rows: names.map((name, group) => ({ name, effects: effects(group) })) }];
+  return names.map((name, group) => ({
     title: `${site} at ${name}`,
     rows: Array.from({ length: heads }, (_, head) => ({
       name: `head ${head}`,
-      effects: effects((cell) => cell.position === position && cell.head === head),
+      effects: effects(group, head),
     })),
   }));
 }
@@ -230,9 +190,7 @@ export async function writeSweep(
         parquetWriteRows({
           writer: fileWriter(temporary),
           rows: cells(),
-          columns: columns.map((name) => ({ name })),
-          schema: parquetSchema('cells', COLUMNS),
-          createdBy: 'notice-webgpu',
+          ...parquetLayout('cells', COLUMNS),
         }),
       );
     case 'svg':

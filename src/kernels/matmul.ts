@@ -50,12 +50,12 @@ function matmulKernel(
   return kernel(shader, [shape, type, activation, ...flagsOf(flags)], () => ({
     constants: {
       CHUNK,
-      ...(row ? {} : { MR: rows }),
+      MR: rows,
       NR: columns,
       HAS_BIAS: bias,
       HAS_RESIDUAL: residual,
       VEC4: flags.vec4,
-      ...(subgroup ? { SG: threads, QUADS: threads / 4, TAIL: tail } : row ? {} : { WG: threads }),
+      ...(subgroup ? { SG: threads, QUADS: threads / 4, TAIL: tail } : { WG: threads }),
       ...(row ? { LANES: row.lanes, QUADS: row.quads } : {}),
       ...(tile ? { TX: tile.across, TY: tile.down, QUADS: tile.quads } : {}),
     },

@@ -14,6 +14,7 @@ export { ActivationCache, CachedActivation } from './cache.ts';
 export type { PatchPair, PatchPairInput, SweepJob, SweepJobInput, SweepSite } from './cells.ts';
 export { checkSite } from './cells.ts';
 export type { Controls } from './controls.ts';
+export { corruptionOf } from './corruption.ts';
 export { keepFeatures } from './features.ts';
 export { firstNotFinite, type NamedPass, namingNotFinite } from './finite.ts';
 export {

@@ -2,18 +2,13 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { FIRST_PAIR } from '../../src/web/first-pair.ts';
 import type { Pin } from '../../src/web/protocol/pins.ts';
 import type { PairSpec } from '../../src/web/protocol/session.ts';
 import { linkOf, type PageState, readLink } from '../../src/web/state/link.ts';
 
-const pair: PairSpec = {
-  id: 'scenes/002',
-  clean: { kind: 'embedded', path: 'scenes/002_clean.png' },
-  image: { kind: 'picture', picture: { kind: 'embedded', path: 'scenes/002_corrupt.png' } },
-  question: 'is the triangle inside the heart or ring?',
-  correct: 'heart',
-  incorrect: 'ring',
-};
+const { corruptQuestion: _, ...first } = FIRST_PAIR;
+const pair: PairSpec = first;
 const pins: readonly Pin[] = [
   {
     kind: 'edit',

@@ -5,11 +5,11 @@ import { NoticeError } from '../../errors.ts';
 import { withPlannedModel } from '../../models/index.ts';
 import { slurmScripts, submitToSlurm } from '../../notice/cluster/slurm.ts';
 import { type Submission, workFolder } from '../../notice/cluster/steps.ts';
+import { pairOperations } from '../../notice/paper-sweeps.ts';
 import { PACKAGE } from '../embedded.ts';
 import { anySource, positiveInteger, withSource } from '../options.ts';
 import { duration } from '../plan.ts';
 import { INTERRUPTED_STATUS } from '../preemption.ts';
-import { pairOperations } from './plan.ts';
 import { parseRun, type RunCommandOptions } from './run.ts';
 
 interface SubmitOptions {

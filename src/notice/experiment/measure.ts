@@ -3,7 +3,7 @@
 import type { CellRow, Corruption } from '../../analysis/cell.ts';
 import type { VisionLanguageModel } from '../../models/index.ts';
 import {
-  add,
+  corruptionOf,
   drawNoise,
   type NamedPass,
   namingNotFinite,
@@ -14,6 +14,7 @@ import {
   sweep,
 } from '../../patching/index.ts';
 import { compatSite } from '../compat.ts';
+import { sweepRows } from '../tables/sweep-rows.ts';
 import type { PreparedPair } from './prepare.ts';
 import { CORRUPTION_MODALITY, type ExperimentSettings } from './settings.ts';
 
@@ -93,7 +94,7 @@ export async function measure(
   }));
   const results = await namingNotFinite(
     model,
-    () => list.flatMap(passesOf),
+    () => list.flatMap((measurement) => passesOf(model, measurement)),
     () => sweep(model, jobs, { repeat }),
   );
   const rows = list.flatMap((measurement, i) => cellRows(measurement, results[i] as SweepResult));
@@ -106,9 +107,10 @@ export async function measure(
   return { rows, controls };
 }
 
-function passesOf({ prepared, corruption, job: { clean, corrupt, noise } }: Measurement): NamedPass[] {
+function passesOf(model: VisionLanguageModel, { prepared, corruption, job }: Measurement): NamedPass[] {
   const name = `pair ${prepared.pair.id}`;
-  const interventions = noise ? [add({ hook: noise.hook }, { values: noise.values })] : [];
+  const { clean, corrupt } = job;
+  const interventions = corruptionOf(model, job);
   return [
     { name: `${name}, clean`, sample: clean },
     { name: `${name}, ${corruption}`, sample: corrupt, options: { interventions } },
@@ -124,44 +126,27 @@ function cellRows(measurement: Measurement, result: SweepResult): CellRow[] {
 function siteRows(
   { prepared, task, corruption, draw }: Measurement,
   { site: name }: SweepSite,
-  { layers, heads, positions, data }: SiteResult,
+  result: SiteResult,
   { baseline }: SweepResult,
 ): CellRow[] {
   const { pair, tokens, headGroups } = prepared;
-  const rows: CellRow[] = [];
-  let at = 0;
-  for (const layer of layers) {
-    for (const head of heads === undefined ? [null] : Array.from({ length: heads }, (_, h) => h)) {
-      for (const [g, group] of positions.entries()) {
-        const [position = 0] = group;
-        const token = tokens.find((candidate) => candidate.position === position);
-        const [p = 0, pEffect = 0, ldEffect = 0, normalized = 0] = data.subarray(at, at + 4);
-        at += 4;
-        rows.push({
-          sample: pair.id,
-          task,
-          category: pair.category,
-          modality: CORRUPTION_MODALITY[corruption],
-          corruption,
-          draw,
-          site: name,
-          layer,
-          head,
-          position,
-          positions: group.length,
-          role: (head === null ? undefined : headGroups[g]?.role) ?? token?.role ?? 'rest',
-          token: token?.text ?? '',
-          p_patched: p,
-          p_effect: pEffect,
-          ld_effect: ldEffect,
-          normalized: Number.isFinite(normalized) ? normalized : null,
-          p_clean: baseline.pClean,
-          p_corrupt: baseline.pCorrupt,
-          ld_clean: baseline.ldClean,
-          ld_corrupt: baseline.ldCorrupt,
-        });
-      }
-    }
-  }
-  return rows;
+  return Array.from(sweepRows(result), ({ group, ...row }) => {
+    const token = tokens.find(({ position }) => position === row.position);
+    return {
+      sample: pair.id,
+      task,
+      category: pair.category,
+      modality: CORRUPTION_MODALITY[corruption],
+      corruption,
+      draw,
+      site: name,
+      ...row,
+      role: (row.head === null ? undefined : headGroups[group]?.role) ?? token?.role ?? 'rest',
+      token: token?.text ?? '',
+      p_clean: baseline.pClean,
+      p_corrupt: baseline.pCorrupt,
+      ld_clean: baseline.ldClean,
+      ld_corrupt: baseline.ldCorrupt,
+    };
+  });
 }

@@ -15,6 +15,15 @@ export function parquetSchema(name: string, columns: Readonly<Record<string, Col
   return [{ name, num_children: elements.length }, ...elements];
 }
 
+/** What a Parquet file of these columns is written with. */
+export function parquetLayout(name: string, columns: Readonly<Record<string, ColumnKind>>) {
+  return {
+    columns: Object.keys(columns).map((column) => ({ name: column })),
+    schema: parquetSchema(name, columns),
+    createdBy: 'notice-webgpu',
+  };
+}
+
 /** Whether a value can be stored as it is: a Parquet INT32 would cut off what is after the point. */
 export function fitsColumn(value: unknown, kind: ColumnKind): boolean {
   switch (kind) {

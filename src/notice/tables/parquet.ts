@@ -8,7 +8,8 @@ import type { CellRow } from '../../analysis/cell.ts';
 import type { Cells } from '../../analysis/effects.ts';
 import { NoticeError } from '../../errors.ts';
 import { fillWhole } from '../../platform/node/whole-file.ts';
-import { type CellColumn, cellColumns, cellSchema, checkCell } from './cell-schema.ts';
+import { CELL_COLUMNS, type CellColumn, cellColumns, cellSchema, checkCell } from './cell-schema.ts';
+import { parquetLayout } from './columns.ts';
 
 /** Rows of a row group, always the same, so that a file's bytes depend on its rows and on nothing else. */
 const ROW_GROUP_ROWS = 50_000;
@@ -32,10 +33,8 @@ export async function writeCells(path: string, cells: Cells): Promise<number> {
     parquetWriteRows({
       writer: fileWriter(temporary),
       rows: counted(),
-      columns: cellColumns.map((name) => ({ name })),
-      schema: cellSchema,
+      ...parquetLayout('cells', CELL_COLUMNS),
       rowGroupSize: ROW_GROUP_ROWS,
-      createdBy: 'notice-webgpu',
     }),
   );
   return rows;

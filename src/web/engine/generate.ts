@@ -3,8 +3,7 @@
 import { NoticeError } from '../../errors.ts';
 import { promptRoles } from '../../inputs/index.ts';
 import type { Sample } from '../../models/index.ts';
-import { corruptionOf } from '../../patching/corruption.ts';
-import { generateWithHooks, type Intervention, scoreAnswer } from '../../patching/index.ts';
+import { corruptionOf, generateWithHooks, type Intervention, scoreAnswer } from '../../patching/index.ts';
 import { pinsThere } from '../pin-places.ts';
 import type { AnswerPart, AnswerSpec, Answers } from '../protocol/reading.ts';
 import { pinnedInterventions } from './interventions.ts';

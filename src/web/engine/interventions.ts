@@ -2,9 +2,9 @@
 // patch, in a generated answer, in attention maps and on other pairs.
 
 import { type PatchGrid, patchGrids, type Sample, type VisionLanguageModel } from '../../models/index.ts';
-import { corruptionOf } from '../../patching/corruption.ts';
 import {
   add,
+  corruptionOf,
   cutEdges,
   type Intervention,
   interpolate,

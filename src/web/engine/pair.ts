@@ -7,8 +7,13 @@ import type { Pair } from '../../notice/datasets/pair.ts';
 import { type ImageReader, openImage } from '../../notice/experiment/images.ts';
 import { type PreparedPair, preparePair } from '../../notice/experiment/prepare.ts';
 import { readableToken } from '../../notice/token-text.ts';
-import { corruptionOf } from '../../patching/corruption.ts';
-import { drawNoise, embeddingDeviation, generateWithHooks, type PatchPair } from '../../patching/index.ts';
+import {
+  corruptionOf,
+  drawNoise,
+  embeddingDeviation,
+  generateWithHooks,
+  type PatchPair,
+} from '../../patching/index.ts';
 import type { CorruptionName, PairSpec, PairText, RunAnswer } from '../protocol/session.ts';
 import { firstToken } from './first-token.ts';
 import type { OpenModel } from './session.ts';

@@ -1,7 +1,7 @@
 // A map's numbers as files: CSV for spreadsheets, Parquet for programs. Both have one row per cell.
 
 import { NoticeError } from '../../errors.ts';
-import { type ColumnKind, fitsColumn, parquetSchema } from '../../notice/tables/columns.ts';
+import { type ColumnKind, fitsColumn, parquetLayout } from '../../notice/tables/columns.ts';
 
 export type TableValue = string | number | null;
 
@@ -31,9 +31,7 @@ export async function parquetOf(table: MapTable): Promise<Uint8Array<ArrayBuffer
   await parquetWriteRows({
     writer,
     rows: [...table.rows],
-    columns: Object.keys(table.columns).map((name) => ({ name })),
-    schema: parquetSchema('map', table.columns),
-    createdBy: 'notice-webgpu',
+    ...parquetLayout('map', table.columns),
   });
   return new Uint8Array(writer.getBytes());
 }

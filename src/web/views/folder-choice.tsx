@@ -1,6 +1,5 @@
 // A model folder on the user's machine: by picker, or dropped here.
 
-import { useSignal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { report } from '../state/app.ts';
 import {
@@ -11,26 +10,13 @@ import {
   pickFolder,
 } from '../state/folder-files.ts';
 import { planModel } from '../state/model-choice.ts';
+import { useDropTarget } from './drop-target.ts';
 
 export function FolderChoice(): JSX.Element {
-  const over = useSignal(false);
+  const { isOver, handlers } = useDropTarget((dropped) => void take(droppedFolder(dropped)));
   const picker = directoryPicker();
   return (
-    <fieldset
-      class={over.value ? 'over' : ''}
-      onDragOver={(event) => {
-        event.preventDefault();
-        over.value = true;
-      }}
-      onDragLeave={() => {
-        over.value = false;
-      }}
-      onDrop={(event) => {
-        event.preventDefault();
-        over.value = false;
-        void take(droppedFolder(event.dataTransfer));
-      }}
-    >
+    <fieldset class={isOver ? 'over' : ''} {...handlers}>
       <legend>Folder on this machine</legend>
       <p class="note">
         In Hugging Face’s layout: config.json, safetensors, tokenizer. Choose it, or drop it here.

@@ -1,9 +1,10 @@
 // A picture that the user gives: by a file picker, or dropped onto it.
 
-import { type Signal, useSignal, useSignalEffect } from '@preact/signals';
+import { type Signal, useSignalEffect } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useRef } from 'preact/hooks';
 import type { Picture } from '../protocol/session.ts';
+import { useDropTarget } from './drop-target.ts';
 
 /** What is read; TIFF is not, in browsers. */
 const FORMATS = 'image/png,image/jpeg,image/webp,image/gif';
@@ -17,7 +18,6 @@ interface PictureInputProps {
 
 export function PictureInput({ title, picture, note = 'none yet' }: PictureInputProps): JSX.Element {
   const image = useRef<HTMLImageElement>(null);
-  const over = useSignal(false);
   useSignalEffect(() => {
     if (picture.value?.kind !== 'file' || !image.current) return;
     const url = URL.createObjectURL(picture.value.file);
@@ -28,23 +28,10 @@ export function PictureInput({ title, picture, note = 'none yet' }: PictureInput
     const file = files?.[0];
     if (file) picture.value = pictureOf(file);
   };
+  const { isOver, handlers } = useDropTarget((dropped) => take(dropped?.files));
   const name = picture.value?.kind === 'file' ? picture.value.name : undefined;
   return (
-    <label
-      class={`picture-input ${over.value ? 'over' : ''}`}
-      onDragOver={(event) => {
-        event.preventDefault();
-        over.value = true;
-      }}
-      onDragLeave={() => {
-        over.value = false;
-      }}
-      onDrop={(event) => {
-        event.preventDefault();
-        over.value = false;
-        take(event.dataTransfer?.files);
-      }}
-    >
+    <label class={`picture-input ${isOver ? 'over' : ''}`} {...handlers}>
       {title}
       <span class="picture">
         <img ref={image} alt="" hidden={name === undefined} />
