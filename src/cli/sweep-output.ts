@@ -2,7 +2,7 @@
 
 import { extname } from 'node:path';
 import { fileWriter, parquetWriteRows } from 'hyparquet-writer';
-import type { CellRow } from '../analysis/cell.ts';
+import { type CellRow, METRIC_LABELS } from '../analysis/cell.ts';
 import { NoticeError } from '../errors.ts';
 import {
   type FeaturePlace,
@@ -25,7 +25,7 @@ import { writeTensors } from './tensors.ts';
 
 /** Rows of a table on the terminal: of more positions those with the largest effects are shown. */
 const MOST_ROWS = 40;
-const EFFECT = 'LD′ − LD* (logits)';
+const EFFECT = METRIC_LABELS.ld_effect;
 
 const FORMATS = ['safetensors', 'parquet', 'csv', 'png', 'svg'] as const;
 type Format = (typeof FORMATS)[number];
