@@ -4,6 +4,7 @@ import type { Capabilities } from './capabilities.ts';
 import type { ParamLayout, ParamValues } from './params.ts';
 import type { BindingLayout, Buffers, KernelSource } from './pipeline.ts';
 import { bucketSize } from './pool.ts';
+import { SharedWords } from './shared-words.ts';
 import type { Tensor } from './tensor.ts';
 import type { KernelTime } from './timing.ts';
 import { bufferOf, type Words, Work } from './work.ts';
@@ -27,6 +28,10 @@ export class CountedWork extends Work {
   readonly #largestBuffer: number;
   readonly #onKernel: (source: KernelSource) => void;
   readonly #inUse = new Map<GPUBuffer, number>();
+  readonly #shared = new SharedWords(
+    (values, label) => this.uploadWords(values, label),
+    (buffer) => this.#release(buffer),
+  );
   readonly #flopsByKernel = new Map<string, number>();
   #dispatches = 0;
   #used = 0;
@@ -62,11 +67,14 @@ export class CountedWork extends Work {
     return this.acquire(values.byteLength, label);
   }
 
+  shareWords(values: Words, label: string): GPUBuffer {
+    return this.#shared.get(values, label);
+  }
+
   release(...held: readonly (Tensor | GPUBuffer)[]): void {
     for (const one of held) {
       const buffer = bufferOf(one);
-      this.#used -= this.#inUse.get(buffer) ?? 0;
-      this.#inUse.delete(buffer);
+      if (!this.#shared.giveBack(buffer)) this.#release(buffer);
     }
   }
 
@@ -99,6 +107,11 @@ export class CountedWork extends Work {
   async profile(body: () => void | Promise<void>): Promise<KernelTime[] | undefined> {
     await body();
     return undefined;
+  }
+
+  #release(buffer: GPUBuffer): void {
+    this.#used -= this.#inUse.get(buffer) ?? 0;
+    this.#inUse.delete(buffer);
   }
 
   get estimate(): WorkEstimate {

@@ -9,6 +9,7 @@ import type { BindingLayout, Buffers, KernelSource, PipelineCache } from './pipe
 import { Arena, type BufferPool } from './pool.ts';
 import { Readback, type StagingBuffers } from './readback.ts';
 import { Recorder, type Recording } from './recorder.ts';
+import { SharedWords } from './shared-words.ts';
 import type { Tensor } from './tensor.ts';
 import { DispatchTimer, type KernelTime } from './timing.ts';
 import type { Turns } from './turns.ts';
@@ -37,6 +38,10 @@ export class RecordedWork extends Work {
   readonly #signals: readonly AbortSignal[];
   readonly #arena: Arena;
   readonly #recorder: Recorder;
+  readonly #shared = new SharedWords(
+    (values, label) => this.uploadWords(values, label),
+    (buffer) => this.#arena.release(buffer),
+  );
   readonly #faults = new Faults();
   #ended = false;
   #isOut = false;
@@ -82,8 +87,15 @@ export class RecordedWork extends Work {
     return buffer;
   }
 
+  shareWords(values: Words, label: string): GPUBuffer {
+    return this.#shared.get(values, label);
+  }
+
   release(...held: readonly (Tensor | GPUBuffer)[]): void {
-    for (const one of held) this.#arena.release(bufferOf(one));
+    for (const one of held) {
+      const buffer = bufferOf(one);
+      if (!this.#shared.giveBack(buffer)) this.#arena.release(buffer);
+    }
   }
 
   keep(...tensors: readonly Tensor[]): void {

@@ -25,6 +25,12 @@ export abstract class Work {
   /** A storage buffer with the given words (tables, token ids). */
   abstract uploadWords(values: Words, label: string): GPUBuffer;
 
+  /**
+   * The same for words that may be asked for again, as every layer of a walk asks for the same tables: equal words under a label
+   * are uploaded once while the work remembers them. Nobody may write the buffer; release it as often as it was asked for.
+   */
+  abstract shareWords(values: Words, label: string): GPUBuffer;
+
   /** Gives what was acquired back. What is recorded already may still use it. */
   abstract release(...held: readonly (Tensor | GPUBuffer)[]): void;
 

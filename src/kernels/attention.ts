@@ -32,10 +32,10 @@ export interface AttentionTables {
 export function uploadPlan(w: Work, plan: AttentionPlan): AttentionTables {
   return {
     plan,
-    entries: w.uploadWords(plan.entries, 'attention entries'),
-    tiles: w.uploadWords(plan.tiles, 'attention tiles'),
-    keys: w.uploadWords(plan.keys, 'attention keys'),
-    firsts: plan.firsts && w.uploadWords(plan.firsts, 'first keys'),
+    entries: w.shareWords(plan.entries, 'attention entries'),
+    tiles: w.shareWords(plan.tiles, 'attention tiles'),
+    keys: w.shareWords(plan.keys, 'attention keys'),
+    firsts: plan.firsts && w.shareWords(plan.firsts, 'first keys'),
   };
 }
 

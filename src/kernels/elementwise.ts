@@ -95,7 +95,7 @@ export function gatherRows(w: Work, x: Tensor, index: Uint32Array, out: Tensor):
   checkShape(beyond === undefined, () => `gathering row ${beyond} of ${shapeOf(x)}`);
   if (index.length === 0) return out;
   const source = kernel('gather_rows', [], () => ({ constants: { WG } }));
-  const rows = w.uploadWords(index, 'row index');
+  const rows = w.shareWords(index, 'row index');
   const { groups, gridX } = gridOf(w, index.length);
   w.dispatch(
     source,

@@ -52,7 +52,8 @@ export async function selfAttention(
     await passOwn(walk, prefix, projected, { ...part, hook });
   }
   if (config.rotary) {
-    rotateRows(walk, layer, projected, [query, key]);
+    // Keys lie behind queries: one kernel turns both.
+    rotateRows(walk, layer, projected, { first: query.first, heads: heads + keyHeads, headSize });
     await passOwn(walk, prefix, projected, { ...query, hook: 'hook_rot_q' });
     await passOwn(walk, prefix, projected, { ...key, hook: 'hook_rot_k' });
   }

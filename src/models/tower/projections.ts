@@ -119,12 +119,12 @@ async function pass(
   });
 }
 
-/** Rotates queries and keys of all rows by the position ids of their positions. */
+/** Rotates some heads, queries and keys, of all rows by the position ids of their positions. */
 export function rotateRows(
   walk: Walk,
   layer: number,
   { tensor, queries, keys }: Projected,
-  parts: readonly Part[],
+  { first, heads, headSize }: Pick<Part, 'first' | 'heads' | 'headSize'>,
 ): void {
   const { w, runs, rotary } = walk;
   if (!rotary) throw new Error('rotary embedding without its table');
@@ -135,9 +135,8 @@ export function rotateRows(
       for (const p of overrides.positions(run))
         positions[overrides.get(run, p) as number] = rotary.rowOf(run, p);
   }
-  const buffer = w.uploadWords(positions, 'positions');
-  for (const { first, heads, headSize } of parts)
-    rotate(w, columnsOf(tensor, first, heads * headSize), heads, buffer, rotary.tableOf(layer));
+  const buffer = w.shareWords(positions, 'positions');
+  rotate(w, columnsOf(tensor, first, heads * headSize), heads, buffer, rotary.tableOf(layer));
   w.release(buffer);
 }
 
