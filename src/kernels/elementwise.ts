@@ -85,6 +85,27 @@ export function normalizeHeads(w: Work, x: Tensor, heads: number, { scale, shift
   );
 }
 
+/**
+ * Every head of a row in a row of its own, 0 in the columns of the others.
+ *
+ * @param x [R, heads · d_head]; may be a window of columns
+ * @returns [R · heads, heads · d_head]
+ */
+export function spreadHeads(w: Work, x: Tensor, heads: number): Tensor {
+  checkShape(heads >= 1 && x.columns % heads === 0, () => `spreading ${shapeOf(x)}: not ${heads} heads`);
+  const source = kernel('spread_heads', [], () => ({ constants: { WG } }));
+  const count = x.rows * heads;
+  const out = w.empty(count, x.columns, 'heads by themselves');
+  const { groups, gridX } = gridOf(w, count);
+  w.dispatch(
+    source,
+    { X: x.buffer, Y: out.buffer },
+    { count, H: heads, D: x.columns / heads, offset: x.offset, stride: x.stride, gridX },
+    groups,
+  );
+  return out;
+}
+
 /** Copies rows `index` of x into the rows of `out`, in order. `out` is [index.length, C] in another buffer than x. */
 export function gatherRows(w: Work, x: Tensor, index: Uint32Array, out: Tensor): Tensor {
   checkShape(

@@ -29,6 +29,7 @@ export {
   normalizeHeads,
   rotaryTable,
   rotate,
+  spreadHeads,
   type Turn,
 } from './elementwise.ts';
 export { addPositions, type Corners, embedImage, embedTokens, imagePatches } from './embedding.ts';

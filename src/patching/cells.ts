@@ -12,7 +12,7 @@ import {
 import { chosenBlocks } from './blocks.ts';
 import { checkIndices } from './columns.ts';
 import type { Metric } from './metric.ts';
-import { findHook, isByHead, isOfCross, isOfMemory, parseSite, towerOf } from './names.ts';
+import { hookPoint, isByHead, isOfCross, isOfMemory, parseSite, towerOf } from './names.ts';
 
 /** A clean and a corrupt prompt that differ in what the patches are to restore. */
 export interface PatchPair {
@@ -147,7 +147,7 @@ export function siteCells(
           layer,
           head,
           positions: group,
-          ...(source && { source: findHook(model, source(layer)).name }),
+          ...(source && { source: hookPoint(model, source(layer)) }),
         });
       }
     }

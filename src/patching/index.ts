@@ -34,7 +34,14 @@ export {
 export { cutEdges, type Edges, knockout, noImage } from './knockout.ts';
 export { type LogitLens, type LogitLensOptions, logitLens } from './logit-lens.ts';
 export { logit, logitDifference, logProbability, type Metric, probability, weighted } from './metric.ts';
-export { findHook, type NameFilter, parseSite, type Site, selectHooks, towerOf } from './names.ts';
+export {
+  findHook,
+  type NameFilter,
+  parseSite,
+  type Site,
+  selectHooks,
+  towerOf,
+} from './names.ts';
 export { drawNoise, embeddingDeviation } from './noise.ts';
 export { type PairLogits, type PatchPairOptions, patchPair } from './patch-pair.ts';
 export { type LayerRows, planSweep, type SweepPlan } from './plan.ts';

@@ -9,32 +9,68 @@ import type { HookInfo, Sequence, VisionLanguageModel } from '../models/index.ts
 export type NameFilter = string | readonly string[] | ((name: string) => boolean);
 
 /**
- * The hook point of this name.
+ * The hook point of this name, or the derived activation (`attn.hook_result`).
  *
  * @throws NoticeError('hook') that lists the nearest names if there is none
  */
 export function findHook(model: VisionLanguageModel, name: string): HookInfo {
   checkText(name, 'a hook point');
   const candidates = [name, ...towerless(model, name)];
-  const hook = model.hooks.find((info) => candidates.includes(info.name));
+  const hook = withDerived(model).find((info) => candidates.includes(info.name));
   if (!hook) throw unknownHook(model, name);
   return hook;
 }
 
 /**
- * Names that pass a filter, in the order of computation.
+ * The whole name of a hook point at which something is to be changed, or that other rows are to be taken from.
+ *
+ * @throws NoticeError('hook') as {@link findHook}, and for a derived activation
+ */
+export function hookPoint(model: VisionLanguageModel, name: string): string {
+  const hook = findHook(model, name);
+  if (!hook.derived) return hook.name;
+  throw new NoticeError(
+    'hook',
+    `${hook.name} is made of hook_z for those who read it; nothing goes on from it. Change ${hook.name.replace(/result$/, 'z')}`,
+  );
+}
+
+/**
+ * All that can be read of a model, in the order of computation: its hook points, and behind every hook_z the hook_result that is
+ * made of it, z · W_O of each head by itself.
+ */
+export function withDerived(model: VisionLanguageModel): HookInfo[] {
+  const widths = new Map(model.configs.map(({ name, width }) => [name, width]));
+  return model.hooks.flatMap((hook) => {
+    if (!/attn\.hook_z$/.test(hook.name)) return [hook];
+    const [position, heads] = hook.shape as [string, number];
+    const result: HookInfo = {
+      name: hook.name.replace(/z$/, 'result'),
+      shape: [position, heads, widths.get(towerOf(hook.name)) as number],
+      module: `${hook.module.replace(/^input of /, '')} of each head by itself, without bias`,
+      derived: true,
+    };
+    return [hook, result];
+  });
+}
+
+/**
+ * Names that pass a filter, in the order of computation. What is derived is asked for by its own name (`*.hook_result`) only:
+ * other globs and functions leave it out, since it is large.
  *
  * @throws NoticeError('hook') if a name or glob matches nothing
  */
 export function selectHooks(model: VisionLanguageModel, filter: NameFilter): Set<string> {
-  const names = model.hooks.map(({ name }) => name);
-  if (typeof filter === 'function') return new Set(names.filter(filter));
+  const all = withDerived(model);
+  const names = all.map(({ name }) => name);
+  const points = all.flatMap(({ name, derived }) => (derived ? [] : [name]));
+  if (typeof filter === 'function') return new Set(points.filter(filter));
   const selected = new Set<string>();
   for (const pattern of [filter].flat() as string[]) {
     checkText(pattern, 'a hook point');
     if (pattern === '') throw unknownHook(model, pattern);
     const matches = picomatch([pattern, ...towerless(model, pattern)]);
-    const found = names.filter((name) => matches(name));
+    const found = (pattern.includes('result') ? names : points).filter((name) => matches(name));
     if (found.length === 0) throw unknownHook(model, pattern);
     for (const name of found) selected.add(name);
   }
@@ -119,7 +155,7 @@ function unknownHook(model: VisionLanguageModel, name: string): NoticeError {
     'hook',
     `unknown hook point "${name}"${suggestion(
       name,
-      model.hooks.map((hook) => hook.name),
+      withDerived(model).map((hook) => hook.name),
     )} hooks(model) lists all of them.`,
   );
 }

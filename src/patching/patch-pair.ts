@@ -8,7 +8,7 @@ import { Batch } from './batch.ts';
 import { measuredJobs, type PatchPairInput, type SweepJob } from './cells.ts';
 import { EditSet } from './edits.ts';
 import { checkIntervention, type Intervention } from './intervention.ts';
-import { findHook, towerOf } from './names.ts';
+import { hookPoint, towerOf } from './names.ts';
 import { PatchProbe } from './probe.ts';
 
 export interface PatchPairOptions {
@@ -55,7 +55,7 @@ export async function patchPair(
         'usage',
         `${intervention.hook}: run is ${intervention.run}, expected 1: only the corrupt run is patched`,
       );
-    return { ...intervention, hook: findHook(model, intervention.hook).name };
+    return { ...intervention, hook: hookPoint(model, intervention.hook) };
   });
   return model.gpu.work(async (w) => {
     const batch = new Batch(model, [pair], 'wavefront');

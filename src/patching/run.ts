@@ -16,7 +16,7 @@ import {
 import { ActivationCache } from './cache.ts';
 import { EditSet } from './edits.ts';
 import { type CustomHook, checkHook, checkIntervention, type Intervention } from './intervention.ts';
-import { findHook, type NameFilter, selectHooks } from './names.ts';
+import { findHook, hookPoint, type NameFilter, selectHooks, withDerived } from './names.ts';
 import { PatchProbe, type PatchProbeOptions, StopWalk } from './probe.ts';
 import { checkSnippet } from './snippet.ts';
 
@@ -52,9 +52,16 @@ export interface CacheOptions extends RunOptions {
   readonly stopAfter?: string;
 }
 
-/** The hook points of a model: name, shape, module of transformers. console.table prints it. */
-export function hooks(model: VisionLanguageModel): readonly HookInfo[] {
-  return model.hooks;
+/**
+ * The hook points of a model: name, shape, module of transformers. console.table prints it.
+ *
+ * @param options `derived`: with what is made of them on demand, `attn.hook_result`; default false
+ */
+export function hooks(
+  model: VisionLanguageModel,
+  { derived = false }: { readonly derived?: boolean } = {},
+): readonly HookInfo[] {
+  return derived ? withDerived(model) : model.hooks;
 }
 
 /**
@@ -137,7 +144,7 @@ export async function named(
   custom.forEach(checkHook);
   const whole = <T extends { readonly hook: string }>(wish: T): T => ({
     ...wish,
-    hook: findHook(model, wish.hook).name,
+    hook: hookPoint(model, wish.hook),
   });
   const hooks = custom.map(whole);
   for (const hook of hooks) if ('wgsl' in hook) await checkSnippet(model.gpu, hook, signal);

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { addRows, type Blend, blendRows, gatherRows, meanRows } from '../../src/kernels/index.ts';
+import {
+  addRows,
+  type Blend,
+  blendRows,
+  gatherRows,
+  meanRows,
+  spreadHeads,
+} from '../../src/kernels/index.ts';
 import * as reference from '../reference/index.ts';
 import { flatten } from '../reference/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
@@ -52,6 +59,22 @@ describe.each(DEVICES)('on %s', (_, device) => {
     expectSameBits(await read(w, tensor), Float32Array.from(flatten(reference.addRows(x, source, pairs))));
   });
 
+  it.each([
+    [19, 8, 96],
+    [3, 5, 13],
+    [2, 1, 7],
+  ])('heads of rows by themselves: %i rows of %i heads of %i', async (rows, heads, size) => {
+    const w = await testWork(device);
+    const x = new Random(rows).matrix(rows, heads * size);
+    const expected = x.flatMap((row) =>
+      Array.from({ length: heads }, (_, head) =>
+        Array.from(row, (value, column) => (Math.floor(column / size) === head ? value : 0)),
+      ),
+    );
+    const spread = spreadHeads(w, uploadWindow(w, x, MARGINS), heads);
+    expectSameBits(await read(w, spread), Float32Array.from(flatten(expected)));
+  });
+
   it('rows between four others', async () => {
     const w = await testWork(device);
     const random = new Random(5);
@@ -99,6 +122,7 @@ describe('rows that do not exist', () => {
         /blending row 5 of \[5, 3\]/,
       ],
       [() => blendRows(w, x, [new Array(4).fill([0, 1])], w.empty(1, 4, 'out')), /into \[1, 4\] from row 0/],
+      [() => spreadHeads(w, x, 2), /\[5, 3\]: not 2 heads/],
       [() => addRows(w, x, w.empty(2, 3, 'source'), Uint32Array.of(5, 0)), /row 5 of \[5, 3\]/],
       [() => addRows(w, x, w.empty(2, 3, 'source'), Uint32Array.of(4, 2)), /row 2 of \[2, 3\]/],
       [() => addRows(w, x, w.empty(2, 4, 'source'), Uint32Array.of(0, 0)), /\[2, 4\] to \[5, 3\]/],

@@ -34,6 +34,7 @@ import {
   rotate,
   rowNorms,
   silenceRows,
+  spreadHeads,
   tokenRanks,
   topLogits,
   uploadPlan,
@@ -131,6 +132,7 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
   imagePatches(w, tensor(1, 12), 2, 2, 1);
   cutScores(w, x, 1, [{ entry: 0, firstHead: 0, heads: 1, firstColumn: 0, columns: 1, counter: 0 }], buffer);
   silenceRows(w, x, x, [0]);
+  spreadHeads(w, x, 2);
   topLogits(w, x, 2);
   tokenRanks(w, x, [0]);
   rowNorms(w, x);

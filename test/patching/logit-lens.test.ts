@@ -5,29 +5,13 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import type { Sample, VisionLanguageModel } from '../../src/models/index.ts';
 import { type LogitLens, logitLens, runWithCache, runWithHooks, zero } from '../../src/patching/index.ts';
 import { nodeFolder } from '../../src/platform/node/files.ts';
-import { asFloat32, readJson, readTensors } from '../../src/weights/index.ts';
+import { readJson } from '../../src/weights/index.ts';
 import { activate, layerNorm, linear, type Matrix, rmsNorm, scaling, toRows } from '../reference/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
 import { fixture, GOLDEN, Golden, loadFixtureModel } from '../support/golden.ts';
 import { testGpu } from '../support/gpu.ts';
+import { vectorOf, type Weights, weightsOf } from '../support/weights.ts';
 import { expectNoticeError, withoutLeak } from './support.ts';
-
-type Weights = (name: string) => Matrix;
-
-async function weightsOf(folder: string): Promise<Weights> {
-  const source = nodeFolder(fixture(folder));
-  const file = await source.open('model.safetensors');
-  if (!file) throw new Error(`${folder} has no weights`);
-  const tensors = await readTensors(file);
-  await file.close();
-  return (name) => {
-    const tensor = tensors.get(name);
-    if (!tensor) throw new Error(`${folder} has no ${name}`);
-    return toRows(asFloat32(tensor, name), tensor.shape.at(-1) as number);
-  };
-}
-
-const vector = (weights: Weights, name: string) => weights(name)[0] as ArrayLike<number>;
 
 type Config = { readonly text_config: Readonly<Record<string, number>> };
 
@@ -47,7 +31,7 @@ const HEADS: readonly Head[] = [
       linear(
         rmsNorm(
           stream,
-          vector(weights, 'language_model.model.norm.weight'),
+          vectorOf(weights, 'language_model.model.norm.weight'),
           config.text_config.rms_norm_eps as number,
         ),
         weights('language_model.lm_head.weight'),
@@ -63,7 +47,7 @@ const HEADS: readonly Head[] = [
         config as { text_config: { final_logit_softcapping: number } }
       ).text_config;
       const eps = 1e-6; // Gemma2Config's, where the file is silent
-      const scale = Array.from(vector(weights, 'language_model.model.norm.weight'), (weight) => 1 + weight);
+      const scale = Array.from(vectorOf(weights, 'language_model.model.norm.weight'), (weight) => 1 + weight);
       const logits = linear(rmsNorm(stream, scale, eps), weights('language_model.model.embed_tokens.weight'));
       return logits.map((row) => Float64Array.from(row, (x) => scaling(x, { scale: 1, cap })));
     },
@@ -75,7 +59,7 @@ const HEADS: readonly Head[] = [
     hook: 'hook_normalized_resid_post',
     head: (stream, weights, config) => {
       const prefix = 'text_decoder.cls.predictions';
-      const own = (name: string) => vector(weights, `${prefix}.${name}`);
+      const own = (name: string) => vectorOf(weights, `${prefix}.${name}`);
       const dense = linear(stream, weights(`${prefix}.transform.dense.weight`), {
         bias: own('transform.dense.bias'),
       });

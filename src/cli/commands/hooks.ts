@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { selectHooks } from '../../patching/index.ts';
+import { hooks, selectHooks } from '../../patching/index.ts';
 import { addModelOptions, list, type ModelOptions, withModel } from '../options.ts';
 
 export function hooksCommand(program: Command): void {
@@ -12,7 +12,7 @@ export function hooksCommand(program: Command): void {
     .action((options: ModelOptions & { names?: string[] }) =>
       withModel(options, async ({ model }) => {
         const names = selectHooks(model, options.names ?? (() => true));
-        const rows = model.hooks.filter(({ name }) => names.has(name));
+        const rows = hooks(model, { derived: true }).filter(({ name }) => names.has(name));
         const shapes = rows.map(({ shape }) => `[${shape.join(', ')}]`);
         const widths = [
           Math.max(...rows.map(({ name }) => name.length)),

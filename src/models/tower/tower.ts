@@ -1,12 +1,21 @@
 // The one transformer of this library: ViT, CLIP, BERT and LLaMA are settings of it.
 
 import type { Tensor } from '../../gpu/index.ts';
-import { activate, add, matmul, type NormWeights, normalize, silenceRows } from '../../kernels/index.ts';
+import {
+  activate,
+  add,
+  type LinearWeight,
+  matmul,
+  type NormWeights,
+  normalize,
+  silenceRows,
+} from '../../kernels/index.ts';
 import { crossAttention, selfAttention } from './attention-layer.ts';
 import type { BlockWeights, Linear, TowerConfig } from './config.ts';
 import { silentRows } from './cuts.ts';
+import { headResults } from './head-results.ts';
 import { mlpOfEach, setWordsAside, takeWordsBack } from './queries.ts';
-import { type Frame, passPoint, type Walk } from './walk.ts';
+import { type Frame, passPoint, rowActivation, type Walk } from './walk.ts';
 
 /** How a sublayer ends. */
 interface Sublayer {
@@ -113,6 +122,11 @@ export class Tower {
     const { weight, bias } = output;
     const before = { x: stream.x, inner };
     await passPoint(walk, this.#hook(layer, innerHook), before, 'inner', heads);
+    if (innerHook.endsWith('hook_z'))
+      await this.#results(walk, this.#hook(layer, innerHook.replace('hook_z', 'hook_result')), before.inner, {
+        heads,
+        weight,
+      });
     const outName = this.#hook(layer, `hook_${outHook}`);
     const cuts = walk.probe.cuts?.(this.#hook(layer, innerHook.replace('hook_z', 'hook_attn_scores')));
     let sum: Tensor;
@@ -141,6 +155,19 @@ export class Tower {
     stream.x = normalize(w, sum, norm);
     w.release(sum);
     await passPoint(walk, this.#hook(layer, `hook_normalized_${sumHook}`), stream, 'x');
+  }
+
+  /** Shows what each head alone makes of z to whoever asks for it. */
+  async #results(
+    { w, probe }: Walk,
+    name: string,
+    z: Tensor,
+    { heads, weight }: { readonly heads: number; readonly weight: LinearWeight },
+  ): Promise<void> {
+    if (!probe.wants(name)) return;
+    const results = headResults(w, z, heads, weight);
+    await probe.visit(rowActivation(name, results, heads));
+    w.release(results);
   }
 
   /** The MLP up to its hidden values after the activation (and gate). */
