@@ -26,8 +26,8 @@ const SITES = {
   'llava-tiny-gqa': ['language.attn.hook_z'],
 };
 
-/** Looks at every hook point, so that nothing is fused. */
-const LOOKER: Probe = { wants: () => true, forks: () => [], visit: () => {} };
+/** Looks at every hook point, so that nothing is fused; what is only made for those who ask is none. */
+const LOOKER: Probe = { wants: (name) => !name.endsWith('hook_result'), forks: () => [], visit: () => {} };
 
 /** First digits of the SHA-256 of every kernel's WGSL, by its name and the kind of device. */
 async function digestsOf(folder: keyof typeof SITES): Promise<string[]> {
