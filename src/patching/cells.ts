@@ -84,19 +84,24 @@ export function measuredJobs(
   }));
 }
 
-/** One patch of one pair. */
-export interface Cell {
+/** What is done to the corrupt run of a pair, and measured. */
+export interface Change {
   readonly pair: number;
+  /** Where it begins. */
+  readonly hook: string;
+  readonly layer: number;
+  readonly positions: readonly number[];
+}
+
+/** One patch of one pair. */
+export interface Cell extends Change {
   /** Index of the site among those asked for. */
   readonly site: number;
   /** Its place among the site's cells, in the order of the results. */
   readonly index: number;
   readonly tower: string;
-  readonly hook: string;
-  readonly layer: number;
   /** Undefined: all heads. */
   readonly head: number | undefined;
-  readonly positions: readonly number[];
   /** The hook point that the value comes from, if it is another. */
   readonly source?: string;
 }
@@ -190,7 +195,7 @@ function positionCount(model: VisionLanguageModel, pair: PatchPair, tower: strin
 }
 
 /** The images of the pairs that cells belong to. */
-export function imagesOf(jobs: readonly SweepJob[], cells: readonly Cell[]): ImageInput[] {
+export function imagesOf(jobs: readonly SweepJob[], cells: readonly Change[]): ImageInput[] {
   const pairs = [...new Set(cells.map(({ pair }) => pair))].map((pair) => jobs[pair] as SweepJob);
   return [...new Set(pairs.flatMap(({ clean, corrupt }) => [...clean.images, ...corrupt.images]))];
 }

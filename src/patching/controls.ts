@@ -3,7 +3,7 @@
 import { NoticeError } from '../errors.ts';
 import { type ModelRun, sameImages, type VisionLanguageModel } from '../models/index.ts';
 import type { Batch } from './batch.ts';
-import type { Cell, SweepJob } from './cells.ts';
+import type { Cell, Change, SweepJob } from './cells.ts';
 import { type Intervention, replace, scale } from './intervention.ts';
 import { blindPositions } from './knockout.ts';
 
@@ -35,7 +35,7 @@ export interface Check {
 export function controlRuns(
   model: VisionLanguageModel,
   jobs: readonly SweepJob[],
-  cells: readonly Cell[],
+  cells: readonly (Cell | Change)[],
   batch: Batch,
 ): Check[] {
   const tower = model.promptTower;
@@ -46,9 +46,10 @@ export function controlRuns(
     const job = jobs[pair] as SweepJob;
     const all = Array.from(job.clean.ids, (_, position) => position);
     // One null patch per site, at a cell in the middle.
-    const sites = [...new Set(own.map(({ site }) => site))];
+    const patches = own.filter((cell) => 'site' in cell);
+    const sites = [...new Set(patches.map(({ site }) => site))];
     const nulls = sites.map((site): Check => {
-      const of = own.filter((cell) => cell.site === site);
+      const of = patches.filter((cell) => cell.site === site);
       const { hook, tower: at, positions, head } = of[Math.floor(of.length / 2)] as Cell;
       const run = batch.derive(pair, at);
       const target = { hook, run, positions, ...(head === undefined ? {} : { heads: [head] }) };

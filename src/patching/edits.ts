@@ -135,12 +135,19 @@ export class EditSet {
     pending.flush();
   }
 
+  /** How many edges of a run's attention were found to be cut, of those that name it. */
+  edgesCut(run: ModelRun): number {
+    const own = this.#list.map((one, i) => (one.op === 'cut' && one.run === run ? this.#expected[i] : 0));
+    return own.reduce<number>((sum, edges = 0) => sum + edges, 0);
+  }
+
   /**
    * Checks that every intervention wrote exactly as many elements as it addressed.
    *
+   * @param edgesNeeded whether some cut must have found an edge, if there are any
    * @throws NoticeError('unfired')
    */
-  async verify(): Promise<void> {
+  async verify({ edgesNeeded = true }: { readonly edgesNeeded?: boolean } = {}): Promise<void> {
     if (this.#list.length === 0) return;
     const [words] = await this.#w.read({
       buffer: this.#counters(),
@@ -151,7 +158,8 @@ export class EditSet {
     });
     const fired = new Uint32Array((words as Float32Array<ArrayBuffer>).buffer);
     // In layers with windows a cut may have nothing to cut; if none has, the wrong edges are named.
-    const someCut = this.#list.some(({ op }, i) => op === 'cut' && (this.#expected[i] as number) > 0);
+    const someCut =
+      !edgesNeeded || this.#list.some(({ op }, i) => op === 'cut' && (this.#expected[i] as number) > 0);
     this.#list.forEach(({ hook, op, positions }, i) => {
       const expected = this.#expected[i] as number;
       if (fired[i] === expected && (expected > 0 || (op === 'cut' && someCut))) return;

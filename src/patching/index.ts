@@ -32,7 +32,16 @@ export {
   zero,
 } from './intervention.ts';
 export { cutEdges, type Edges, knockout, noImage } from './knockout.ts';
+export {
+  type EdgeGroup,
+  type EdgeGroupResult,
+  KNOCKOUT_METRICS,
+  type KnockoutJob,
+  type KnockoutResult,
+  knockoutSweep,
+} from './knockout-sweep.ts';
 export { type LogitLens, type LogitLensOptions, logitLens } from './logit-lens.ts';
+export { METRIC_NUMBERS, METRICS, REPEATED_CELLS } from './measure.ts';
 export { logit, logitDifference, logProbability, type Metric, probability, weighted } from './metric.ts';
 export {
   findHook,
@@ -55,10 +64,7 @@ export {
 } from './run.ts';
 export { type AnswerScore, scoreAnswer } from './score.ts';
 export {
-  METRIC_NUMBERS,
-  METRICS,
   type MeasuredCell,
-  REPEATED_CELLS,
   type SiteResult,
   type SweepOptions,
   type SweepResult,

@@ -50,7 +50,7 @@ export function cutEdges(
 ): Intervention[] {
   checkFields(edges, 'edges', FIELDS);
   const { from, to, layers, heads, newTokens = false, run } = edges;
-  const { attention = from === 'image' ? model.imageAttention : `${model.promptTower}.attn` } = edges;
+  const attention = attentionOf(model, edges);
   if (from !== 'image') checkList(from, 'from');
   if (to !== undefined) checkList(to, 'to');
   if (run !== undefined) checkWhole(run, 'run');
@@ -120,6 +120,14 @@ export function noImage(
 export function blindPositions({ imageToken }: VisionLanguageModel, ids: readonly number[]): number[] {
   const first = imageToken === undefined ? -1 : ids.indexOf(imageToken);
   return ids.flatMap((id, position) => (position > first && id !== imageToken ? [position] : []));
+}
+
+/** The attention that edges are of. */
+export function attentionOf(
+  model: VisionLanguageModel,
+  { from, attention }: Pick<Edges, 'from' | 'attention'>,
+): string {
+  return attention ?? (from === 'image' ? model.imageAttention : `${model.promptTower}.attn`);
 }
 
 /** The scores' hook points of an attention. */

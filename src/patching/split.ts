@@ -5,7 +5,7 @@ import { NoticeError } from '../errors.ts';
 import type { WorkEstimate } from '../gpu/index.ts';
 import type { VisionLanguageModel } from '../models/index.ts';
 import type { Cell, SweepJob } from './cells.ts';
-import { CellWalk } from './walk-cells.ts';
+import { CellWalk, type Edited, nameOf } from './walk-cells.ts';
 
 export interface SplitOptions {
   readonly cellsPerWalk?: number;
@@ -17,7 +17,7 @@ export interface SplitOptions {
 export function estimateWalk(
   model: VisionLanguageModel,
   jobs: readonly SweepJob[],
-  cells: readonly Cell[],
+  cells: readonly (Cell | Edited)[],
   { controls = true, signal }: SplitOptions,
 ): Promise<WorkEstimate> {
   return model.gpu.count((w) => CellWalk.record(w, model, jobs, cells, { mode: 'wavefront', controls }), {
@@ -31,16 +31,16 @@ export function estimateWalk(
  *
  * @throws NoticeError('out-of-memory') if not even one cell fits, ('usage') for less than one cell per walk
  */
-export async function splitCells(
+export async function splitCells<C extends Cell | Edited>(
   model: VisionLanguageModel,
   jobs: readonly SweepJob[],
-  cells: readonly Cell[],
+  cells: readonly C[],
   options: SplitOptions,
-): Promise<Cell[][][]> {
+): Promise<C[][][]> {
   const { cellsPerWalk } = options;
   const limit = cellsPerWalk ?? Number.POSITIVE_INFINITY;
   if (cellsPerWalk !== undefined) checkWhole(cellsPerWalk, 'cellsPerWalk', { from: 1 });
-  const fits = async (part: readonly Cell[]) => {
+  const fits = async (part: readonly C[]) => {
     if (part.length > limit) return false;
     try {
       return fitsDevice(model, await estimateWalk(model, jobs, part, options));
@@ -49,7 +49,7 @@ export async function splitCells(
       throw error;
     }
   };
-  const pairs = new Map<number, Cell[]>();
+  const pairs = new Map<number, C[]>();
   for (const cell of cells) {
     const own = pairs.get(cell.pair);
     if (own) own.push(cell);
@@ -58,9 +58,9 @@ export async function splitCells(
   return splitPairs([...pairs.values()], fits);
 }
 
-type Fits = (part: readonly Cell[]) => Promise<boolean>;
+type Fits<C> = (part: readonly C[]) => Promise<boolean>;
 
-async function splitPairs(pairs: readonly Cell[][], fits: Fits): Promise<Cell[][][]> {
+async function splitPairs<C extends Cell | Edited>(pairs: readonly C[][], fits: Fits<C>): Promise<C[][][]> {
   if (pairs.length === 0) return [];
   const [first = []] = pairs;
   if (pairs.length === 1) return [await splitPair(first, fits)];
@@ -73,12 +73,13 @@ async function splitPairs(pairs: readonly Cell[][], fits: Fits): Promise<Cell[][
   ];
 }
 
-async function splitPair(cells: Cell[], fits: Fits): Promise<Cell[][]> {
+async function splitPair<C extends Cell | Edited>(cells: C[], fits: Fits<C>): Promise<C[][]> {
   if (await fits(cells)) return [cells];
-  if (cells.length === 1)
+  const [first] = cells;
+  if (first && cells.length === 1)
     throw new NoticeError(
       'out-of-memory',
-      `the patch at ${cells[0]?.hook} does not fit the memory budget by itself. Raise the memory budget.`,
+      `${nameOf(first)} at ${first.hook} does not fit the memory budget by itself. Raise the memory budget.`,
     );
   const middle = Math.ceil(cells.length / 2);
   return [

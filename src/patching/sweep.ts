@@ -7,29 +7,20 @@
 
 import { checkChoice, checkFlag, checkFunctions, checkSignal, checkWhole } from '../check.ts';
 import { NoticeError } from '../errors.ts';
-import type { ImageFeatures, VisionLanguageModel } from '../models/index.ts';
+import type { VisionLanguageModel } from '../models/index.ts';
 import type { SweepMode } from './batch.ts';
 import {
   type Cell,
-  imagesOf,
   measuredJobs,
   type SiteLayout,
   type SweepJob,
   type SweepJobInput,
   siteCells,
 } from './cells.ts';
-import { type Controls, mergeControls } from './controls.ts';
-import { corruptionOf } from './corruption.ts';
-import { keepFeatures } from './features.ts';
-import { type NamedPass, namingNotFinite } from './finite.ts';
+import type { Controls } from './controls.ts';
+import { METRIC_NUMBERS, METRICS, type MeasureOptions, measure, REPEATED_CELLS } from './measure.ts';
 import { checkMetric, logitDifference, type Metric } from './metric.ts';
-import { splitCells } from './split.ts';
-import { type Baseline, type BaseNumbers, walkCells } from './walk-cells.ts';
-
-const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2;
-
-/** How many cells of a sweep are repeated one by one, unless `repeat` says something else. */
-export const REPEATED_CELLS = 3;
+import type { Baseline, BaseNumbers } from './walk-cells.ts';
 
 /** A patch that has been measured. */
 export interface MeasuredCell extends Pick<Cell, 'site' | 'index' | 'layer' | 'head' | 'positions'> {
@@ -53,12 +44,6 @@ export interface SweepOptions {
   /** Ends it, a plan too, at the next wait; its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
 }
-
-/** The four numbers of a cell: P'(correct), P'(correct) − P*(correct), LD' − LD*, (LD' − LD*) / (LD − LD*). */
-export const METRICS = ['p', 'p_effect', 'ld_effect', 'normalized'] as const;
-
-/** The two numbers of a cell of a job with a metric m: m', m' − m*. */
-export const METRIC_NUMBERS = ['patched', 'effect'] as const;
 
 export interface SiteResult extends SiteLayout {
   /**
@@ -91,48 +76,22 @@ export async function sweep(
   options: SweepOptions = {},
 ): Promise<SweepResult[]> {
   const jobs = measuredJobs(given, options.metric);
-  const { mode = 'wavefront', controls = true, repeat = REPEATED_CELLS, signal } = options;
-  const { onProgress, onCells } = options;
-  checkChoice(mode, 'mode', ['wavefront', 'one-by-one']);
-  checkWhole(repeat, 'repeat');
-  checkFunctions({ onProgress, onCells });
-  checkSignal(signal);
+  const { onCells } = options;
+  checkFunctions({ onCells });
+  const wishes = measureOptions(options);
   const prepared = jobs.map((job, pair) => prepareJob(model, job, pair));
   const cells = prepared.flatMap((job) => job.cells);
-  const numbers = new Map<Cell, Float32Array>();
-  const bases = new Map<number, BaseNumbers>();
-  const walk = async (part: readonly Cell[], features?: ImageFeatures) => {
-    const found = await namingNotFinite(
-      model,
-      () => passesOf(model, jobs, part, signal),
-      () => walkCells(model, jobs, part, { mode, features, controls, signal }),
-    );
-    part.forEach((cell, i) => {
-      numbers.set(cell, found.cells[i] as Float32Array);
-    });
-    for (const [pair, base] of found.bases) {
-      const controls = mergeControls(bases.get(pair)?.controls, base.controls);
-      bases.set(pair, { ...base, controls });
-    }
-    for (const pair of onCells ? found.bases.keys() : []) {
-      const own = part.filter((cell) => cell.pair === pair);
-      onCells?.(
-        pair,
-        own.map((cell) => measured(cell, numbers.get(cell) as Float32Array)),
-      );
-    }
-    onProgress?.(numbers.size, cells.length);
-  };
-  if (mode === 'one-by-one') {
-    for (const cell of cells) await walk([cell]);
-  } else {
-    for (const group of await splitCells(model, jobs, cells, options))
-      await walkGroup(model, jobs, group, walk, signal);
-    for (const cell of controls ? repeatedCells(model, cells, numbers, repeat) : []) {
-      const again = await walkCells(model, jobs, [cell], { mode: 'one-by-one', controls: false, signal });
-      checkRepeated(cell, numbers.get(cell) as Float32Array, again.cells[0] as Float32Array);
-    }
-  }
+  const { numbers, bases } = await measure(model, jobs, cells, {
+    ...wishes,
+    onWalk: (part, found) => {
+      for (const pair of onCells ? found.bases.keys() : []) {
+        const own = part.flatMap((cell, i) =>
+          cell.pair === pair ? [measured(cell, found.cells[i] as Float32Array)] : [],
+        );
+        onCells?.(pair, own);
+      }
+    },
+  });
   return prepared.map((job, pair) => {
     const { baseline, logits, controls: found } = bases.get(pair) as BaseNumbers;
     const sites = job.layouts.map((layout, site) =>
@@ -147,44 +106,25 @@ export async function sweep(
   });
 }
 
+/** How a sweep's cells are to be measured. @throws NoticeError('usage') */
+export function measureOptions({
+  mode = 'wavefront',
+  controls = true,
+  repeat = REPEATED_CELLS,
+  cellsPerWalk,
+  signal,
+  onProgress,
+}: SweepOptions): Omit<MeasureOptions<never>, 'onWalk'> {
+  checkChoice(mode, 'mode', ['wavefront', 'one-by-one']);
+  checkFlag(controls, 'controls');
+  checkWhole(repeat, 'repeat');
+  checkFunctions({ onProgress });
+  checkSignal(signal);
+  return { mode, controls, repeat, cellsPerWalk, signal, onProgress };
+}
+
 function measured({ site, index, layer, head, positions }: Cell, numbers: Float32Array): MeasuredCell {
   return { site, index, layer, head, positions, numbers };
-}
-
-/** The clean and corrupt runs that cells are compared with. */
-function passesOf(
-  model: VisionLanguageModel,
-  jobs: readonly SweepJob[],
-  cells: readonly Cell[],
-  signal: AbortSignal | undefined,
-): NamedPass[] {
-  return [...new Set(cells.map(({ pair }) => pair))].flatMap((pair) => {
-    const job = jobs[pair] as SweepJob;
-    const { clean, corrupt } = job;
-    const interventions = corruptionOf(model, job);
-    return [
-      { name: `pair ${pair}, clean run`, sample: clean, options: { signal } },
-      { name: `pair ${pair}, corrupt run`, sample: corrupt, options: { interventions, signal } },
-    ];
-  });
-}
-
-/** Walks that share their image features, if they are several. */
-async function walkGroup(
-  model: VisionLanguageModel,
-  jobs: readonly SweepJob[],
-  group: readonly (readonly Cell[])[],
-  walk: (part: readonly Cell[], features?: ImageFeatures) => Promise<void>,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const [first] = group;
-  if (first && group.length === 1) return walk(first);
-  const features = await keepFeatures(model, imagesOf(jobs, group.flat()), { signal });
-  try {
-    for (const part of group) await walk(part, features);
-  } finally {
-    model.gpu.release(...features.tensors);
-  }
 }
 
 /**
@@ -204,14 +144,23 @@ export function prepareJob(
       `pair ${pair}: the clean prompt has ${clean.ids.length} tokens, the corrupt one ${corrupt.ids.length}; ` +
         'patching goes position by position. Choose a replacement of the same token length.',
     );
-  checkMetric(logitDifference(job.correct, job.incorrect), `pair ${pair}`, model.vocabulary);
-  if (job.metric !== undefined) checkMetric(job.metric, `pair ${pair}, metric`, model.vocabulary);
+  checkMeasures(model, job, `pair ${pair}`);
   if (noise) checkNoise(model, noise.hook, pair);
   if (job.noImage !== undefined) checkFlag(job.noImage, `pair ${pair}: noImage`);
   const parts = sites.map((site, i) => siteCells(model, job, pair, site, i));
   if (parts.every((part) => part.cells.length === 0))
     throw new NoticeError('usage', `pair ${pair}: no cells to patch`);
   return { layouts: parts.map(({ layout }) => layout), cells: parts.flatMap((part) => part.cells) };
+}
+
+/** @throws NoticeError('usage'), ('shape') for answers or a metric that the model does not have */
+export function checkMeasures(
+  { vocabulary }: VisionLanguageModel,
+  { correct, incorrect, metric }: Pick<SweepJob, 'correct' | 'incorrect' | 'metric'>,
+  name: string,
+): void {
+  checkMetric(logitDifference(correct, incorrect), name, vocabulary);
+  if (metric !== undefined) checkMetric(metric, `${name}, metric`, vocabulary);
 }
 
 /** Noise goes where no patch comes before it, and before all that the full restoration replaces. */
@@ -225,52 +174,6 @@ function checkNoise(model: VisionLanguageModel, hook: string, pair: number): voi
       'hook',
       `pair ${pair}: noise cannot be added at ${hook}, only at ${allowed.join(', ')}`,
     );
-}
-
-/**
- * The cells that are repeated. First the one on which most depends: of the earliest that have an effect, that with the
- * largest. Then others, spread over all by the golden ratio.
- */
-function repeatedCells(
-  model: VisionLanguageModel,
-  cells: readonly Cell[],
-  numbers: ReadonlyMap<Cell, Float32Array>,
-  count: number,
-): Cell[] {
-  const [first] = cells
-    .map((cell) => ({
-      cell,
-      effect: effectOf(numbers.get(cell) as Float32Array),
-      depth: model.towers.indexOf(cell.tower) + cell.layer / 1000,
-    }))
-    .sort((a, b) => Number(b.effect > 0) - Number(a.effect > 0) || a.depth - b.depth || b.effect - a.effect);
-  const picks = new Set<Cell>(first && count > 0 ? [first.cell] : []);
-  for (let i = 1; picks.size < Math.min(count, cells.length); i++)
-    picks.add(cells[Math.floor(((i * GOLDEN_RATIO) % 1) * cells.length)] as Cell);
-  return [...picks];
-}
-
-/** What the numbers of a cell are called. */
-function namesOf(numbers: Float32Array): readonly string[] {
-  return numbers.length === METRICS.length ? METRICS : METRIC_NUMBERS;
-}
-
-/** Size of the effect on the job's metric, or on the logit difference. */
-function effectOf(numbers: Float32Array): number {
-  const at = namesOf(numbers).findIndex((name) => name === 'effect' || name === 'ld_effect');
-  return Math.abs(numbers[at] as number);
-}
-
-/** @throws NoticeError('control') unless all numbers of a cell are the same, bit for bit */
-export function checkRepeated(cell: Cell, wavefront: Float32Array, oneByOne: Float32Array): void {
-  for (const [i, name] of namesOf(wavefront).entries()) {
-    if (Object.is(wavefront[i], oneByOne[i])) continue;
-    throw new NoticeError(
-      'control',
-      `the patch at ${cell.hook}, position ${cell.positions.join(', ')}, gives ${name} = ${wavefront[i]} in the ` +
-        `sweep and ${oneByOne[i]} by itself`,
-    );
-  }
 }
 
 function arrange(

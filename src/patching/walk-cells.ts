@@ -5,7 +5,7 @@ import type { Tensor, Work } from '../gpu/index.ts';
 import { gatherRows, logSumExp, metricValues, restoration } from '../kernels/index.ts';
 import type { ImageFeatures, Logits, ModelRun, Probe, VisionLanguageModel } from '../models/index.ts';
 import { Batch, type SweepMode } from './batch.ts';
-import type { Cell, SweepJob } from './cells.ts';
+import type { Cell, Change, SweepJob } from './cells.ts';
 import { type Check, type Checked, type Controls, checkControls, controlRuns } from './controls.ts';
 import { EditSet } from './edits.ts';
 import { type Intervention, type PatchSource, replace } from './intervention.ts';
@@ -46,16 +46,27 @@ interface Measured {
   readonly interventions: readonly Intervention[];
 }
 
+/** A change that is not one patch: it says itself which run is measured. */
+export interface Edited extends Change {
+  /** What messages call it, "the knock-out". */
+  readonly name: string;
+  /** Adds the run to those of a walk; others that it takes, too. */
+  measured(batch: Batch): Omit<Measured, 'pair'>;
+}
+
 /** What a walk gives: the numbers of each cell, four or the two of a metric, and what the pairs' own runs give. */
 export interface WalkResult {
   readonly cells: readonly Float32Array[];
+  /** How many edges of attention were cut in the run of each cell. */
+  readonly edges: readonly number[];
   readonly bases: ReadonlyMap<number, BaseNumbers>;
 }
 
 /** Some cells on their way through a model: all is recorded, nothing has been read. */
 export class CellWalk {
   readonly #w: Work;
-  readonly #cells: readonly Cell[];
+  readonly #cells: readonly (Cell | Edited)[];
+  readonly #measured: readonly Measured[];
   readonly #bases: ReadonlyMap<number, Bases>;
   readonly #checks: readonly Check[];
   readonly #edits: EditSet;
@@ -75,13 +86,15 @@ export class CellWalk {
     w: Work,
     model: VisionLanguageModel,
     jobs: readonly SweepJob[],
-    cells: readonly Cell[],
+    cells: readonly (Cell | Edited)[],
     { mode, features, controls, onRows }: WalkOptions,
   ): Promise<CellWalk> {
     const batch = new Batch(model, jobs, mode);
     const bases = new Map(cells.map(({ pair }) => [pair, batch.bases(pair)]));
-    const sourceOf = await valuesAhead(w, model, jobs, cells, features);
-    const patched = cells.map((cell) => patchedRun(batch, cell, sourceOf(cell)));
+    const sourceOf = await valuesAhead(w, model, jobs, cells.filter(isPatch), features);
+    const patched = cells.map((cell) =>
+      isPatch(cell) ? patchedRun(batch, cell, sourceOf(cell)) : { pair: cell.pair, ...cell.measured(batch) },
+    );
     const checks = controls && mode === 'wavefront' ? controlRuns(model, jobs, cells, batch) : [];
     const measured = [...patched, ...checks];
     const edits = new EditSet(w, batch.runs, [
@@ -101,6 +114,7 @@ export class CellWalk {
   ) {
     this.#w = w;
     this.#cells = cells;
+    this.#measured = measured;
     this.#bases = bases;
     this.#checks = checks;
     this.#edits = edits;
@@ -158,7 +172,8 @@ export class CellWalk {
       Float32Array,
       Float32Array | undefined,
     ];
-    await this.#edits.verify();
+    // Windows of blocks and heads are walked in parts: whether any of them has edges to cut is for who knows all to say.
+    await this.#edits.verify({ edgesNeeded: this.#cells.every(isPatch) });
     const { columns } = this.#logits;
     const logitsOf = (run: ModelRun) => {
       const row = this.#logitRows.get(run) as number;
@@ -195,11 +210,12 @@ export class CellWalk {
       if (![...four.subarray(0, 3), ...(two ?? [])].every(Number.isFinite))
         throw new NoticeError(
           'not-finite',
-          `pair ${cell.pair}: patched at ${cell.hook}, the run's logits${two ? ', or its metric,' : ''} are not finite`,
+          `pair ${cell.pair}: with ${nameOf(cell)} at ${cell.hook} the run's logits${two ? ', or its metric,' : ''} are not finite`,
         );
       return two ?? four;
     });
-    return { cells, bases };
+    const edges = this.#cells.map((_, i) => this.#edits.edgesCut((this.#measured[i] as Measured).run));
+    return { cells, edges, bases };
   }
 }
 
@@ -226,13 +242,22 @@ interface Bases {
 
 /** What a model's forward pass over the runs of some cells left. */
 interface Walked {
-  readonly cells: readonly Cell[];
+  readonly cells: readonly (Cell | Edited)[];
   readonly bases: ReadonlyMap<number, Bases>;
   readonly checks: readonly Check[];
   /** The cells' runs, then those of the checks. */
   readonly measured: readonly Measured[];
   readonly edits: EditSet;
   readonly logits: Logits;
+}
+
+/** What messages call a cell. */
+export function nameOf(cell: Cell | Edited): string {
+  return isPatch(cell) ? 'the patch' : cell.name;
+}
+
+function isPatch(cell: Cell | Edited): cell is Cell {
+  return !('measured' in cell);
 }
 
 /** The run of a cell. The value comes from the clean run at the same place, unless another source is given. */
@@ -247,7 +272,7 @@ function patchedRun(batch: Batch, cell: Cell, source: PatchSource | undefined): 
 export function walkCells(
   model: VisionLanguageModel,
   jobs: readonly SweepJob[],
-  cells: readonly Cell[],
+  cells: readonly (Cell | Edited)[],
   options: WalkOptions,
 ): Promise<WalkResult> {
   return model.gpu.work(async (w) => (await CellWalk.record(w, model, jobs, cells, options)).read(), options);

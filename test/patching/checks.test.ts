@@ -12,7 +12,8 @@ import {
   scale,
   sweep,
 } from '../../src/patching/index.ts';
-import { checkRepeated } from '../../src/patching/sweep.ts';
+import { checkRepeated } from '../../src/patching/measure.ts';
+
 import { Golden, loadFixtureModel } from '../support/golden.ts';
 import { caseJob } from './support.ts';
 
