@@ -35,6 +35,7 @@ export {
 export { addPositions, type Corners, embedImage, embedTokens, imagePatches } from './embedding.ts';
 export { type Edit, type InterveneOp, intervene } from './intervene.ts';
 export { rowNorms, tokenRanks, topLogits } from './lens.ts';
+export { activationBackward, normalizeFrozen } from './linearised.ts';
 export { type MatmulOptions, matmul } from './matmul.ts';
 export {
   canRun,

@@ -107,6 +107,33 @@ const ACTIVATIONS: Readonly<Record<Activation, string>> = {
 };
 
 /**
+ * The derivative of each, `slope`, of the same approximations: of gelu Φ(x) + x · φ(x), of x · sigmoid(u) with s = sigmoid(u) and
+ * u′ = du/dx it is s + x · s · (1 − s) · u′.
+ */
+const SLOPES: Readonly<Record<Activation, string>> = {
+  none: 'fn slope(x: f32) -> f32 { return 1.0; }\n',
+  gelu:
+    'fn slope(x: f32) -> f32 {\n  let z = abs(x) * 0.7071067811865476;\n  let t = 1.0 / (1.0 + 0.3275911 * z);\n' +
+    '  let p = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));\n' +
+    '  let density = exp(-z * z);\n  let tail = 0.5 * p * density;\n' +
+    '  return select(tail, 1.0 - tail, x >= 0.0) + x * 0.3989422804014327 * density;\n}\n',
+  gelu_pytorch_tanh:
+    'fn slope(x: f32) -> f32 {\n  let y = clamp(x, -20.0, 20.0);\n' + // beyond, it is 0 or 1
+    '  let u = 1.5957691216057308 * (y + 0.044715 * y * y * y);\n  let s = 1.0 / (1.0 + exp(min(-u, 80.0)));\n' +
+    '  return s + y * s * (1.0 - s) * 1.5957691216057308 * (1.0 + 0.134145 * y * y);\n}\n',
+  quick_gelu: sigmoidSlope('1.702'),
+  silu: sigmoidSlope('1.0'),
+};
+
+/** Of x · sigmoid(factor · x). */
+function sigmoidSlope(factor: string): string {
+  return (
+    `fn slope(x: f32) -> f32 {\n  let s = 1.0 / (1.0 + exp(min(-${factor} * x, 80.0)));\n` +
+    `  return s + x * s * (1.0 - s) * ${factor};\n}\n`
+  );
+}
+
+/**
  * An elementwise function with numbers of its own: scale · x, and where there is a cap kept within ± cap, that is
  * cap · tanh(scale · x / cap). Gemma scales embeddings, Gemma 2 caps scores and logits.
  */
@@ -178,6 +205,8 @@ export interface Recipe {
   readonly settings?: Readonly<Record<string, boolean>>;
   /** Defines `activate`. */
   readonly activation?: Activation | Scaling | undefined;
+  /** Defines `slope`, the derivative of an activation. */
+  readonly slope?: Activation | undefined;
   /** Defines `reduceSum`, `reduceMax` and, before all other constants, WG. */
   readonly reduction?: Reduction;
   /** Extensions to enable. */
@@ -194,6 +223,7 @@ export function assemble(
     settings = {},
     weights,
     activation,
+    slope,
     reduction,
     rewrite = (text) => text,
   }: Recipe = {},
@@ -204,6 +234,7 @@ export function assemble(
     ...lines,
     weights ? WEIGHT_TYPES[weights] : '',
     typeof activation === 'string' ? ACTIVATIONS[activation] : activation ? scalingText(activation) : '',
+    slope ? SLOPES[slope] : '',
     reduction ? REDUCTIONS[reduction.by] : '',
     unroll(conditionals(SHADERS[name].text, { ...constants, ...settings }), constants),
   ].join('');

@@ -1,6 +1,6 @@
 import { describe, it } from 'vitest';
 import { columnsOf } from '../../src/gpu/index.ts';
-import { activate, add } from '../../src/kernels/index.ts';
+import { activate, activationBackward, add } from '../../src/kernels/index.ts';
 import * as reference from '../reference/index.ts';
 import { flatten } from '../reference/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
@@ -31,6 +31,22 @@ describe.each(DEVICES)('on %s', (_, device) => {
       const actual = await read(w, activate(w, upload(w, X), activation));
       const atol = Array.from(X[0]!, (x) => ACTIVATION_ERROR * Math.abs(x));
       expectClose(actual, flatten(reference.activate(X, activation)), { atol });
+    },
+  );
+
+  it.each(['none', 'gelu', 'gelu_pytorch_tanh', 'quick_gelu', 'silu'] as const)(
+    'what comes back through %s',
+    async (activation) => {
+      const w = await testWork(device);
+      const gradient = new Random(1).matrix(1, X[0]!.length);
+      const actual = await read(w, activationBackward(w, upload(w, X), activation, upload(w, gradient)));
+      const expected = Array.from(X[0]!, (x, i) => gradient[0]![i]! * reference.slope(activation, x));
+      // x · s · (1 − s): 1 − s is exact to an ulp of 1, so the product to x of them, as long as it is not 0.
+      const atol = Array.from(X[0]!, (x, i) => {
+        const size = Math.min(Math.abs(x), 20);
+        return ACTIVATION_ERROR * (1 + size) * Math.abs(gradient[0]![i]!);
+      });
+      expectClose(actual, expected, { atol });
     },
   );
 
@@ -66,6 +82,7 @@ describe('shapes that do not fit', () => {
     expectShapeErrors([
       [() => add(w, x, y), /add: shapes \[4, 6\] and \[4, 5\] differ/],
       [() => activate(w, x, 'silu', y), /activation: shapes \[4, 6\] and \[4, 5\] differ/],
+      [() => activationBackward(w, x, 'gelu', y), /\[4, 5\] at \[4, 6\]/],
       [() => activate(w, columnsOf(x, 0, 5), 'gelu'), /contiguous rows.*\[4, 5\]/],
     ]);
   });

@@ -1,5 +1,6 @@
 import { describe, it } from 'vitest';
-import { normalize, normalizeHeads } from '../../src/kernels/index.ts';
+import { rowsOf } from '../../src/gpu/index.ts';
+import { normalize, normalizeFrozen, normalizeHeads } from '../../src/kernels/index.ts';
 import { flatten, layerNorm, type Matrix, mean, rmsNorm, toRows } from '../reference/index.ts';
 import { expectClose } from '../support/close.ts';
 import { testWork } from '../support/gpu.ts';
@@ -75,6 +76,37 @@ describe.each(DEVICES)('on %s', (_, device) => {
     }
   });
 
+  it.each(['LayerNorm', 'RMSNorm'] as const)('%s held at a row: its parts add up to it', async (kind) => {
+    const w = await testWork(device);
+    for (const [, columns] of SHAPES) {
+      const random = new Random(columns);
+      // Row 0 stands before the window, the last behind it: they stay.
+      const x = random.matrix(7, columns, { centre: 1 });
+      const parts = x.slice(1, 6);
+      const whole = Float32Array.from({ length: columns }, (_, c) =>
+        parts.reduce((sum, row) => sum + row[c]!, 0),
+      );
+      const scale = random.vector(columns);
+      const shift = kind === 'LayerNorm' ? new Float32Array(columns) : undefined;
+      const weights = {
+        scale: uploadVector(w, scale),
+        ...(shift && { shift: uploadVector(w, random.vector(columns)) }),
+        eps: 1e-5,
+      };
+      const tensor = upload(w, x);
+      const at = rowsOf(upload(w, [random.vector(columns), whole]), 1, 1);
+      normalizeFrozen(w, tensor, { first: 1, count: 5 }, at, weights);
+      const rows = toRows(await read(w, tensor), columns);
+      const [normalized] = shift ? layerNorm([whole], scale, shift, 1e-5) : rmsNorm([whole], scale, 1e-5);
+      const sum = Array.from(whole, (_, c) => rows.slice(1, 6).reduce((total, row) => total + row[c]!, 0));
+      const largest = Math.max(...rows.flatMap((row) => Array.from(row, Math.abs)));
+      // Five rows, each rounded as one of a norm.
+      const atol = 5 * EPSILON * largest * (Math.sqrt(columns) + 8);
+      expectClose(sum, normalized!, { atol, shape: [1, columns] });
+      expectClose([...rows[0]!, ...rows[6]!], [...x[0]!, ...x[6]!], { atol: 0 });
+    }
+  });
+
   it('RMSNorm of every head of a window, and of nothing beside it', async () => {
     const w = await testWork(device);
     const margins = { left: 3, right: 5, above: 1 };
@@ -119,6 +151,14 @@ it('parameters of another length are named', async () => {
   expectShapeErrors([
     [() => normalize(w, x, { scale: three, eps: 0 }), message],
     [() => normalize(w, x, { scale: four, shift: three, eps: 0 }), message],
+    [
+      () => normalizeFrozen(w, x, { first: 1, count: 2 }, rowsOf(x, 0, 1), { scale: four, eps: 0 }),
+      /frozen norm: rows 1 to 3 of \[2, 4\]/,
+    ],
+    [
+      () => normalizeFrozen(w, x, { first: 0, count: 2 }, x, { scale: four, eps: 0 }),
+      /frozen norm: \[2, 4\] at \[2, 4\]/,
+    ],
     [() => normalizeHeads(w, x, 2, { scale: three, eps: 0 }), /ln\.bias has 3 values, \[2, 4\] are 2 heads/],
   ]);
 });

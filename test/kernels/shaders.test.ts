@@ -7,6 +7,7 @@ import { WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
 import type { Buffers, KernelSource, Tensor, Work } from '../../src/gpu/index.ts';
 import {
   activate,
+  activationBackward,
   add,
   addPositions,
   addRows,
@@ -26,6 +27,7 @@ import {
   meanRows,
   metricValues,
   normalize,
+  normalizeFrozen,
   normalizeHeads,
   planAttention,
   type QuantizedWeight,
@@ -80,6 +82,7 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
     release: () => {},
     empty: tensor,
     uploadWords: () => buffer,
+    shareWords: () => buffer,
     dispatch: (source: KernelSource, buffers: Buffers) => {
       const given = Object.keys(buffers).filter((name) => buffers[name] !== undefined);
       expect(given.sort(), source.name).toEqual(Object.keys(source.bindings).sort());
@@ -115,8 +118,11 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
     }
   }
   for (const activation of ACTIVATIONS) for (const gate of [undefined, x]) activate(w, x, activation, gate);
+  for (const activation of ACTIVATIONS) activationBackward(w, x, activation, x);
   add(w, x, x);
   for (const shift of [undefined, vector]) normalize(w, x, { scale: vector, shift, eps: 1e-5 });
+  for (const shift of [undefined, vector])
+    normalizeFrozen(w, x, { first: 0, count: 8 }, tensor(1, 8), { scale: vector, shift, eps: 1e-5 });
   normalizeHeads(w, x, 1, { scale: vector, eps: 1e-5 });
   gatherRows(w, x, Uint32Array.of(0), tensor(1, 8));
   addRows(w, x, x, Uint32Array.of(0, 1));

@@ -27,6 +27,23 @@ const ACTIVATIONS: Readonly<Record<Activation, (x: number) => number>> = {
   silu: (x) => x * sigmoid(x),
 };
 
+/** Their derivatives: φ and Φ are the normal distribution's density and distribution. */
+const SLOPES: Readonly<Record<Activation, (x: number) => number>> = {
+  none: () => 1,
+  gelu: (x) => 0.5 * (1 + erf(x / Math.SQRT2)) + (x * Math.exp((-x * x) / 2)) / Math.sqrt(2 * Math.PI),
+  gelu_pytorch_tanh: (x) => {
+    const tanh = Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3));
+    const inner = Math.sqrt(2 / Math.PI) * (1 + 0.134145 * x ** 2);
+    return 0.5 * (1 + tanh) + (tanh ** 2 === 1 ? 0 : 0.5 * x * (1 - tanh ** 2) * inner);
+  },
+  quick_gelu: (x) => sigmoid(1.702 * x) + 1.702 * x * sigmoid(1.702 * x) * sigmoid(-1.702 * x),
+  silu: (x) => sigmoid(x) + x * sigmoid(x) * sigmoid(-x),
+};
+
+export function slope(name: Activation, x: number): number {
+  return SLOPES[name](x);
+}
+
 /** scale · x, softcapped where there is a cap (Gemma2ForCausalLM: logits / cap, tanh, times cap). */
 export function scaling(x: number, { scale, cap }: Scaling): number {
   return cap === undefined ? scale * x : cap * Math.tanh((scale * x) / cap);

@@ -1,6 +1,6 @@
 // The mathematics of every kernel in f64, written to be read: what the kernels are tested against.
 
-export { activate, activation, erf, scaling } from './activation.ts';
+export { activate, activation, erf, scaling, slope } from './activation.ts';
 export { attention, type HeadResult, type Query, softmax } from './attention.ts';
 export { addPositions, embedImage, embedTokens, imagePatches } from './embedding.ts';
 export { bf16Value, f16Value, roundToBf16, roundToF16 } from './half.ts';
