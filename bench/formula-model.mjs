@@ -2,6 +2,7 @@
 // safetensors file whose bytes are computed when they are read. Hugging Face's numbers for these weights are in
 // test/fixtures/blip-vqa-base-formula.
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { fileSource } from '../dist/platform/node/files.js';
 import { readTensors } from '../dist/weights/index.js';
 import { generatedFile } from './generated-file.mjs';
@@ -68,7 +69,7 @@ export async function formulaModel() {
   return {
     name: 'formula',
     async open(asked) {
-      if (asked === 'config.json') return fileSource(new URL('config.json', FOLDER).pathname);
+      if (asked === 'config.json') return fileSource(fileURLToPath(new URL('config.json', FOLDER)));
       return asked === 'model.safetensors' ? file : undefined;
     },
   };
@@ -95,7 +96,7 @@ export function formulaSamples() {
 }
 
 export async function goldenTensors() {
-  const source = await fileSource(new URL('golden.safetensors', FOLDER).pathname);
+  const source = await fileSource(fileURLToPath(new URL('golden.safetensors', FOLDER)));
   try {
     return await readTensors(source);
   } finally {

@@ -1,8 +1,9 @@
 // Patches one cross-attention head: the corrupt image's run with the clean image's value at the answer's token.
+import { fileURLToPath } from 'node:url';
 import { findPhrase, loadModel, Processor, replace, runWithHooks } from 'notice-webgpu';
 import { nodeFolder, openGpu, readImage } from 'notice-webgpu/node';
 
-const root = new URL('..', import.meta.url).pathname;
+const root = fileURLToPath(new URL('..', import.meta.url));
 const gpu = await openGpu();
 const folder = await nodeFolder(`${root}weights/blip-shapes`);
 const model = await loadModel(gpu, folder);

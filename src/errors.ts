@@ -26,17 +26,19 @@ export type ErrorCode =
 
 /** Base class. The message names the object, what was expected, what was found, and where possible the cure. */
 export class NoticeError extends Error {
+  /** The class's, written out: minifying renames classes. */
+  override readonly name: string = 'NoticeError';
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
-    this.name = new.target.name;
     this.code = code;
   }
 }
 
 /** A tensor, batch or patch whose shape does not fit. */
 export class ShapeError extends NoticeError {
+  override readonly name: string = 'ShapeError';
   constructor(message: string, options?: ErrorOptions) {
     super('shape', message, options);
   }

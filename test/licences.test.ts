@@ -11,15 +11,44 @@ const NAMES: Readonly<Record<string, string>> = {
 
 const read = (file: string) => readFile(new URL(`../${file}`, import.meta.url), 'utf8');
 
+interface Manifest {
+  readonly license?: string;
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+}
+
+type Packages = Readonly<Record<string, Manifest>>;
+
+/** Places in the lock file of everything that npm installs beside what these packages say. */
+function installed(packages: Packages, roots: readonly Manifest[]): Set<string> {
+  const found = new Set<string>();
+  const add = (from: string, { dependencies, optionalDependencies }: Manifest): void => {
+    for (const name of Object.keys({ ...dependencies, ...optionalDependencies })) {
+      let folder = from;
+      while (folder && !packages[`${folder}/node_modules/${name}`])
+        folder = folder.slice(0, Math.max(folder.lastIndexOf('/node_modules/'), 0));
+      const path = folder ? `${folder}/node_modules/${name}` : `node_modules/${name}`;
+      const manifest = packages[path];
+      if (!manifest || found.has(path)) continue;
+      found.add(path);
+      add(path, manifest);
+    }
+  };
+  for (const manifest of roots) add('', manifest);
+  return found;
+}
+
 test('NOTICE names every installed package whose licence asks for more than its text, and is published', async () => {
   const paragraphs = (await read('NOTICE')).split('\n\n');
-  const { packages } = JSON.parse(await read('package-lock.json')) as {
-    packages: Record<string, { license?: string; dev?: boolean; devOptional?: boolean }>;
-  };
+  const { packages } = JSON.parse(await read('package-lock.json')) as { packages: Packages };
+  const published = [
+    JSON.parse(await read('package.json')),
+    JSON.parse(await read('packages/cli/package.json')),
+  ];
   const unnamed: string[] = [];
-  for (const [path, { license = 'none', dev, devOptional }] of Object.entries(packages)) {
-    const name = path.split('node_modules/').at(-1);
-    if (!name || dev || devOptional) continue;
+  for (const path of installed(packages, published)) {
+    const { license = 'none' } = packages[path]!;
+    const name = path.split('node_modules/').at(-1)!;
     const asking = license.split(/ AND | OR /).filter((one) => !PERMISSIVE.test(one));
     const paragraph = paragraphs.find((text) =>
       [...text.matchAll(/@?[\w-]+(?:\/[\w-]+)?\*?/g)].some(([word]) =>
@@ -30,6 +59,5 @@ test('NOTICE names every installed package whose licence asks for more than its 
       unnamed.push(`${name}: ${license}`);
   }
   expect(unnamed).toEqual([]);
-  const { files } = JSON.parse(await read('package.json')) as { files: string[] };
-  expect(files).toContain('NOTICE');
+  for (const { files } of published) expect(files).toContain('NOTICE');
 });

@@ -27,5 +27,5 @@ test('every name of WebGPU in them is among those that the package declares wher
     expect(text, file).not.toMatch(/\}: GPU[A-Z]/);
   }
   // Whoever imports an entry point has them.
-  expect(await readFile(join(ROOT, 'dist/gpu/index.d.ts'), 'utf8')).toContain("import './webgpu-names.ts';");
+  expect(await readFile(join(ROOT, 'dist/gpu/index.d.ts'), 'utf8')).toContain("import './webgpu-names.js';");
 });

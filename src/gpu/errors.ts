@@ -2,6 +2,7 @@ import { NoticeError } from '../errors.ts';
 
 /** No adapter, or none that can do what the kernels need. */
 export class NoAdapterError extends NoticeError {
+  override readonly name: string = 'NoAdapterError';
   constructor(message: string, options?: ErrorOptions) {
     super('adapter', message, options);
   }
@@ -9,6 +10,7 @@ export class NoAdapterError extends NoticeError {
 
 /** The device went away: driver crash, time-out of the operating system, or `destroy()`. */
 export class DeviceLostError extends NoticeError {
+  override readonly name: string = 'DeviceLostError';
   readonly reason: string;
   constructor(reason: string, message: string) {
     super(
@@ -23,6 +25,7 @@ export class DeviceLostError extends NoticeError {
 
 /** An allocation that the device or the pool's budget refused. Sizes are in bytes. */
 export class OutOfMemoryError extends NoticeError {
+  override readonly name: string = 'OutOfMemoryError';
   readonly requested: number;
   constructor(requested: number, message: string, options?: ErrorOptions) {
     super('out-of-memory', message, options);
@@ -32,6 +35,7 @@ export class OutOfMemoryError extends NoticeError {
 
 /** WGSL that does not compile, or constants that its pipeline refuses. */
 export class ShaderError extends NoticeError {
+  override readonly name: string = 'ShaderError';
   constructor(message: string, options?: ErrorOptions) {
     super('shader', message, options);
   }
@@ -52,6 +56,7 @@ export function compilerMessages(info: GPUCompilationInfo, text: string, before 
 
 /** What WebGPU had accepted and the driver of the GPU could not do: no defect of the caller. */
 export class GpuDriverError extends NoticeError {
+  override readonly name: string = 'GpuDriverError';
   constructor(message: string) {
     super('driver', `the GPU's driver failed: ${message}`);
   }
@@ -59,6 +64,7 @@ export class GpuDriverError extends NoticeError {
 
 /** A command that WebGPU's validation refused: a defect of the caller. */
 export class GpuValidationError extends NoticeError {
+  override readonly name: string = 'GpuValidationError';
   constructor(message: string) {
     super('validation', message);
   }

@@ -2,6 +2,7 @@ import { NoticeError } from '../errors.ts';
 
 /** A server that cannot be reached, refuses, or sends something else than asked for. */
 export class NetworkError extends NoticeError {
+  override readonly name: string = 'NetworkError';
   readonly url: string;
   /** HTTP status, if the server answered. */
   readonly status: number | undefined;

@@ -90,7 +90,9 @@ export function placesOf(
 }
 
 /** A prompt, or with it what is to be generated, has more positions than the model reads. */
-export class TooLongError extends NoticeError {}
+export class TooLongError extends NoticeError {
+  override readonly name: string = 'TooLongError';
+}
 
 /** @throws TooLongError, code 'text' */
 export function checkLength(positions: number, maxPositions: number): void {

@@ -1,6 +1,8 @@
 // The embedded miniatures answer questions about pictures: loading, preprocessing, prompt and generation together. What
 // single heads of the SmolVLM miniature restore is what a PyTorch script measured (test/fixtures/shapes).
+
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadModel, Processor, type VisionLanguageModel } from '../../src/models/index.ts';
 import { type Pair, readManifest } from '../../src/notice/datasets/index.ts';
@@ -13,7 +15,7 @@ import { expectClose } from '../support/close.ts';
 import { fixture } from '../support/golden.ts';
 import { testGpu } from '../support/gpu.ts';
 
-const ROOT = new URL('../../', import.meta.url).pathname;
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const TASKS = ['scenes', 'states', 'faces'];
 
 /** With the template that each was trained with; SmolVLM's is the folder's chat template. */

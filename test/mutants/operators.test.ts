@@ -1,6 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: programs as text
 // The campaign itself takes hours (node test/mutants/run.mjs); this checks what it is made of.
 
+import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, test } from 'vitest';
 import { chooseTests, ImportGraph, type Reached } from './choose.ts';
@@ -70,7 +71,7 @@ describe('operators', () => {
   });
 
   test('every mutant of a file is another text that parses', () => {
-    const text = ts.sys.readFile(new URL('./operators.ts', import.meta.url).pathname)!;
+    const text = ts.sys.readFile(fileURLToPath(new URL('./operators.ts', import.meta.url)))!;
     const all = mutants(text);
     expect(all.length).toBeGreaterThan(200);
     const step = Math.ceil(all.length / 10);
@@ -121,7 +122,7 @@ test('marks say which places a run comes past', () => {
 });
 
 test('the tests that are asked come past the place, the nearest and shortest first', () => {
-  const graph = new ImportGraph(new URL('../..', import.meta.url).pathname);
+  const graph = new ImportGraph(fileURLToPath(new URL('../..', import.meta.url)));
   expect(graph.tests('test/mutants/reach.ts')).toEqual(['test/mutants/operators.test.ts']);
   const entry = (file: string, seconds: number, ids: number[], outside: number[] = []): Reached => ({
     file,

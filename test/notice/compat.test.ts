@@ -4,6 +4,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parse } from 'csv-parse/sync';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CellRow } from '../../src/analysis/cell.ts';
@@ -20,7 +21,7 @@ import { nodeFolder } from '../../src/platform/node/files.ts';
 import { nodeImages } from '../../src/platform/node/images.ts';
 import { testGpu } from '../support/gpu.ts';
 
-const ROOT = new URL('../../', import.meta.url).pathname;
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 async function open(name: string): Promise<{ model: VisionLanguageModel; processor: Processor }> {
   const source = nodeFolder(`${ROOT}weights/${name}`);

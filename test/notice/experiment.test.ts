@@ -1,7 +1,9 @@
 // A small experiment from data to report, on the embedded model.
+
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parse } from 'csv-parse/sync';
 import { parseHTML } from 'linkedom';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -24,7 +26,7 @@ import { nodeFolder } from '../../src/platform/node/files.ts';
 import { testGpu } from '../support/gpu.ts';
 import { filesOf } from '../support/results.ts';
 
-const ROOT = new URL('../../', import.meta.url).pathname;
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const HOSTILE = '<script>alert("x")</script>';
 
 let model: VisionLanguageModel;

@@ -7,6 +7,7 @@ import { mkdtempSync, rmdirSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { writeTensors } from '../../src/cli/tensors.ts';
@@ -30,7 +31,7 @@ import { LONG, long } from '../support/long.ts';
 import { Random } from '../support/random.ts';
 import { filesOf } from '../support/results.ts';
 
-const ROOT = new URL('../../', import.meta.url).pathname;
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const SHAPES = `${ROOT}weights/blip-shapes`;
 /** Longer than any work here takes, in ms. */
 const PATIENCE = 60_000;

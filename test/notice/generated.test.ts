@@ -3,6 +3,7 @@
 import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CellRow } from '../../src/analysis/cell.ts';
 import { loadModel, Processor } from '../../src/models/index.ts';
@@ -20,7 +21,7 @@ import { nodeFolder } from '../../src/platform/node/files.ts';
 import { smallManifest } from '../cli/support.ts';
 import { testGpu } from '../support/gpu.ts';
 
-const ROOT = new URL('../../', import.meta.url).pathname;
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 let scratch: string;
 let pairs: readonly Pair[];

@@ -3,6 +3,7 @@
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { stringify } from 'csv-stringify/sync';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadModel, Processor, type VisionLanguageModel } from '../../src/models/index.ts';
@@ -21,7 +22,7 @@ import { long } from '../support/long.ts';
 import { Random } from '../support/random.ts';
 import { filesOf } from '../support/results.ts';
 
-const ROOT = new URL('../../', import.meta.url).pathname;
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const SHAPES = `${ROOT}weights/blip-shapes`;
 const COLUMNS = [
   'clean_image_path',

@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process';
 import { cp, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { CellRow } from '../../src/analysis/cell.ts';
@@ -21,7 +22,7 @@ import { LONG, long } from '../support/long.ts';
 import { Random } from '../support/random.ts';
 import { filesOf } from '../support/results.ts';
 
-const ROOT = new URL('../../', import.meta.url).pathname;
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const MANIFEST = join(ROOT, 'data/faces.csv');
 const DAMAGES = long(20, 500);
 

@@ -1,6 +1,8 @@
 // The embedded model on its data, against what Hugging Face's implementation and a PyTorch patching script measured
 // (test/fixtures/shapes).
+
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { CellRow } from '../../src/analysis/cell.ts';
 import { CellEffects, ofCategory } from '../../src/analysis/effects.ts';
@@ -19,7 +21,7 @@ import { testGpu } from '../support/gpu.ts';
 import { long } from '../support/long.ts';
 
 const TASKS = ['scenes', 'states', 'faces'] as const;
-const ROOT = new URL('../../', import.meta.url).pathname;
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const ANALYSIS = JSON.parse(readFileSync(fixture('shapes/analysis.json'), 'utf8')) as Record<
   string,
   Record<'image' | 'text', { mean_logit_difference: number[][]; heads_above_mean_plus_2std: string[] }>

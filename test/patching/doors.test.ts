@@ -1,5 +1,6 @@
 // What TypeScript forbids but JavaScript can hand over: refused before anything is computed of it.
 
+import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, test } from 'vitest';
 import {
   type GenerateOptions,
@@ -84,7 +85,7 @@ test('one image may stand alone, at every door, with the same result', async () 
 
 test("a processor's sample has its image by name, unless there are several", async () => {
   const processor = await Processor.load(model, nodeFolder(fixture('blip-tiny')));
-  const picture = await readImage(new URL('../../data/faces/000_clean.png', import.meta.url).pathname);
+  const picture = await readImage(fileURLToPath(new URL('../../data/faces/000_clean.png', import.meta.url)));
   const made = processor.sample(picture, 'is it?');
   expect(made.image).toBe(made.images[0]);
   expect({ ...made }).toEqual({ images: made.images, ids: made.ids });

@@ -76,7 +76,7 @@ export async function setup(): Promise<void> {
     throw new Error(
       `The browser for tests (${options.executablePath ?? 'an installed Chrome'}) does not start. Install Chrome, or set ` +
         'NOTICE_BROWSER to the executable of a current Chrome, Edge or Chromium. On Linux x64 with glibc 2.34 or later ' +
-        "npm brings one: `npm install --include=optional`. The other tests run by `npx vitest run --project 'node*'`.",
+        "npm brings one: `npm ci`. The other tests run by `npx vitest run --project 'node*'`.",
       { cause },
     );
   }

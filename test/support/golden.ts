@@ -1,6 +1,7 @@
 // The golden fixtures: what Hugging Face's implementation computed for small random models.
 
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import type { Gpu } from '../../src/gpu/index.ts';
 import { bestResolution } from '../../src/inputs/index.ts';
 import {
@@ -18,7 +19,7 @@ import { testGpu } from './gpu.ts';
 export const GOLDEN = 1e-4;
 
 export function fixture(path: string): string {
-  return new URL(`../fixtures/${path}`, import.meta.url).pathname;
+  return fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
 }
 
 export async function loadFixtureModel(

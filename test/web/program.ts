@@ -8,14 +8,15 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll } from 'vitest';
 import { ROOT, useBuilt } from '../cli/support.ts';
 
-/** A folder for the file's tests in which the package is installed, as npm leaves it. */
+/** A folder for the file's tests in which both packages are installed; in this clone they are one folder. */
 export function usePackageFolder(): { readonly path: string } {
   useBuilt();
   const folder = { path: '' };
   beforeAll(async () => {
     folder.path = await mkdtemp(join(tmpdir(), 'notice-program-'));
     await mkdir(join(folder.path, 'node_modules'));
-    await symlink(ROOT, join(folder.path, 'node_modules/notice-webgpu'), 'dir');
+    for (const name of ['notice-webgpu', 'notice-webgpu-cli'])
+      await symlink(ROOT, join(folder.path, 'node_modules', name), 'dir');
   });
   afterAll(() => rm(folder.path, { recursive: true, force: true }));
   return folder;

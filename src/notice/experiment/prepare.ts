@@ -61,6 +61,7 @@ export interface PrepareOptions {
 
 /** A pair that cannot be patched, and why in one word that can be counted. */
 export class UnusablePair extends NoticeError {
+  override readonly name: string = 'UnusablePair';
   readonly reason: string;
 
   constructor(reason: string, pair: Pair, cause: NoticeError) {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import { checkChoice, checkPositive } from '../../check.ts';
 import { Gpu, type GpuOptions, identify, isSoftware, NoAdapterError } from '../../gpu/index.ts';
+import { peer } from './peer.ts';
 import { spaceOutPolling } from './polling.ts';
 import { provideSwiftShader } from './swiftshader.ts';
 import { readTuning } from './tuning.ts';
@@ -20,7 +21,7 @@ export interface NodeGpuOptions extends GpuOptions {
 
 const HELP =
   'Install a Vulkan driver for your GPU (Linux: the vendor package or mesa-vulkan-drivers), or, for a machine ' +
-  'without a GPU on Linux x64, the optional package @sparticuz/chromium that brings SwiftShader (`npm install --include=optional`).';
+  'without a GPU on Linux x64, the package that brings SwiftShader: npm install @sparticuz/chromium tar. notice-webgpu-cli brings it.';
 
 const HELP_IN_WORKER =
   ' In a worker thread whose process has loaded another Vulkan driver, open a Gpu on the main thread first, or start the ' +
@@ -130,7 +131,7 @@ function chooseLavapipe(): boolean {
 }
 
 async function createEntry(options: NodeGpuOptions): Promise<GPU> {
-  const { create, globals } = await import('webgpu');
+  const { create, globals } = await peer('webgpu', 'A device', () => import('webgpu'));
   Object.assign(globalThis, globals);
   const features = [
     options.robustness ? '' : 'disable_robustness',

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { brotliDecompressSync } from 'node:zlib';
-import { extract } from 'tar';
+import { peer } from './peer.ts';
 
 export interface ChromiumPackage {
   /** The folder of its archives. */
@@ -36,6 +36,7 @@ export function findChromiumPackage(): ChromiumPackage | undefined {
 
 /** Unpacks a `.tar.br` file into an existing folder. */
 export async function unpackArchive(archive: string, folder: string): Promise<void> {
+  const { extract } = await peer('tar', 'Unpacking SwiftShader', () => import('tar'));
   const unpacking = extract({ cwd: folder });
   const done = new Promise<void>((resolve, reject) => {
     unpacking.on('close', () => resolve());

@@ -2,6 +2,7 @@
 
 import { NoticeError } from '../../errors.ts';
 import type { Fetch } from '../../hub/index.ts';
+import { peer } from './peer.ts';
 
 let connections: { readonly key: string; readonly send: Fetch } | undefined;
 
@@ -36,7 +37,11 @@ function proxyFor(scheme: 'http' | 'https'): string | undefined {
 }
 
 async function connect(http: string | undefined, https: string | undefined, noProxy: string): Promise<Fetch> {
-  const { Agent, EnvHttpProxyAgent, fetch } = await import('undici');
+  const { Agent, EnvHttpProxyAgent, fetch } = await peer(
+    'undici',
+    'HTTP through proxies',
+    () => import('undici'),
+  );
   // The silence of a server is for the caller to judge. Plain http is not tunnelled: few proxies would let it through.
   const options = { headersTimeout: 0, bodyTimeout: 0, proxyTunnel: false };
   const agent = (proxy: string | undefined) =>

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import sharp, { type Metadata, type Sharp } from 'sharp';
+import type { Metadata, Sharp } from 'sharp';
 import { NoticeError } from '../../errors.ts';
 import {
   checkImageSize,
@@ -9,6 +9,7 @@ import {
   type RgbImage,
 } from '../../inputs/index.ts';
 import { didYouMean } from './near-path.ts';
+import { peer } from './peer.ts';
 import { tiffProblem } from './tiff.ts';
 
 const FORMATS: readonly ImageFormat[] = ['png', 'jpeg', 'webp', 'tiff', 'gif'];
@@ -48,6 +49,7 @@ export const decodeImage: ImageDecoder = (bytes, name) =>
     if (problem) {
       throw new NoticeError('image', `${name}: TIFF with ${problem} is not supported. Save it as PNG.`);
     }
+    const { default: sharp } = await peer('sharp', 'Decoding images', () => import('sharp'));
     try {
       const image = sharp(file, { ignoreIcc: true, failOn: 'error', limitInputPixels: false });
       const metadata = await image.metadata();

@@ -3,7 +3,7 @@
 import type { ModelInfo, PairSpec } from '../protocol/session.ts';
 
 /** Where npm puts the package, seen from the folder that the file is run in. */
-const PACKAGE = 'node_modules/notice-webgpu';
+const PACKAGE = 'node_modules/notice-webgpu-cli';
 
 export interface BundleOptions {
   readonly model: Pick<ModelInfo, 'choice' | 'dtype' | 'headSite'>;
@@ -39,7 +39,7 @@ export function experimentYaml({ model: { choice, dtype, headSite }, spec, sites
   }).map(([key, value]) => `${key}: ${JSON.stringify(value)}`);
   return [
     '# The experiment of the paper with what the NOTICE explorer shows: its model, its data, its sites.',
-    '#   npm install notice-webgpu',
+    '#   npm install notice-webgpu-cli',
     ...(choice.kind === 'hub' ? ['#   npx notice pull MODEL, as it is named below'] : []),
     '#   npx notice run --config experiment.yaml',
     ...(task ? [] : ['# The pair in the page is none of the embedded data: here is all of that.']),

@@ -31,7 +31,7 @@ export function programOf(options: ProgramOptions): string {
   const pairs = [pair, ...others.filter(({ spec }) => spec.id === undefined || spec.id !== pair.spec.id)];
   const code = [
     ...(usesPackage(options)
-      ? ["const packageUrl = import.meta.resolve('notice-webgpu/package.json');"]
+      ? ["const packageUrl = import.meta.resolve('notice-webgpu-cli/package.json');"]
       : []),
     'const gpu = await openGpu();',
     ...loading(model),
@@ -46,7 +46,7 @@ export function programOf(options: ProgramOptions): string {
   ];
   return [
     '// Written by the NOTICE explorer: what is pinned there, as a program for Node 20.19 or later.',
-    '//   npm install notice-webgpu && node program.mjs',
+    '//   npm install notice-webgpu-cli && node program.mjs',
     ...(shown.length > 0 ? ['// The page showed', ...shown.map((line) => `//   ${oneLine(line)}`)] : []),
     ...imports(code.join('\n')),
     '',
