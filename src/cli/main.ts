@@ -6,15 +6,17 @@ import { NoticeError } from '../errors.ts';
 import { attentionCommand } from './commands/attention.ts';
 import { benchCommand } from './commands/bench.ts';
 import { dataCommand } from './commands/data.ts';
+import { demoCommand } from './commands/demo.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
 import { explorerCommand } from './commands/explorer.ts';
 import { generateCommand } from './commands/generate.ts';
 import { hooksCommand } from './commands/hooks.ts';
+import { mergeCommand } from './commands/merge.ts';
 import { planCommand } from './commands/plan.ts';
 import { pullCommand } from './commands/pull.ts';
 import { reportCommand } from './commands/report.ts';
 import { reproduceCommand } from './commands/reproduce.ts';
-import { mergeCommand, runCommand } from './commands/run.ts';
+import { runCommand } from './commands/run.ts';
 import { submitCommand } from './commands/submit.ts';
 import { sweepCommand } from './commands/sweep.ts';
 import { traceCommand } from './commands/trace.ts';
@@ -38,6 +40,7 @@ export function program(): Command {
     .showHelpAfterError('(see --help)')
     .exitOverride();
   const commands = [
+    demoCommand,
     runCommand,
     reportCommand,
     mergeCommand,

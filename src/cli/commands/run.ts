@@ -3,7 +3,6 @@ import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Corruption } from '../../analysis/cell.ts';
 import type { HeadPosition } from '../../analysis/effects.ts';
-import { NoticeError } from '../../errors.ts';
 import type { VisionLanguageModel } from '../../models/index.ts';
 import { parseCompat } from '../../notice/compat.ts';
 import { STAGES, type Stage } from '../../notice/experiment/context.ts';
@@ -22,6 +21,7 @@ import {
   integer,
   list,
   type ModelOptions,
+  type OpenModel,
   positiveInteger,
   withModel,
 } from '../options.ts';
@@ -132,61 +132,68 @@ function addRunOptions(command: Command): Command {
     );
 }
 
-async function run(options: RunCommandOptions, preemption: Preemption): Promise<void> {
+function run(options: RunCommandOptions, preemption: Preemption): Promise<void> {
+  return withModel(options, (open) => runWith(open, options, preemption));
+}
+
+/** What options ask for, with a model that is open already. */
+export async function runWith(
+  { name, gpu, model, processor, digest }: OpenModel,
+  options: RunCommandOptions,
+  preemption: Preemption,
+): Promise<void> {
   const started = performance.now();
   const { newRecord, ResultsFolder } = await import('../../notice/experiment/results.ts');
   const { runExperiment } = await import('../../notice/experiment/run.ts');
   const { inputWarnings } = await import('../../notice/experiment/warnings.ts');
   const { readInputs } = await import('../../notice/experiment/inputs.ts');
-  await withModel(options, async ({ name, gpu, model, processor, digest }) => {
-    const settings = settingsOf(options, model, name);
-    // Before a folder is begun, or a question asked.
-    checkSites(model, settings);
-    const inputs = await readInputs(settings);
-    for (const line of inputWarnings(inputs.tasks, settings)) console.log(line);
-    const reader = await processor();
-    const { folder, record } = await ResultsFolder.open(options.out, () =>
-      newRecord(settings, {
-        version: (JSON.parse(readFileSync(`${PACKAGE}package.json`, 'utf8')) as { version: string }).version,
-        model: {
-          family: model.family,
-          answers: model.answers,
-          weightBytes: model.weightBytes,
-          towers: model.towers,
-        },
-        adapter: gpu.capabilities.description,
-      }),
-    );
-    console.log(`${modelTitle(settings.model)} on ${gpu.capabilities.description}`);
-    const bars = new StepBars();
-    const takeBack = sayOnInterrupt(
-      `Ended by Ctrl-C. What was computed is in ${options.out}: the same command goes on from there.`,
-    );
-    const complete = await runExperiment(settings, folder, record, {
-      ...inputs,
-      model,
-      modelDigest: await digest(),
-      processor: reader,
-      shard: options.shard,
-      until: options.until,
-      signal: preemption.begin(),
-      onProgress: bars.update,
-      log: bars.log,
-    }).finally(() => {
-      bars.stop();
-      takeBack();
-    });
-    if (!complete) {
-      console.log(whatNext(options));
-      return;
-    }
-    const { writeResults } = await import('../../notice/report/write.ts');
-    const { summary, tables, figures } = await writeResults(folder, record);
-    console.log(summary);
-    console.log(
-      `\n${tables.length} tables and ${figures.length} figures and report.html in ${options.out}, after ${duration((performance.now() - started) / 1000)}`,
-    );
+  const settings = settingsOf(options, model, name);
+  // Before a folder is begun, or a question asked.
+  checkSites(model, settings);
+  const inputs = await readInputs(settings);
+  for (const line of inputWarnings(inputs.tasks, settings)) console.log(line);
+  const reader = await processor();
+  const { folder, record } = await ResultsFolder.open(options.out, () =>
+    newRecord(settings, {
+      version: (JSON.parse(readFileSync(`${PACKAGE}package.json`, 'utf8')) as { version: string }).version,
+      model: {
+        family: model.family,
+        answers: model.answers,
+        weightBytes: model.weightBytes,
+        towers: model.towers,
+      },
+      adapter: gpu.capabilities.description,
+    }),
+  );
+  console.log(`${modelTitle(settings.model)} on ${gpu.capabilities.description}`);
+  const bars = new StepBars();
+  const takeBack = sayOnInterrupt(
+    `Ended by Ctrl-C. What was computed is in ${options.out}: the same command goes on from there.`,
+  );
+  const complete = await runExperiment(settings, folder, record, {
+    ...inputs,
+    model,
+    modelDigest: await digest(),
+    processor: reader,
+    shard: options.shard,
+    until: options.until,
+    signal: preemption.begin(),
+    onProgress: bars.update,
+    log: bars.log,
+  }).finally(() => {
+    bars.stop();
+    takeBack();
   });
+  if (!complete) {
+    console.log(whatNext(options));
+    return;
+  }
+  const { writeResults } = await import('../../notice/report/write.ts');
+  const { summary, tables, figures } = await writeResults(folder, record);
+  console.log(summary);
+  console.log(
+    `\n${tables.length} tables and ${figures.length} figures and report.html in ${options.out}, after ${duration((performance.now() - started) / 1000)}`,
+  );
 }
 
 function settingsOf(
@@ -273,30 +280,4 @@ function shard(text: string): { index: number; count: number } {
   if (!(found.index >= 1 && found.index <= found.count))
     throw new InvalidArgumentError(`expected i/n with i from 1 to n, found "${text}".`);
   return found;
-}
-
-/** Joins the results folders of shards into the first. */
-export function mergeCommand(program: Command): void {
-  program
-    .command('merge <folders...>')
-    .description(
-      'Joins the results folders of shards: their answers, for the shards to go on in one folder, or their measurements, and analyses these as one.',
-    )
-    .requiredOption('--out <folder>', 'results folder to write')
-    .addHelpText('after', '\nExample:\n  notice merge results-1 results-2 --out results')
-    .action(async (folders: string[], { out }: { out: string }) => {
-      if (folders.length === 0) throw new NoticeError('usage', 'merge needs the folders of the shards');
-      const { mergeResults } = await import('../../notice/experiment/merge.ts');
-      const { writeResults } = await import('../../notice/report/write.ts');
-      const { folder, record, complete } = await mergeResults(folders, out);
-      if (!complete) {
-        console.log(
-          `The answers of ${folders.length} shards are joined. Each goes on in ${out}, or in a copy of it: notice run … --out ${out} --shard i/n`,
-        );
-        return;
-      }
-      const { summary, figures } = await writeResults(folder, record);
-      console.log(summary);
-      console.log(`\n${folders.length} shards joined; ${figures.length} figures in ${out}`);
-    });
 }
