@@ -42,7 +42,7 @@ export function demoCommand(program: Command): void {
       "With the embedded model: what one patch does to an answer, then the paper's experiment on few pairs.",
     )
     .option('--out <folder>', 'results folder', 'results')
-    .option('--samples <n>', 'samples of each task', positiveInteger, 16)
+    .option('--samples <n>', 'samples of each task', positiveInteger, 12)
     .addHelpText('after', '\nExample:\n  notice demo --out results-demo')
     .action(async (options: DemoCommandOptions) => {
       const preemption = new Preemption();

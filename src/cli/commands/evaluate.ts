@@ -14,7 +14,7 @@ import {
   positiveInteger,
   withModel,
 } from '../options.ts';
-import { progressBar } from '../progress.ts';
+import { progressBar, sayOnInterrupt } from '../progress.ts';
 import { terminalTable } from '../table.ts';
 
 interface EvaluateOptions extends ModelOptions {
@@ -44,6 +44,7 @@ export function evaluateCommand(program: Command): void {
       `
 An answer is right if it equals the correct option, capitalisation included, but for surrounding space; "but for first
 letter" is the share of answers that do but for the case of their first letter. "flipped" is the share of counterpart images that turned the answer into the other option. Intervals are Wilson's, 95 %.
+An evaluation that is ended goes on where it was when the same command is given again.
 
 Example:
   notice evaluate --model blip-shapes --data data/scenes.csv,data/states.csv --out accuracy.csv`,
@@ -54,6 +55,8 @@ Example:
 async function evaluate(options: EvaluateOptions): Promise<void> {
   const { taskAccuracies } = await import('../../notice/experiment/accuracy.ts');
   const { evaluatePairs } = await import('../../notice/experiment/evaluate.ts');
+  const { runInputs } = await import('../../notice/experiment/keys.ts');
+  const { OpenAnswers } = await import('../../notice/experiment/open-answers.ts');
   const { accuracyTable } = await import('../../notice/experiment/tables.ts');
   const { data, n, seed, out, outFirstLetter } = options;
   checkTasks(data);
@@ -64,15 +67,27 @@ async function evaluate(options: EvaluateOptions): Promise<void> {
     drops.push(...report.drops);
     tasks.push({ task: taskName(file), pairs: n ? selectBalanced(pairs, { n, seed }).pairs : pairs });
   }
-  const rows = await withModel(options, async ({ model, processor }) => {
-    const reader = await processor();
+  const rows = await withModel(options, async (open) => {
+    const { model } = open;
+    const reader = await open.processor();
+    const inputs = runInputs(model, reader, await open.digest());
+    const kept = await OpenAnswers.open(inputs, options.dtype);
+    if (kept.size > 0) console.error(`Goes on after ${kept.size} answers of an evaluation that was ended.`);
+    const takeBack = sayOnInterrupt(
+      'Ended by Ctrl-C. What was answered is kept: the same command goes on from there.',
+    );
     const found: Accuracy[] = [];
     for (const { task, pairs } of tasks) {
       const bar = progressBar(`questions of ${task}`);
-      const result = await evaluatePairs(model, reader, nodeImages, pairs, bar.update).finally(bar.stop);
+      const result = await evaluatePairs(model, reader, nodeImages, pairs, {
+        onProgress: bar.update,
+        kept,
+      }).finally(bar.stop);
       drops.push(...result.drops);
       if (result.evaluations.length > 0) found.push(...taskAccuracies(task, result.evaluations));
     }
+    takeBack();
+    await kept.remove();
     return found;
   });
   console.log(

@@ -17,10 +17,22 @@ import {
 } from './context.ts';
 import type { ImageReader } from './images.ts';
 import { prepareOrLeave } from './judge.ts';
+import { questionKey } from './open-answers.ts';
 import type { Shard } from './record.ts';
 
 /** Pairs that are asked about at once. */
 const BATCH = 16;
+
+/** Where answers are kept that an earlier evaluation gave, and those of this one as they come. */
+export interface KeptAnswers {
+  get(key: string): Evaluation | undefined;
+  add(answers: readonly KeyedEvaluation[]): Promise<void>;
+}
+
+export interface EvaluateOptions {
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly kept?: KeptAnswers | undefined;
+}
 
 /**
  * Answers to the clean prompt with both images of every pair.
@@ -32,23 +44,28 @@ export async function evaluatePairs(
   processor: Processor,
   reader: ImageReader,
   pairs: readonly Pair[],
-  onProgress: (done: number, total: number) => void = () => {},
+  { onProgress = () => {}, kept }: EvaluateOptions = {},
 ): Promise<{ evaluations: Evaluation[]; drops: Drop[] }> {
   const evaluations: Evaluation[] = [];
   const drops: Drop[] = [];
   onProgress(0, pairs.length);
   for (let first = 0; first < pairs.length; first += BATCH) {
     const batch = pairs.slice(first, first + BATCH);
-    const answers = await askPairs(
-      model,
-      processor,
-      reader,
-      batch.map((pair) => ({ pair })),
-    );
-    answers.forEach((answer, i) => {
-      if (answer instanceof NoticeError) drops.push(dropOf(batch[i] as Pair, 'not-asked', answer));
-      else evaluations.push(answer);
+    const keys = kept && (await Promise.all(batch.map((pair) => questionKey(reader, pair))));
+    const known = batch.map((_, i) => keys && kept?.get(keys[i] as string));
+    const open = batch.flatMap((pair, i) => (known[i] ? [] : [{ pair, key: keys?.[i] }]));
+    const answers = open.length > 0 ? await askPairs(model, processor, reader, open) : [];
+    const fresh = answers.flatMap((answer, i) => {
+      const key = open[i]?.key;
+      return answer instanceof NoticeError || key === undefined ? [] : [{ ...answer, key }];
     });
+    await kept?.add(fresh);
+    let next = 0;
+    for (const [i, pair] of batch.entries()) {
+      const answer = known[i] ?? (answers[next++] as Evaluation | NoticeError);
+      if (answer instanceof NoticeError) drops.push(dropOf(pair, 'not-asked', answer));
+      else evaluations.push(answer);
+    }
     onProgress(first + batch.length, pairs.length);
   }
   return { evaluations, drops };

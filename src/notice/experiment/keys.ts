@@ -3,6 +3,7 @@
 
 import type { AdapterIdentity } from '../../gpu/index.ts';
 import type { ImageBackend } from '../../inputs/index.ts';
+import type { Processor, VisionLanguageModel } from '../../models/index.ts';
 import type { Pair } from '../datasets/pair.ts';
 
 /** Raised whenever the same inputs give other results; what older code computed is then computed anew. */
@@ -39,6 +40,21 @@ export interface RunInputs {
   readonly template: string;
   /** Whose resizing of pictures; absent in what was begun when all were Pillow 12's. */
   readonly imageBackend?: ImageBackend;
+}
+
+/** @param modelDigest of the files that the model and its processor were read from */
+export function runInputs(
+  model: Pick<VisionLanguageModel, 'gpu'>,
+  processor: Pick<Processor, 'template' | 'images'>,
+  modelDigest: string,
+): RunInputs {
+  return {
+    results: RESULTS_VERSION,
+    model: modelDigest,
+    adapter: adapterClass(model.gpu.capabilities),
+    template: processor.template,
+    imageBackend: processor.images.settings.backend,
+  };
 }
 
 /** Which pictures there were before there was a choice. */

@@ -7,7 +7,7 @@ import { alone, type Progress, type RunContext, STAGES, type Stage, type TaskInp
 import { evaluateTasks } from './evaluate.ts';
 import type { ImageReader } from './images.ts';
 import { judgePairs } from './judge.ts';
-import { adapterClass, changedInputs, RESULTS_VERSION } from './keys.ts';
+import { changedInputs, runInputs } from './keys.ts';
 import { isComplete, lookAtParts, measureParts } from './parts.ts';
 import type { ResultsStore, RunRecord, Shard } from './record.ts';
 import { selectSamples } from './select.ts';
@@ -53,13 +53,7 @@ export async function runExperiment(
 ): Promise<boolean> {
   checkTasks(settings.data);
   const { model, processor, shard, until = 'look', onProgress = () => {}, log = () => {} } = options;
-  const inputs = {
-    results: RESULTS_VERSION,
-    model: options.modelDigest,
-    adapter: adapterClass(model.gpu.capabilities),
-    template: processor.template,
-    imageBackend: processor.images.settings.backend,
-  };
+  const inputs = runInputs(model, processor, options.modelDigest);
   const changed = record.inputs ? changedInputs(record.inputs, inputs) : [];
   if (changed.length > 0)
     log(
