@@ -5,6 +5,7 @@ import { refuseVideo } from '../inputs/index.ts';
 import { hasFile, type ModelSource, readJson } from '../weights/index.ts';
 import { embedPrompts } from './feature-runs.ts';
 import { generateAnswers } from './generation.ts';
+import type { Answerer } from './head.ts';
 import type { ImageInput } from './image-input.ts';
 import type { ForwardOptions, Generated, GenerateOptions, ImageFeatures, Logits, ModelRun } from './model.ts';
 import type { Llama } from './parts/llama.ts';
@@ -77,8 +78,8 @@ export abstract class ContinuingModel extends TiledImageModel {
     return { tensor, rowOf: (run, token = 0) => sequenceIn(run, 'logits').row(token) };
   }
 
-  unembed(w: Work, stream: Tensor): Tensor {
-    return this.#language.unembed(w, stream);
+  get answerer(): Answerer {
+    return this.#language;
   }
 
   generate(samples: readonly SampleInput[], options: GenerateOptions = {}): Promise<Generated[]> {

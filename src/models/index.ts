@@ -1,5 +1,6 @@
 export type { ModelFamily, ModelFiles } from './family.ts';
 export { type HubLoadOptions, type LoadedFromHub, loadFromHub } from './from-hub.ts';
+export { type Answerer, type Head, unembed } from './head.ts';
 export type { HookInfo } from './hook-table.ts';
 export {
   type FeatureGrid,
@@ -44,6 +45,8 @@ export {
   type Activation,
   type Cuts,
   type Fork,
+  headResults,
+  type Linear,
   NO_PROBE,
   type Probe,
   ranges,

@@ -2,6 +2,7 @@
 
 import type { Gpu, Tensor, Work } from '../gpu/index.ts';
 import type { PromptTemplates } from '../inputs/index.ts';
+import type { Answerer } from './head.ts';
 import type { HookInfo } from './hook-table.ts';
 import type { FeatureGrid, ImageInput } from './image-input.ts';
 import type { SampleInput } from './sample.ts';
@@ -195,13 +196,8 @@ export interface VisionLanguageModel extends Conventions {
    * @param runs bases before what is derived from them
    */
   forward(w: Work, runs: readonly ModelRun[], options?: ForwardOptions): Promise<Logits>;
-  /**
-   * What the head makes of the residual stream of the tower that answers, as if no further block came: logits.
-   *
-   * @param stream rows [R, width] as they leave a block (of a tower that normalises its sums: normalised)
-   * @returns [R, vocabulary]
-   */
-  unembed(w: Work, stream: Tensor): Tensor;
+  /** Weights of the tower that answers: its blocks and its head. */
+  readonly answerer: Answerer;
   /**
    * Greedy (or sampled) answers, one per sample, in works of their own.
    *

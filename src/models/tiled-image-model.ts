@@ -5,6 +5,7 @@ import type { Gpu, Tensor, Work } from '../gpu/index.ts';
 import { expandImageTokens, type PromptTemplates } from '../inputs/index.ts';
 import { matmul } from '../kernels/index.ts';
 import { joinedRun } from './feature-runs.ts';
+import type { Answerer } from './head.ts';
 import type { HookInfo } from './hook-table.ts';
 import { type FeatureGrid, type ImageInput, sameImages, tileCount } from './image-input.ts';
 import {
@@ -80,7 +81,7 @@ export abstract class TiledImageModel implements VisionLanguageModel {
   }
 
   abstract forward(w: Work, runs: readonly ModelRun[], options?: ForwardOptions): Promise<Logits>;
-  abstract unembed(w: Work, stream: Tensor): Tensor;
+  abstract readonly answerer: Answerer;
   abstract generate(samples: readonly SampleInput[], options?: GenerateOptions): Promise<Generated[]>;
   /** Walks the towers that make features; the last of them holds a run for each of the runs then. */
   protected abstract see(w: Work, runs: readonly ModelRun[], probe: Probe): Promise<Tensor>;

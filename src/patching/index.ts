@@ -15,6 +15,12 @@ export type { PatchPair, PatchPairInput, SweepJob, SweepJobInput, SweepSite } fr
 export { checkSite } from './cells.ts';
 export type { Controls } from './controls.ts';
 export { corruptionOf } from './corruption.ts';
+export {
+  type AttributionOptions,
+  directLogitAttribution,
+  type LogitAttribution,
+  type LogitPart,
+} from './direct-logit-attribution.ts';
 export { keepFeatures } from './features.ts';
 export { firstNotFinite, type NamedPass, namingNotFinite } from './finite.ts';
 export {

@@ -10,6 +10,7 @@ import {
   type ModelRun,
   type SampleInput,
   sequenceIn,
+  unembed,
   type VisionLanguageModel,
 } from '../models/index.ts';
 import { chosenBlocks } from './blocks.ts';
@@ -185,7 +186,7 @@ class Lens {
   #look(w: Work, stream: Tensor, rows: Uint32Array): Part {
     const { topK, tokens } = this.#wanted;
     const x = gatherRows(w, stream, rows, w.empty(rows.length, stream.columns, 'rows of a lens'));
-    const logits = this.#model.unembed(w, x);
+    const logits = unembed(w, this.#model.answerer.head, x);
     const part = {
       scores: logSumExp(
         w,

@@ -2,9 +2,10 @@
 // transformers' BlipForQuestionAnswering.
 
 import type { Gpu, Tensor, Work } from '../../gpu/index.ts';
-import { embedTokens, matmul, normalize } from '../../kernels/index.ts';
+import { embedTokens, normalize } from '../../kernels/index.ts';
 import type { ModelFiles } from '../family.ts';
 import { generateAnswers } from '../generation.ts';
+import { type Answerer, headInput, headLogits } from '../head.ts';
 import type { ForwardOptions, Generated, GenerateOptions, Logits, ModelRun } from '../model.ts';
 import type { BertWeights } from '../parts/bert.ts';
 import { patchSide, walkVit } from '../parts/vit.ts';
@@ -39,6 +40,7 @@ export class Blip extends TiledImageModel {
   readonly imageAttention = 'text_encoder.cross_attn';
   readonly templates = { question: '{question}' };
   readonly config: BlipConfig;
+  readonly answerer: Answerer;
   readonly #weights: BlipWeights;
   readonly #vision: Tower;
   readonly #textEncoder: Tower;
@@ -64,6 +66,14 @@ export class Blip extends TiledImageModel {
     });
     this.config = config;
     this.#weights = weights;
+    this.answerer = {
+      blocks: weights.decoder.blocks,
+      head: {
+        transform: { dense: weights.headTransform, activation: decoder.tower.activation },
+        norm: weights.headNorm,
+        output: weights.head,
+      },
+    };
     this.#vision = new Tower(vision.tower, weights.vision.blocks);
     this.#textEncoder = prompt;
     this.#textDecoder = new Tower(decoder.tower, weights.decoder.blocks);
@@ -94,14 +104,6 @@ export class Blip extends TiledImageModel {
     }
     const tensor = await this.#answer(w, runs, decoders, rows, question, probe);
     return { tensor, rowOf: (run, token = 0) => sequenceIn(run, 'logits').row(token) };
-  }
-
-  unembed(w: Work, stream: Tensor): Tensor {
-    const { head } = this.#weights;
-    const transformed = this.#headTransform(w, stream);
-    const logits = matmul(w, transformed, head.weight, { bias: head.bias });
-    w.release(transformed);
-    return logits;
   }
 
   generate(samples: readonly SampleInput[], options: GenerateOptions = {}): Promise<Generated[]> {
@@ -153,13 +155,13 @@ export class Blip extends TiledImageModel {
     probe: Probe,
     cache?: KeyValueCache,
   ): Promise<Tensor> {
-    const { head } = this.#weights;
+    const { head } = this.answerer;
     const walk: Walk = { w, probe, runs: decoders, memory, cache };
     const x = await this.#text(this.#textDecoder, this.#weights.decoder, walk, rows);
-    const transformed = { x: this.#headTransform(w, x) };
+    const transformed = { x: headInput(w, head, x) };
     w.release(x);
     await passPoint(walk, 'text_decoder.hook_head_transform', transformed, 'x');
-    const logits = { x: matmul(w, transformed.x, head.weight, { bias: head.bias }) };
+    const logits = { x: headLogits(w, head, transformed.x) };
     w.release(transformed.x);
     runs.forEach((run, i) => {
       const { rows: own, length } = decoders[i] as Sequence;
@@ -171,18 +173,6 @@ export class Blip extends TiledImageModel {
     });
     await passPoint(walk, 'logits', logits, 'x');
     return logits.x;
-  }
-
-  /** BertPredictionHeadTransform: dense, activation, norm. */
-  #headTransform(w: Work, x: Tensor): Tensor {
-    const { headTransform, headNorm } = this.#weights;
-    const dense = matmul(w, x, headTransform.weight, {
-      bias: headTransform.bias,
-      activation: this.config.decoder.tower.activation,
-    });
-    const transformed = normalize(w, dense, headNorm);
-    w.release(dense);
-    return transformed;
   }
 
   async #text(

@@ -1,16 +1,9 @@
 // LLaMA and what follows it (Mistral, Qwen2, Qwen3): RMSNorm, rotary positions, grouped key heads, gated MLP.
 
 import type { Tensor, Work } from '../../gpu/index.ts';
-import {
-  activate,
-  embedTokens,
-  gatherRows,
-  matmul,
-  type NormWeights,
-  normalize,
-  type Weight,
-} from '../../kernels/index.ts';
+import { activate, embedTokens, gatherRows, type NormWeights, type Weight } from '../../kernels/index.ts';
 import type { Checkpoint, WeightLoader } from '../../weights/index.ts';
+import { type Head, headInput, headLogits } from '../head.ts';
 import type { HookInfo } from '../hook-table.ts';
 import type { ModelRun, Sample } from '../model.ts';
 import { lastPositions, placesOf, sequenceIn, sequencesIn } from '../sequences.ts';
@@ -94,20 +87,24 @@ export interface Together {
 export class Llama {
   readonly settings: LlamaSettings;
   readonly tower: Tower;
-  readonly #weights: LlamaWeights;
-
+  readonly blocks: readonly BlockWeights[];
+  readonly head: Head;
+  readonly #tokens: Weight;
   readonly #together: Together | undefined;
 
   constructor(settings: LlamaSettings, weights: LlamaWeights, together?: Together) {
     this.settings = settings;
     this.#together = together;
     this.tower = new Tower(settings.tower, weights.blocks);
-    this.#weights = weights;
+    this.blocks = weights.blocks;
+    const output = { weight: weights.head, bias: undefined };
+    this.head = { norm: weights.norm, output, softcap: settings.logitSoftcap };
+    this.#tokens = weights.tokens;
   }
 
   embed(w: Work, ids: readonly number[]): Tensor {
     const { embeddingScale: scale } = this.settings;
-    const embedded = embedTokens(w, ids, this.#weights.tokens);
+    const embedded = embedTokens(w, ids, this.#tokens);
     if (scale === undefined) return embedded;
     const scaled = activate(w, embedded, { scale });
     w.release(embedded);
@@ -129,7 +126,7 @@ export class Llama {
       ...beside
     }: Pick<Walk, 'probe' | 'memory' | 'cache' | 'behind'> & { readonly tokens?: number | undefined },
   ): Promise<Tensor> {
-    const { norm } = this.#weights;
+    const { head } = this;
     const { tower, maxPositions, firstPlace = 0 } = this.settings;
     const { name } = tower;
     const sequences = sequencesIn(runs, name);
@@ -142,7 +139,7 @@ export class Llama {
       firstPlace + maxPositions,
     );
     const walk: Walk = { w, probe, runs: sequences, rotary, mask: this.#mask(runs), ...beside };
-    const logits = () => replace(w, stream, this.#logits(w, stream.x));
+    const logits = () => replace(w, stream, headLogits(w, head, stream.x));
     const stream = { x: embedded };
     await passPoint(walk, `${name}.hook_embed`, stream, 'x');
     stream.x = await this.tower.walk(walk, stream.x);
@@ -151,7 +148,7 @@ export class Llama {
     const wantsAll = probe.wants('logits_all');
     const normalizesAll = wantsAll || probe.wants(`${name}.hook_out`);
     if (normalizesAll) {
-      replace(w, stream, normalize(w, stream.x, norm));
+      replace(w, stream, headInput(w, head, stream.x));
       await passPoint(walk, `${name}.hook_out`, stream, 'x');
     }
     if (wantsAll) {
@@ -161,27 +158,10 @@ export class Llama {
     }
     const rows = lastPositions(runs, name, tokens);
     replace(w, stream, gatherRows(w, stream.x, rows, w.empty(rows.length, stream.x.columns, 'answers')));
-    if (!normalizesAll) replace(w, stream, normalize(w, stream.x, norm));
+    if (!normalizesAll) replace(w, stream, headInput(w, head, stream.x));
     if (!wantsAll) logits();
     await passPoint(walk, 'logits', stream, 'x');
     return stream.x;
-  }
-
-  /** From the residual stream behind a block to logits: the last norm, the head. */
-  unembed(w: Work, x: Tensor): Tensor {
-    const normalized = normalize(w, x, this.#weights.norm);
-    const logits = this.#logits(w, normalized);
-    w.release(normalized);
-    return logits;
-  }
-
-  #logits(w: Work, normalized: Tensor): Tensor {
-    const { logitSoftcap: cap } = this.settings;
-    const logits = matmul(w, normalized, this.#weights.head);
-    if (cap === undefined) return logits;
-    const capped = activate(w, logits, { scale: 1, cap });
-    w.release(logits);
-    return capped;
   }
 
   /** What the positions of the runs see, where the prompts decide. */

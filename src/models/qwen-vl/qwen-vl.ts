@@ -8,6 +8,7 @@ import { generationConfig } from '../continuing-model.ts';
 import type { ModelFiles } from '../family.ts';
 import { embedPrompts } from '../feature-runs.ts';
 import { generateAnswers } from '../generation.ts';
+import type { Answerer } from '../head.ts';
 import type { HookInfo } from '../hook-table.ts';
 import type { FeatureGrid, ImageInput } from '../image-input.ts';
 import {
@@ -164,8 +165,8 @@ export class QwenVl implements VisionLanguageModel {
     return { tensor, rowOf: (run, token = 0) => sequenceIn(run, 'logits').row(token) };
   }
 
-  unembed(w: Work, stream: Tensor): Tensor {
-    return this.#language.unembed(w, stream);
+  get answerer(): Answerer {
+    return this.#language;
   }
 
   generate(samples: readonly SampleInput[], options: GenerateOptions = {}): Promise<Generated[]> {

@@ -1,5 +1,6 @@
 export { type BlockWeights, hasCross, type Linear, type MlpWeights, type TowerConfig } from './config.ts';
 export { type Cut, type Cuts, ranges } from './cuts.ts';
+export { headResults } from './head-results.ts';
 export { blockMask, type KeyRange, type Mask, maskOf, type Seen, withBlocks } from './mask.ts';
 export { type Activation, type Fork, NO_PROBE, type Probe } from './probe.ts';
 export { coordinatesOf, gridPlace, type Rotary, rotaryAngles, type Sections } from './rotary.ts';

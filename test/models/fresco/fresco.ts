@@ -4,6 +4,7 @@
 import type { Gpu, Tensor, Work } from '../../../src/gpu/index.ts';
 import type { ModelFiles } from '../../../src/models/family.ts';
 import { generateAnswers } from '../../../src/models/generation.ts';
+import type { Answerer } from '../../../src/models/head.ts';
 import type {
   ForwardOptions,
   Generated,
@@ -78,8 +79,8 @@ export class Fresco extends TiledImageModel {
     return { tensor, rowOf: (run, token = 0) => sequenceIn(run, 'logits').row(token) };
   }
 
-  unembed(w: Work, stream: Tensor): Tensor {
-    return this.#language.unembed(w, stream);
+  get answerer(): Answerer {
+    return this.#language;
   }
 
   generate(samples: readonly Sample[], options: GenerateOptions = {}): Promise<Generated[]> {
