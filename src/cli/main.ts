@@ -11,6 +11,7 @@ import { evaluateCommand } from './commands/evaluate.ts';
 import { explorerCommand } from './commands/explorer.ts';
 import { generateCommand } from './commands/generate.ts';
 import { hooksCommand } from './commands/hooks.ts';
+import { knockoutCommand } from './commands/knockout.ts';
 import { mergeCommand } from './commands/merge.ts';
 import { planCommand } from './commands/plan.ts';
 import { pullCommand } from './commands/pull.ts';
@@ -51,6 +52,7 @@ export function program(): Command {
     pullCommand,
     traceCommand,
     sweepCommand,
+    knockoutCommand,
     attentionCommand,
     planCommand,
     generateCommand,

@@ -1,9 +1,6 @@
 // What a sweep found, on the terminal and in files.
 
-import { extname } from 'node:path';
-import { fileWriter, parquetWriteRows } from 'hyparquet-writer';
 import { type CellRow, METRIC_LABELS } from '../analysis/cell.ts';
-import { NoticeError } from '../errors.ts';
 import {
   type FeaturePlace,
   featurePlaces,
@@ -13,38 +10,15 @@ import {
 } from '../models/index.ts';
 import { figureSvg } from '../notice/plots/figure.ts';
 import { moduleHeatmap } from '../notice/plots/module-heatmap.ts';
-import { renderPng } from '../notice/plots/png.ts';
 import { CELL_COLUMNS } from '../notice/tables/cell-schema.ts';
-import { parquetLayout } from '../notice/tables/columns.ts';
 import { sweepRows } from '../notice/tables/sweep-rows.ts';
-import { csvTable } from '../notice/tables/table.ts';
 import { type SiteResult, type SweepResult, towerOf } from '../patching/index.ts';
-import { fillWhole, writeWhole } from '../platform/node/whole-file.ts';
+import { writeResult } from './result-file.ts';
 import { terminalTable } from './table.ts';
-import { writeTensors } from './tensors.ts';
 
 /** Rows of a table on the terminal: of more positions those with the largest effects are shown. */
 const MOST_ROWS = 40;
 const EFFECT = METRIC_LABELS.ld_effect;
-
-const FORMATS = ['safetensors', 'parquet', 'csv', 'png', 'svg'] as const;
-type Format = (typeof FORMATS)[number];
-
-/**
- * The format of a file, by its ending; safetensors without one.
- *
- * @throws NoticeError('usage') for a kind that is not written
- */
-export function formatOf(file: string): Format {
-  const ending = extname(file).slice(1).toLowerCase() || 'safetensors';
-  const format = FORMATS.find((name) => name === ending);
-  if (!format)
-    throw new NoticeError(
-      'usage',
-      `--out ${file}: expected a name that ends in ${FORMATS.map((name) => `.${name}`).join(', ')}`,
-    );
-  return format;
-}
 
 /** What stands at a position of the prompt: its number with the token, or with the place of an image's feature. */
 export function positionLabels(
@@ -161,43 +135,22 @@ export function largestEffects(
 }
 
 /** Writes a result in the format of the file's name. */
-export async function writeSweep(
+export function writeSweep(
   file: string,
   names: readonly string[],
   result: SweepResult,
   labels: Labels,
 ): Promise<void> {
   const { sites, logits } = result;
-  const cells = () => sites.flatMap((site) => cellsOf(site, labels));
-  const columns = Object.keys(COLUMNS) as (keyof SweepCell)[];
-  switch (formatOf(file)) {
-    case 'safetensors':
-      return writeTensors(file, [
-        ...sites.map(({ shape, data }, i) => ({ name: `sweep/${names[i]}`, shape, data: () => data })),
-        { name: 'logits/clean', shape: [logits.clean.length], data: () => logits.clean },
-        { name: 'logits/corrupt', shape: [logits.corrupt.length], data: () => logits.corrupt },
-      ]);
-    case 'csv':
-      return writeWhole(
-        file,
-        csvTable(
-          cells(),
-          columns.map((name) => ({ name, value: (cell: SweepCell) => cell[name] })),
-        ),
-      );
-    case 'parquet':
-      return fillWhole(file, (temporary) =>
-        parquetWriteRows({
-          writer: fileWriter(temporary),
-          rows: cells(),
-          ...parquetLayout('cells', COLUMNS),
-        }),
-      );
-    case 'svg':
-      return writeWhole(file, figureOf(result, labels));
-    case 'png':
-      return writeWhole(file, [renderPng(figureOf(result, labels))]);
-  }
+  return writeResult(file, {
+    tensors: () => [
+      ...sites.map(({ shape, data }, i) => ({ name: `sweep/${names[i]}`, shape, data: () => data })),
+      { name: 'logits/clean', shape: [logits.clean.length], data: () => logits.clean },
+      { name: 'logits/corrupt', shape: [logits.corrupt.length], data: () => logits.corrupt },
+    ],
+    table: { name: 'cells', columns: COLUMNS, rows: () => sites.flatMap((site) => cellsOf(site, labels)) },
+    figure: () => figureOf(result, labels),
+  });
 }
 
 function figureOf({ sites, controls }: SweepResult, labels: Labels): string {

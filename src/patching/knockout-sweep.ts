@@ -8,6 +8,7 @@ import type { Batch } from './batch.ts';
 import { chosenBlocks } from './blocks.ts';
 import type { SweepJob } from './cells.ts';
 import { checkIndices } from './columns.ts';
+import type { Controls } from './controls.ts';
 import { attentionOf, cutEdges, type Edges } from './knockout.ts';
 import { METRIC_NUMBERS, measure } from './measure.ts';
 import type { Metric } from './metric.ts';
@@ -50,6 +51,8 @@ export interface EdgeGroupResult {
   readonly attention: string;
   /** Blocks that were cut together. */
   readonly windows: readonly (readonly number[])[];
+  /** The middle block of each, around which it lies. */
+  readonly layers: readonly number[];
   /** Heads that were cut one by one; undefined where they were cut together. */
   readonly heads: readonly number[] | undefined;
   /**
@@ -72,8 +75,8 @@ export interface KnockoutResult {
   };
   /** Of the run that lacks nothing, [vocabulary]. */
   readonly logits: Float32Array;
-  /** Change of the logit difference by rounding alone, as of a sweep; absent without controls. */
-  readonly noiseFloor: number | undefined;
+  /** What rounding alone changes, as of a sweep; absent without controls. */
+  readonly controls: Pick<Controls, 'noiseFloor' | 'noiseFloorP' | 'noiseFloorMetric'> | undefined;
 }
 
 /** A knock-out of a group: one window, one head or all. */
@@ -131,9 +134,13 @@ export async function knockoutSweep(
         ...(baseline.metric && { metric: baseline.metric.clean }),
       },
       logits: logits.clean,
-      noiseFloor: controls?.noiseFloor,
+      controls: controls && noiseOf(controls),
     };
   });
+}
+
+function noiseOf({ noiseFloor, noiseFloorP, noiseFloorMetric }: Controls): KnockoutResult['controls'] {
+  return { noiseFloor, noiseFloorP, noiseFloorMetric };
 }
 
 const FIELDS = ['from', 'to', 'attention', 'heads', 'name', 'windows', 'eachHead'];
@@ -145,7 +152,7 @@ function cellsOf(
   group: EdgeGroup,
   place: { readonly pair: number; readonly group: number },
 ): {
-  readonly layout: Pick<EdgeGroupResult, 'name' | 'attention' | 'windows' | 'heads'>;
+  readonly layout: Pick<EdgeGroupResult, 'name' | 'attention' | 'windows' | 'layers' | 'heads'>;
   readonly cells: KnockoutCell[];
 } {
   checkFields(group, 'a group of edges', FIELDS);
@@ -155,7 +162,10 @@ function cellsOf(
   const attention = `${tower}.${hook.replace('.hook_attn_scores', '')}`;
   const { name = attention } = group;
   checkText(name, 'the name of a group of edges');
-  const windows = windowsOf(wanted, chosenBlocks(model, { tower, hook }, undefined), name);
+  const blocks = chosenBlocks(model, { tower, hook }, undefined);
+  const windows = windowsOf(wanted, blocks, name);
+  const layers =
+    typeof wanted === 'object' ? windows.map((own) => own[Math.floor(own.length / 2)] as number) : blocks;
   const count = model.configs.find((config) => config.name === tower)?.heads ?? 1;
   const heads = eachHead ? (chosen ?? Array.from({ length: count }, (_, head) => head)) : undefined;
   if (heads) checkIndices(`${attention}: head`, heads, count);
@@ -179,7 +189,7 @@ function cellsOf(
     }),
   );
   return {
-    layout: { name, attention, windows, heads },
+    layout: { name, attention, windows, layers, heads },
     cells: cells.map((cell, index) => ({ ...cell, index })),
   };
 }

@@ -70,7 +70,7 @@ describe.each(['blip-tiny', 'llava-tiny-gqa', 'gemma3-tiny', 'smolvlm-tiny', 'in
             expect(again[j]!.groups[i]!.edges).toEqual(edges);
           }
         });
-        expect(result.noiseFloor).toBeLessThan(1e-3);
+        expect(result.controls!.noiseFloor).toBeLessThan(1e-3);
       });
       const [whole] = await runWithHooks(model, [sample], {});
       const { groups: found, baseline, logits } = results[0]!;
@@ -117,7 +117,9 @@ test('windows are the n blocks around each, cut off at the ends, of those that h
   const windowsOf = async (windows: EdgeGroup['windows']) => {
     const groups = [{ from: [last - 1], to: [last], windows }];
     const [result] = await knockoutSweep(model, [{ ...job, groups }], { controls: false });
-    return result!.groups[0]!.windows;
+    const { layers, windows: found } = result!.groups[0]!;
+    expect(layers).toEqual(typeof windows === 'object' ? [1, 1] : range(found.length));
+    return found;
   };
   const layers = model.configs.find(({ name }) => name === 'language')!.layers;
   expect(await windowsOf(undefined)).toEqual(range(layers).map((l) => [l]));

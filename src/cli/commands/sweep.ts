@@ -18,8 +18,6 @@ import {
 import {
   addModelOptions,
   collect,
-  imageBackendOption,
-  integer,
   list,
   type ModelOptions,
   type Place,
@@ -28,16 +26,16 @@ import {
 } from '../options.ts';
 import { formatPlan } from '../plan.ts';
 import { progressBar } from '../progress.ts';
+import { formatOf } from '../result-file.ts';
 import {
   cellCount,
   controlLines,
-  formatOf,
   largestEffects,
   positionLabels,
   sweepTables,
   writeSweep,
 } from '../sweep-output.ts';
-import { checkPairOptions, type PairOptions, readPair } from '../sweep-pair.ts';
+import { addPairOptions, checkPairOptions, type PairOptions, readPair } from '../sweep-pair.ts';
 import { checkOutput } from '../tensors.ts';
 
 interface SweepCommandOptions extends ModelOptions, PairOptions {
@@ -54,30 +52,7 @@ export function sweepCommand(program: Command): void {
   const command = program
     .command('sweep')
     .description("Activation patching: the corrupt run with one of the clean run's activations at a time.");
-  addModelOptions(command)
-    .addOption(
-      new Option(
-        '--inputs <file>',
-        'safetensors with clean/ and corrupt/ input_ids, pixel_values and what the model reads beside them, and answer_ids [2] (or --correct, --incorrect)',
-      ).conflicts(['clean', 'prompt']),
-    )
-    .option('--clean <file>', 'the picture of the clean run, in place of --inputs; again for more', collect)
-    .option('--corrupt <file>', 'the picture of the corrupt run; again for more (default --clean)', collect)
-    .option('--prompt <text>', 'the question')
-    .option('--corrupt-prompt <text>', 'the question of the corrupt run (default --prompt)')
-    .addOption(
-      new Option(
-        '--corruption <kind>',
-        'in place of another picture or question: noise on the image, or no image',
-      )
-        .choices(['noise', 'no-image'])
-        .conflicts(['corrupt', 'corruptPrompt', 'inputs']),
-    )
-    .option('--seed <n>', 'of the noise', integer, 0)
-    .option('--correct <word>', "the clean run's answer")
-    .option('--incorrect <word>', "the corrupt run's answer")
-    .option('--template <name>', 'prompt template: a name, or a text with {question}')
-    .addOption(imageBackendOption())
+  addPairOptions(addModelOptions(command))
     .option(
       '--out <file>',
       'file to write, again for more: .safetensors, .parquet, .csv, .png, .svg',

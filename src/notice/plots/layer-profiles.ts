@@ -23,6 +23,8 @@ export interface LayerProfiles extends FigureText {
   }[];
   /** Quantity and unit of the means. */
   readonly label: string;
+  /** What the lines are; default corruptions. */
+  readonly seriesLabel?: string;
 }
 
 const WIDTH = 300;
@@ -35,7 +37,9 @@ const NO_POINT: Point = { mean: Number.NaN, low: Number.NaN, high: Number.NaN };
 export function layerProfiles(figure: LayerProfiles): Drawing {
   const { panels, noiseFloor } = figure;
   const style = seriesStyle(panels);
-  const domain = axisDomain(panels.flatMap(({ series }) => Object.values(series).flat()));
+  const points = panels.flatMap(({ series }) => Object.values(series).flat());
+  const domain = axisDomain(points);
+  const banded = points.some((point) => point && point.low < point.high);
 
   const blocks = panels.map(({ title, series }): Panel => {
     const layers = Math.max(...Object.values(series).map((points) => points.length));
@@ -71,7 +75,7 @@ export function layerProfiles(figure: LayerProfiles): Drawing {
       alt: `${title}: ${figure.label} over ${layers} layers, a line for ${names.join(', ')}.`,
       table: {
         title,
-        rowLabel: 'corruption \\ layer',
+        rowLabel: `${figure.seriesLabel ?? 'corruption'} \\ layer`,
         columns: Array.from({ length: layers }, (_, layer) => String(layer)),
         rows: names.map((name) => ({ name, values: series[name]!.map((point) => point?.mean) })),
       },
@@ -85,7 +89,7 @@ export function layerProfiles(figure: LayerProfiles): Drawing {
     legends: seriesLegends(figure.label, style, 'line'),
     panels: rows,
     notes: [
-      'Bands are 95 % intervals.',
+      ...(banded ? ['Bands are 95 % intervals.'] : []),
       ...(noiseFloor === undefined ? [] : ['The grey band is below the noise floor.']),
     ],
   };

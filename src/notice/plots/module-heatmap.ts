@@ -21,6 +21,8 @@ export interface ModuleHeatmap extends FigureText {
   readonly signed?: boolean;
   /** Size at the end of the colour scale, where figures share one. Default the largest of this one. */
   readonly limit?: number | undefined;
+  /** What the rows of a panel are; default tokens. */
+  readonly rowLabel?: string;
   /** Write the value into each cell. */
   readonly labelled?: boolean;
 }
@@ -44,7 +46,7 @@ export function moduleHeatmap(figure: ModuleHeatmap): Drawing {
         rows: panel.roles,
         columns: Array.from({ length: layers }, (_, layer) => String(layer)),
         values: panel.values,
-        rowLabel: 'token',
+        rowLabel: figure.rowLabel ?? 'token',
         columnLabel: 'layer',
         label: figure.label,
         scale,
