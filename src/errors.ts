@@ -21,6 +21,7 @@ export type ErrorCode =
   | 'not-finite' // a model that computes NaN or infinity
   | 'unfired' // an intervention that did not fire as often as asked
   | 'control' // a self-check of a sweep that failed
+  | 'unfinished' // what others are to do before is not done yet; the same call goes on
   | 'interrupted' // told to end with work left; the same call goes on
   | 'usage'; // wrong options on the command line or in a call
 

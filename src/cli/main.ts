@@ -89,7 +89,7 @@ function report(error: unknown, debug: boolean): number {
   if (debug) console.error(error);
   else if (explained) console.error(`notice: ${message}`);
   else console.error(`notice: ${message}\nThis is unexpected; --debug shows where it comes from.`);
-  if (known && error.code === 'interrupted') return INTERRUPTED_STATUS;
+  if (known && (error.code === 'interrupted' || error.code === 'unfinished')) return INTERRUPTED_STATUS;
   return known && error.code === 'usage' ? USAGE_STATUS : 1;
 }
 

@@ -2,7 +2,7 @@
 
 import { NoticeError } from '../errors.ts';
 
-/** Exit status of a run that was told to end with work left: EX_TEMPFAIL of sysexits.h, "try again". */
+/** Exit status of a call that was told to end with work left, or comes too early: EX_TEMPFAIL of sysexits.h, "try again". */
 export const INTERRUPTED_STATUS = 75;
 
 /** Listens to SIGTERM until it is stopped. */

@@ -2,7 +2,7 @@
 
 import type { Corruption } from '../analysis/cell.ts';
 import type { Sample, VisionLanguageModel } from '../models/index.ts';
-import { planSweep, type SweepJob, type SweepSite } from '../patching/index.ts';
+import { type SweepJob, type SweepSite, sweepOperations } from '../patching/index.ts';
 import { paperConventions } from './conventions.ts';
 
 /** Tokens of a question where nobody says it. */
@@ -25,7 +25,7 @@ export async function pairOperations(
       ? new Array<SweepJob>(noiseDraws).fill(image)
       : [corruption === 'str' ? text : image],
   );
-  return (await planSweep(model, jobs)).flops;
+  return sweepOperations(model, jobs);
 }
 
 /**

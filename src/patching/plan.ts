@@ -39,11 +39,7 @@ export async function planSweep(
   given: readonly SweepJobInput[],
   options: SweepOptions = {},
 ): Promise<SweepPlan> {
-  checkSignal(options.signal);
-  const jobs = measuredJobs(given, options.metric);
-  const cells = jobs.flatMap((job, pair) => prepareJob(model, job, pair).cells);
-  const groups = await splitCells(model, jobs, cells, options);
-  const { rows, ...wavefront } = await countWavefront(model, jobs, groups, options);
+  const { jobs, cells, groups, rows, ...wavefront } = await planWavefront(model, given, options);
   const { rows: oneByOneRows, flops, sharedFlops } = await countOneByOne(model, jobs, cells, options);
   return {
     cells: cells.length,
@@ -57,6 +53,31 @@ export async function planSweep(
     oneByOneSharedFlops: sharedFlops,
     weightBytes: model.weightBytes,
   };
+}
+
+/**
+ * Operations of a sweep: those of its plan, without what patches one by one would take. Throws as {@link planSweep} does.
+ *
+ * @param given as {@link planSweep} takes them
+ */
+export async function sweepOperations(
+  model: VisionLanguageModel,
+  given: readonly SweepJobInput[],
+  options: SweepOptions = {},
+): Promise<number> {
+  return (await planWavefront(model, given, options)).flops;
+}
+
+async function planWavefront(
+  model: VisionLanguageModel,
+  given: readonly SweepJobInput[],
+  options: SweepOptions,
+) {
+  checkSignal(options.signal);
+  const jobs = measuredJobs(given, options.metric);
+  const cells = jobs.flatMap((job, pair) => prepareJob(model, job, pair).cells);
+  const groups = await splitCells(model, jobs, cells, options);
+  return { jobs, cells, groups, ...(await countWavefront(model, jobs, groups, options)) };
 }
 
 /** Rows at the end of blocks, by hook point, and what all walks take. */

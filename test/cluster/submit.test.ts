@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Script, slurmScripts } from '../../src/notice/cluster/slurm.ts';
 import { notice, runProcess, SHAPES, smallManifest, useBuilt } from '../cli/support.ts';
 import { LONG } from '../support/long.ts';
+import { resultsOf } from '../support/results.ts';
 
 let folder: string;
 /** With the stand-ins. */
@@ -50,7 +51,7 @@ describe('notice submit --engine slurm', () => {
     expect(status).toBe(0);
     const scripts = stdout.split(/^# .*\.sh$/m).slice(1);
     expect(scripts).toHaveLength(4);
-    const [evaluate, select, measure, report] = scripts as [string, string, string, string];
+    const [evaluate, select, measure, merge] = scripts as [string, string, string, string];
     for (const script of scripts) {
       for (const line of ['--time=2:00:00', '--partition=gpu', '--account=lab', '--signal=B:USR1@300'])
         expect(script).toContain(`#SBATCH ${line}\n`);
@@ -59,16 +60,19 @@ describe('notice submit --engine slurm', () => {
     }
     const out = join(folder, 'results');
     expect(evaluate).toContain('#SBATCH --array=1-3\n');
-    expect(evaluate).toContain(`--out '${out}.cluster/answers-'"$TASK" --shard "$TASK"/3 --until evaluate\n`);
-    const answers = [1, 2, 3].map((i) => `'${out}.cluster/answers-${i}'`).join(' ');
-    expect(select).toContain(` merge ${answers} --out '${out}' &&\n`);
+    const shard = (step: string) => `--out '${out}.cluster/${step}-'"$TASK"-of-3 --shard "$TASK"/3`;
+    expect(evaluate).toContain(`${shard('evaluate')} --until evaluate\n`);
+    const folders = (step: string) => [1, 2, 3].map((i) => `'${out}.cluster/${step}-${i}-of-3'`).join(' ');
+    expect(select).toContain(` merge ${folders('evaluate')} --out '${out}' &&\n`);
+    expect(select).toContain(` --out '${out}' --until select\n`);
+    expect(measure).toContain(`${shard('measure')} --from '${out}'\n`);
     expect(select).not.toContain('--array');
     for (const script of [evaluate, select, measure]) {
       expect(script).toContain('#SBATCH --gres=gpu:1\n');
       expect(script).toContain(`--config '${folder}/small.yaml' --adapter hardware --out`);
     }
-    expect(report).not.toContain('--gres');
-    expect(report).toContain(` report '${out}'\n`);
+    expect(merge).not.toContain('--gres');
+    expect(merge).toContain(` merge ${folders('measure')} --out '${out}'\n`);
     expect(await readdir(folder)).not.toContain('submitted');
   });
 
@@ -81,30 +85,35 @@ describe('notice submit --engine slurm', () => {
       `--parsable ${file('evaluate')}`,
       `--parsable ${wait('afterok:101')} ${file('select')}`,
       `--parsable ${wait('afterok:102')} ${file('measure')}`,
-      `--parsable ${wait('afterany:103')} ${file('report')}`,
+      `--parsable ${wait('afterany:103')} ${file('merge')}`,
     ]);
     expect(stdout).toContain('measure  job 103, 2 tasks');
     expect(stdout).toContain('squeue -j 101,102,103,104');
     const measure = await readFile(file('measure'), 'utf8');
-    expect(measure).toContain(`--adapter software --out '${folder}/results'`);
+    expect(measure).toContain(`--adapter software --out '${folder}/results.cluster/measure-'`);
     expect(measure).not.toContain('hardware');
   });
 
   test('--status says what the folder and the queue say', async () => {
     await program("printf '103 RUNNING\\n103 PENDING\\n104 PENDING\\n9 RUNNING\\n'", 'bin/squeue');
+    await program("printf 'AccountingStorageType   = accounting_storage/slurmdbd\\n'", 'bin/scontrol');
+    await program("printf '101_1|COMPLETED\\n101_2|CANCELLED by 0\\n'", 'bin/sacct');
     const { stdout, stderr } = await submit('small.yaml', '--status');
     expect(
       stdout.split('\n').map((line) => line.trim()),
       stderr,
     ).toEqual([
       join(folder, 'results'),
-      'evaluate job 101: none in the queue',
-      'select   job 102: none in the queue',
+      'evaluate job 101: 1 completed, 1 cancelled',
+      'select   job 102: forgotten by Slurm',
       'measure  job 103: 1 running, 1 pending',
-      'report   job 104: 1 pending',
+      'merge    job 104: 1 pending',
       'questions: 0 of 2 shards answered',
       '',
     ]);
+    await program("printf 'AccountingStorageType   = (null)\\n'", 'bin/scontrol');
+    await program('exit 1', 'bin/sacct');
+    expect((await submit('small.yaml', '--status')).stdout).toContain('job 101: forgotten by Slurm');
     const other = await submit('--status', '--', '--out', 'never');
     expect(other).toMatchObject({ status: 2, stderr: expect.stringContaining('was submitted') });
   });
@@ -180,7 +189,7 @@ describe('a script in bash', () => {
   test('passes arguments on as they are', async () => {
     const { called } = await task({ ENDS: '0' });
     expect(called.trim()).toBe(
-      `run --template it's {question} --out ${folder}/out.cluster/answers-2 --shard 2/4 --until evaluate`,
+      `run --template it's {question} --out ${folder}/out.cluster/evaluate-2-of-4 --shard 2/4 --until evaluate`,
     );
   });
 
@@ -222,9 +231,10 @@ describe.runIf(LONG)('the scripts, run one after another', () => {
     const { stdout, stderr } = await submit('--tasks', '2', '--', ...small, '--out', 'shared');
     expect(stdout, stderr).toContain('Follow it');
     await program(':', 'bin/squeue');
+    await program(':', 'bin/scontrol');
     const status = async () => (await submit('--status', '--', ...small, '--out', 'shared')).stdout;
     expect(await status()).toContain('questions: 0 of 2 shards answered');
-    const steps = { evaluate: ['1', '2'], select: ['1'], measure: ['1', '2'], report: ['1'] };
+    const steps = { evaluate: ['1', '2'], select: ['1'], measure: ['1', '2'], merge: ['1'] };
     for (const [name, tasks] of Object.entries(steps)) {
       const one = (task: string) =>
         promisify(execFile)('bash', [join(folder, `shared.cluster/${name}.sh`)], {
@@ -232,14 +242,7 @@ describe.runIf(LONG)('the scripts, run one after another', () => {
         });
       await Promise.all(tasks.map(one));
     }
-    expect(await status()).toMatch(/measured: 2 of 2 parts\n {2}finished/);
-    for (const part of ['cells', 'controls', 'evaluation', 'attention', 'tables', 'checksums']) {
-      const names = (await readdir(join(folder, 'alone', part))).sort();
-      expect((await readdir(join(folder, 'shared', part))).sort()).toEqual(names);
-      for (const name of names)
-        expect(await readFile(join(folder, 'shared', part, name)), name).toEqual(
-          await readFile(join(folder, 'alone', part, name)),
-        );
-    }
+    expect(await status()).toMatch(/2 of 2 shards answered\n {2}finished/);
+    expect(await resultsOf(join(folder, 'shared'))).toEqual(await resultsOf(join(folder, 'alone')));
   });
 });

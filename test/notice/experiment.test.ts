@@ -12,7 +12,8 @@ import { loadModel, Processor, type VisionLanguageModel } from '../../src/models
 import { type Analysis, analyse } from '../../src/notice/experiment/analyse.ts';
 import { drawFigures, writeFigures } from '../../src/notice/experiment/figures.ts';
 import { readInputs } from '../../src/notice/experiment/inputs.ts';
-import { mergeResults } from '../../src/notice/experiment/merge.ts';
+import { beginFrom, mergeResults } from '../../src/notice/experiment/merge.ts';
+import type { Shard, ShardRecord } from '../../src/notice/experiment/record.ts';
 import { newRecord, ResultsFolder, type RunRecord } from '../../src/notice/experiment/results.ts';
 import { type RunOptions, runExperiment } from '../../src/notice/experiment/run.ts';
 import { defaultSites, type ExperimentSettings } from '../../src/notice/experiment/settings.ts';
@@ -316,29 +317,50 @@ test('shards answer, select and measure what one run does, to the byte', async (
   expect(await filesOf(join(scratch, 'together'))).toEqual(await filesOf(whole.folder.path));
 
   const shards = [1, 2].map((index) => ({ index, count: 2 }));
+  const [first, second] = shards as [Shard, Shard];
   const answers = shards.map(({ index }) => join(scratch, `answers${index}`));
-  await work('answers1', { shard: { index: 1, count: 2 }, until: 'evaluate' });
-  expect((await mergeResults(answers.slice(0, 1), join(scratch, 'some'))).complete).toBe(false);
-  const early = { shard: { index: 1, count: 2 } };
-  await expect(work('some', early)).rejects.toThrow(
-    /those of shard 2\/2 are missing \(scenes: \d+ without an answer, /,
+  await work('answers1', { shard: first, until: 'evaluate' });
+  await expect(mergeResults(answers.slice(0, 1), join(scratch, 'some'))).rejects.toThrow(
+    /shard 2\/2 of the questions is missing/,
   );
-  await expect(work('alone', early)).rejects.toThrow(/those of shard 1\/2, 2\/2 are missing/);
-  await work('answers2', { shard: { index: 2, count: 2 }, until: 'evaluate' });
-  expect((await mergeResults(answers, join(scratch, 'joined'))).complete).toBe(false);
+  await expect(work('answers1', { shard: second, until: 'evaluate' })).rejects.toThrow(
+    /holds shard 1\/2 of the questions, not shard 2\/2/,
+  );
+  await work('answers2', { shard: second, until: 'evaluate' });
+  const joined = join(scratch, 'joined');
+  expect((await mergeResults(answers, joined)).complete).toBe(false);
+  await expect(work('part1', { shard: first })).rejects.toThrow(/name it by --from/);
+  await rm(join(scratch, 'part1'), { recursive: true });
 
-  // Each in a copy, or one after the other in the same folder.
-  for (const { index } of shards)
-    await cp(join(scratch, 'joined'), join(scratch, `part${index}`), { recursive: true });
-  for (const shard of shards) {
-    expect((await work(`part${shard.index}`, { shard })).complete).toBe(false);
-    expect((await work('joined', { shard })).complete).toBe(shard.index === 2);
-  }
-  const parts = shards.map(({ index }) => join(scratch, `part${index}`));
-  await expect(mergeResults(parts.slice(1), join(scratch, 'half'))).rejects.toThrow(
-    /hold 2 of the 4 parts .* are missing/,
+  const from = async (index: number) => {
+    const path = join(scratch, `part${index}`);
+    await beginFrom(joined, await ResultsFolder.open(path, () => newRecord(small, details())));
+    return path;
+  };
+  await expect(from(1)).rejects.toThrow(/no samples are chosen in .*joined yet/);
+  await rm(join(scratch, 'part1'), { recursive: true });
+  await work('joined', { until: 'select' });
+  const parts = [await from(1), await from(2)];
+  await expect(mergeResults([answers[0] as string, parts[1] as string], joined)).rejects.toThrow(
+    /answers1 holds shard 1\/2 of the questions, but .*part2 holds/,
   );
+  for (const shard of shards) expect((await work(`part${shard.index}`, { shard })).complete).toBe(false);
+  await expect(mergeResults(parts.slice(1), join(scratch, 'half'))).rejects.toThrow(
+    /shard 1\/2 of the measurements is missing/,
+  );
+  // One that was ended: its samples are named.
+  const { record: known, folder: part1 } = await ResultsFolder.existing(parts[0] as string);
+  const [lost] = await part1.parts('controls');
+  await part1.saveRecord({ ...known, shard: { ...(known.shard as ShardRecord), done: false } });
+  for (const file of [part1.partFile('controls', lost ?? ''), part1.checksumFile('controls', lost ?? '')])
+    await rm(file);
+  const sample = known.parts?.find(({ name }) => name === lost)?.samples[0];
+  await expect(mergeResults(parts, join(scratch, 'half'))).rejects.toThrow(
+    new RegExp(`part1 is not done: of its \\d parts 1 lack results, samples .*${sample}`),
+  );
+  await work('part1', { shard: first });
   expect((await mergeResults(parts, join(scratch, 'merged'))).complete).toBe(true);
   expect(await filesOf(join(scratch, 'merged'))).toEqual(await filesOf(whole.folder.path));
-  expect(await filesOf(join(scratch, 'joined'))).toEqual(await filesOf(whole.folder.path));
+  await mergeResults(parts, joined);
+  expect(await filesOf(joined)).toEqual(await filesOf(whole.folder.path));
 });

@@ -193,9 +193,11 @@ async function expectNothingWrong(
 /** When the files of measurements were made. */
 async function measured(folder: string): Promise<Map<string, number>> {
   const found = new Map<string, number>();
+  // A file counts when its checksum is there.
+  const sums = new Set(await readdir(join(folder, 'checksums')).catch(() => []));
   for (const kind of ['cells', 'attention'])
     for (const file of await readdir(join(folder, kind)).catch(() => []))
-      if (!file.endsWith('.tmp')) found.set(file, (await stat(join(folder, kind, file))).ino);
+      if (sums.has(`${file}.sha256`)) found.set(file, (await stat(join(folder, kind, file))).ino);
   return found;
 }
 

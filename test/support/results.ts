@@ -25,3 +25,9 @@ export async function filesOf(folder: string): Promise<Record<string, unknown>> 
   }
   return found;
 }
+
+/** The same without the report, which says when it was made. */
+export async function resultsOf(folder: string): Promise<Record<string, unknown>> {
+  const { 'report.html': _, ...files } = await filesOf(folder);
+  return files;
+}

@@ -46,6 +46,7 @@ export interface RunCommandOptions extends ModelOptions {
   readonly evaluate: 'needed' | 'all';
   readonly look?: HeadPosition;
   readonly shard?: { index: number; count: number };
+  readonly from?: string;
   readonly until?: Stage;
 }
 
@@ -122,9 +123,10 @@ function addRunOptions(command: Command): Command {
     )
     .option(
       '--shard <i/n>',
-      'do part i of n: of the measurements, or --until evaluate of the questions',
+      'do part i of n: --until evaluate of the questions, else of the measurements of the samples --from',
       shard,
     )
+    .option('--from <folder>', 'where samples were chosen (--until select), which this shard measures')
     .addOption(new Option('--until <stage>', 'end after this stage').choices([...STAGES]))
     .addHelpText(
       'after',
@@ -132,7 +134,12 @@ function addRunOptions(command: Command): Command {
     );
 }
 
-function run(options: RunCommandOptions, preemption: Preemption): Promise<void> {
+async function run(options: RunCommandOptions, preemption: Preemption): Promise<void> {
+  if (options.from) {
+    // Before a model is loaded.
+    const { chosenIn } = await import('../../notice/experiment/merge.ts');
+    await chosenIn(options.from);
+  }
   return withModel(options, (open) => runWith(open, options, preemption));
 }
 
@@ -143,6 +150,7 @@ export async function runWith(
   preemption: Preemption,
 ): Promise<void> {
   const started = performance.now();
+  const { beginFrom } = await import('../../notice/experiment/merge.ts');
   const { newRecord, ResultsFolder } = await import('../../notice/experiment/results.ts');
   const { runExperiment } = await import('../../notice/experiment/run.ts');
   const { inputWarnings } = await import('../../notice/experiment/warnings.ts');
@@ -165,6 +173,7 @@ export async function runWith(
       adapter: gpu.capabilities.description,
     }),
   );
+  if (options.from) await beginFrom(options.from, { folder, record });
   console.log(`${modelTitle(settings.model)} on ${gpu.capabilities.description}`);
   const bars = new StepBars();
   const takeBack = sayOnInterrupt(
@@ -225,10 +234,13 @@ function settingsOf(
   };
 }
 
-function whatNext({ shard, until, out }: RunCommandOptions): string {
-  if (until && until !== 'look')
-    return `Done until ${until}.${shard ? ' `notice merge` joins what shards have.' : ''}`;
-  return `This shard is done; ${out} still lacks the others' parts. When all are done, \`notice merge\` joins their folders.`;
+function whatNext({ shard, until }: RunCommandOptions): string {
+  const next = shard
+    ? ' `notice merge` joins it with the others.'
+    : until === 'select'
+      ? ' Shards measure the samples with --from this folder.'
+      : '';
+  return `${shard ? 'This shard is done' : `Done until ${until}`}.${next}`;
 }
 
 /** One progress bar at a time, a new one for every step and task; without a terminal a line for each. */

@@ -113,25 +113,33 @@ async function submitSlurm(submissions: readonly Submission[], options: SubmitOp
 
 async function printStatus(out: string): Promise<void> {
   const { statusOf } = await import('../../notice/cluster/status.ts');
-  const { answers, parts, finished, steps } = await statusOf(out);
+  const { answered, shards, finished, steps } = await statusOf(out);
   console.log(out);
   for (const { step, job, states } of steps) {
     const said = [...states].map(([state, count]) => `${count} ${state.toLowerCase()}`).join(', ');
-    console.log(`  ${step.padEnd(8)} job ${job}: ${said || 'none in the queue'}`);
+    console.log(`  ${step.padEnd(8)} job ${job}: ${said || 'forgotten by Slurm'}`);
   }
-  if (answers) console.log(`  questions: ${answers.done} of ${answers.total} shards answered`);
-  if (parts) {
-    const { done, total, secondsLeft, missing } = parts;
+  console.log(`  questions: ${answered.done} of ${answered.total} shards answered`);
+  const idle = steps.every(({ states }) => ![...states.keys()].some((state) => AT_WORK.has(state)));
+  for (const [i, { done, total, secondsLeft, missing }] of shards.entries()) {
     const left = done < total && secondsLeft !== undefined ? `, about ${duration(secondsLeft)} left` : '';
-    console.log(`  measured: ${done} of ${total} parts${left}`);
-    const idle = steps.every(({ states }) => states.size === 0);
-    if (idle && missing.length > 0)
-      console.log(
-        `  nothing is at work, and these samples are missing: ${missing.join(', ')}. Submit it again.`,
-      );
+    const samples = idle && missing.length > 0 ? `; missing: ${missing.join(', ')}` : '';
+    console.log(`  shard ${i + 1}: ${done} of ${total} parts measured${left}${samples}`);
   }
   if (finished) console.log(`  finished ${finished}`);
+  else if (idle) console.log('  nothing is at work: submit it again, and it goes on');
 }
+
+/** States of jobs that have not ended. */
+const AT_WORK = new Set([
+  'PENDING',
+  'RUNNING',
+  'CONFIGURING',
+  'COMPLETING',
+  'REQUEUED',
+  'SUSPENDED',
+  'STOPPED',
+]);
 
 /** kubectl has a cluster's address and credentials: what is printed is for its standard input. */
 async function submitKubernetes(submissions: readonly Submission[], options: SubmitOptions): Promise<void> {

@@ -115,8 +115,8 @@ export async function submitToSlurm(scripts: readonly Script[]): Promise<Submitt
     await mkdir(join(file, '..', 'logs'), { recursive: true });
     await writeWhole(file, text);
     const before = submitted.at(-1)?.job;
-    // The report also says what a failed task left undone.
-    const condition = step.name === 'report' ? 'afterany' : 'afterok';
+    // It also says what a failed task left undone.
+    const condition = step.name === 'merge' ? 'afterany' : 'afterok';
     const wait = before ? [`--dependency=${condition}:${before}`, '--kill-on-invalid-dep=yes'] : [];
     submitted.push({ step: step.name, tasks: step.tasks, job: await sbatch([...wait, file]) });
     await writeWhole(join(file, '..', JOBS_FILE), JSON.stringify(submitted));

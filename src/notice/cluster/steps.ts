@@ -14,7 +14,7 @@ export interface Submission {
 
 /** What is to be done between two waits. */
 export interface Step {
-  readonly name: 'evaluate' | 'select' | 'measure' | 'report';
+  readonly name: 'evaluate' | 'select' | 'measure' | 'merge';
   readonly tasks: number;
   /** Whether it runs the model. */
   readonly gpu: boolean;
@@ -22,35 +22,41 @@ export interface Step {
   readonly commands: readonly (readonly string[])[];
 }
 
-/** Where scripts, logs and the answers of the shards lie. */
+/** Where scripts, logs and the folders of shards lie. */
 export const workFolder = (out: string): string => `${out}.cluster`;
 
-/** The folder of a shard's answers. */
-export const answersFolder = (out: string, shard: number | typeof TASK): string =>
-  `${workFolder(out)}/answers-${shard}`;
+/** The folder of a shard of the questions, or of the measurements. */
+export function shardFolder(
+  { out, tasks }: Pick<Submission, 'out' | 'tasks'>,
+  step: 'evaluate' | 'measure',
+  shard: number | typeof TASK,
+): string {
+  return `${workFolder(out)}/${step}-${shard}-of-${tasks}`;
+}
+
+/** The folders of all shards. */
+export const shardFolders = (of: Pick<Submission, 'out' | 'tasks'>, step: 'evaluate' | 'measure'): string[] =>
+  Array.from({ length: of.tasks }, (_, i) => shardFolder(of, step, i + 1));
 
 /**
- * Questions are shared out, and their answers joined. Then all tasks measure in the results folder, where each takes the next
- * part that no other has: whatever parts cost, tasks end at most one part apart, and what a lost task leaves the others do.
+ * Questions are shared out, and their answers joined. Then samples are chosen and cut into shards that cost about as much each;
+ * these are measured, and joined.
  */
-export function stepsOf({ run, out, tasks }: Submission): Step[] {
+export function stepsOf(submission: Submission): Step[] {
+  const { run, out, tasks } = submission;
   const into = (folder: string, ...more: string[]) => ['run', ...run, '--out', folder, ...more];
-  const answers = Array.from({ length: tasks }, (_, i) => answersFolder(out, i + 1));
+  const shard = (step: 'evaluate' | 'measure', ...more: string[]): Step => ({
+    name: step,
+    tasks,
+    gpu: true,
+    commands: [into(shardFolder(submission, step, TASK), '--shard', `${TASK}/${tasks}`, ...more)],
+  });
+  const merge = (step: 'evaluate' | 'measure') => ['merge', ...shardFolders(submission, step), '--out', out];
   return [
-    {
-      name: 'evaluate',
-      tasks,
-      gpu: true,
-      commands: [into(answersFolder(out, TASK), '--shard', `${TASK}/${tasks}`, '--until', 'evaluate')],
-    },
-    {
-      name: 'select',
-      tasks: 1,
-      gpu: true,
-      commands: [['merge', ...answers, '--out', out], into(out, '--until', 'select')],
-    },
-    { name: 'measure', tasks, gpu: true, commands: [into(out)] },
+    shard('evaluate', '--until', 'evaluate'),
+    { name: 'select', tasks: 1, gpu: true, commands: [merge('evaluate'), into(out, '--until', 'select')] },
+    shard('measure', '--from', out),
     // Names what is missing if a task has failed.
-    { name: 'report', tasks: 1, gpu: false, commands: [['report', out]] },
+    { name: 'merge', tasks: 1, gpu: false, commands: [merge('measure')] },
   ];
 }

@@ -7,7 +7,7 @@ import type { Drop } from '../datasets/report.ts';
 import type { KeyedEvaluation } from './answers.ts';
 import type { ImageReader, PairImages } from './images.ts';
 import { changedInputs } from './keys.ts';
-import type { PartRecord, ResultsStore, RunRecord, Shard } from './record.ts';
+import type { PartRecord, ResultsStore, RunRecord, ShardRecord } from './record.ts';
 import type { ExperimentSettings } from './settings.ts';
 
 /** The stages of a run, in their order. */
@@ -17,7 +17,7 @@ export type Stage = (typeof STAGES)[number];
 
 /** Told before a step begins and while it goes on; `done` has fractions where a part is under way. */
 export type Progress = (
-  step: 'evaluate' | 'measure' | 'attention',
+  step: 'evaluate' | 'plan' | 'measure' | 'attention',
   task: string,
   done: number,
   total: number,
@@ -79,9 +79,10 @@ export interface RunContext {
   readonly model: VisionLanguageModel;
   readonly processor: Processor;
   readonly reader: ImageReader;
-  readonly shard: Shard | undefined;
-  /** Whether other shards do the rest of the evaluation. */
-  readonly sharedEvaluation: boolean;
+  /** This job's share; undefined if it does all. */
+  readonly shard: ShardRecord | undefined;
+  /** The last stage that is done. */
+  readonly until: Stage;
   /** Asked before every part and batch of questions whether the run shall end. */
   readonly signal: AbortSignal | undefined;
   readonly tasks: readonly TaskState[];
@@ -102,14 +103,14 @@ export function alone(
   work: () => Promise<void>,
 ): Promise<unknown> {
   const once = async () => {
-    const { inputs, tasks, parts, answered, seconds } = await store.record();
+    const { inputs, tasks, parts, shard, seconds } = await store.record();
     const changed = inputs && record.inputs ? changedInputs(inputs, record.inputs) : [];
     if (changed.length > 0)
       throw new NoticeError(
         'usage',
         `another process went on in this results folder, for which ${changed.join(' and ')} changed`,
       );
-    Object.assign(record, { tasks, parts, answered, seconds });
+    Object.assign(record, { tasks, parts, shard, seconds });
     await work();
   };
   const wait = (owner: string) => log(`waits for ${owner}, which is at work in this folder`);

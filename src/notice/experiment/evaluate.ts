@@ -18,7 +18,8 @@ import {
 import type { ImageReader } from './images.ts';
 import { prepareOrLeave } from './judge.ts';
 import { questionKey } from './open-answers.ts';
-import type { Shard } from './record.ts';
+import type { ShardRecord } from './record.ts';
+import { changedSince } from './shards.ts';
 
 /** Pairs that are asked about at once. */
 const BATCH = 16;
@@ -73,21 +74,16 @@ export async function evaluatePairs(
 
 /** The run's stage. A shard that shares the work answers every n-th question until it has its share of samples. */
 export async function evaluateTasks(run: RunContext): Promise<void> {
-  const { record, shard, sharedEvaluation, store } = run;
   for (const task of run.tasks) await evaluateTask(run, task);
-  if (sharedEvaluation && shard) {
-    const known = record.answered ?? [];
-    if (!known.some((share) => sameShard(share, shard))) record.answered = [...known, shard];
-  } else delete record.answered;
-  await store.saveRecord(record);
 }
 
 async function evaluateTask(run: RunContext, task: TaskState): Promise<void> {
-  const { settings, store, shard, sharedEvaluation, onProgress } = run;
+  const { settings, store, onProgress } = run;
   const { task: name } = task.input;
   const all = settings.evaluate === 'all';
   const wanted = task.questions.filter(({ usable }) => all || usable);
-  const share = sharedEvaluation && shard ? shard : { index: 1, count: 1 };
+  const shared = run.shard?.of === 'questions';
+  const share = shared ? (run.shard as ShardRecord) : { index: 1, count: 1 };
   const questions = wanted.filter((_, i) => i % share.count === share.index - 1);
   const known = new Map((await store.evaluations(name, run.log)).map((found) => [found.key, found]));
   const draw = drawFor(settings.select, settings.samples, share.count);
@@ -105,7 +101,8 @@ async function evaluateTask(run: RunContext, task: TaskState): Promise<void> {
       next++;
     } else {
       const open = questions.slice(next).filter((one) => !known.has(one.key) && !failed.has(one));
-      if (shard && !sharedEvaluation) checkAnswered(run, name, open);
+      if (run.shard && !shared)
+        throw changedSince(run.shard, `${name} has ${open.length} questions without an answer`);
       run.signal?.throwIfAborted();
       const batch = open.slice(0, all ? BATCH : Math.min(BATCH, draw.missing));
       const found = await askPairs(run.model, run.processor, run.reader, batch);
@@ -124,7 +121,7 @@ async function evaluateTask(run: RunContext, task: TaskState): Promise<void> {
   task.evaluations = looked;
   task.chosen = draw.chosen;
   // What was asked beyond the last question that was needed, or of data that has changed, goes.
-  if (!sharedEvaluation) await store.saveEvaluations(name, looked);
+  if (!shared) await store.saveEvaluations(name, looked);
 }
 
 /** @param shares how many share the draw */
@@ -132,28 +129,4 @@ function drawFor(select: 'balanced' | 'first', samples: number, shares: number):
   return select === 'first'
     ? new FirstDraw(Math.ceil(samples / shares))
     : new BalancedDraw(shares === 1 ? samples : 2 * Math.ceil(samples / 2 / shares));
-}
-
-const sameShard = (a: Shard, b: Shard): boolean => a.index === b.index && a.count === b.count;
-
-/**
- * What shards answer is joined before any of them measures. A few questions may then still be open, since each stopped when
- * it had its share of samples.
- *
- * @throws NoticeError('usage') naming the shards whose answers are missing
- */
-function checkAnswered({ record, shard }: RunContext, task: string, open: readonly JudgedPair[]): void {
-  const { count } = record.answered?.[0] ?? (shard as Shard);
-  const missing = Array.from({ length: count }, (_, i) => ({ index: i + 1, count })).filter(
-    (share) => !record.answered?.some((other) => sameShard(share, other)),
-  );
-  if (missing.length === 0) return;
-  const names = missing.map(({ index }) => `${index}/${count}`);
-  const ids = open.slice(0, 3).map(({ pair }) => pair.id);
-  throw new NoticeError(
-    'usage',
-    `shard ${shard?.index}/${shard?.count} cannot choose samples before all questions are answered: those of shard ${names.join(', ')} are missing ` +
-      `(${task}: ${open.length} without an answer, such as ${ids.join(', ')}). ` +
-      `Run each with --shard i/${count} --until evaluate in a folder of its own, join them with \`notice merge\`, and go on in that folder.`,
-  );
 }

@@ -1,13 +1,15 @@
-// Results folders of shards become one.
+// Results folders of shards become one, and shards begin from one.
 
-import { copyFile } from 'node:fs/promises';
+import { copyFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { NoticeError } from '../../errors.ts';
 import { fillWhole } from '../../platform/node/whole-file.ts';
 import type { KeyedEvaluation } from './answers.ts';
 import { changedInputs } from './keys.ts';
-import { KINDS, type PartKind, partsWith, type Shard } from './record.ts';
+import { KINDS, type PartKind, type PartRecord, partsWith, type ShardRecord } from './record.ts';
 import { ResultsFolder, type RunRecord } from './results.ts';
 import { differentSettings, taskName } from './settings.ts';
+import { dealParts, shardName } from './shards.ts';
 
 interface OpenFolder {
   readonly folder: ResultsFolder;
@@ -15,11 +17,11 @@ interface OpenFolder {
 }
 
 /**
- * Joins the answers of shards, and their measurements if they have any, in `out`.
+ * Joins the answers of shards of the questions, or the measurements of shards of these, in `out`.
  *
- * @returns `complete`: whether all is measured; else the shards can go on in `out`
- * @throws NoticeError('usage') if the folders are not of one experiment, ('data') naming every file that is damaged or missing;
- *   then nothing is written
+ * @returns `complete`: whether all is measured; else samples are to be chosen in `out`
+ * @throws NoticeError('usage') if the folders are not of one experiment and one cut, ('data') naming every shard that is missing
+ *   or not done, with its samples, and every file that is damaged or missing; then nothing is written
  */
 export async function mergeResults(
   folders: readonly string[],
@@ -28,34 +30,115 @@ export async function mergeResults(
   const shards = await Promise.all(folders.map((path) => ResultsFolder.existing(path)));
   const [first] = shards;
   if (!first) throw new NoticeError('usage', 'there is nothing to merge');
+  const { of } = shareOf(first.record);
   for (const shard of shards) checkSame(first, shard);
-  const complete = shards.some(({ record }) => record.parts !== undefined);
-  const owner = shards.find(({ record }) => record.parts !== undefined) ?? first;
-  const tasks = owner.record.settings.data.map(taskName);
-  const faults: string[] = [];
+  const faults = missingShards(shards);
   const answers = new Map<string, KeyedEvaluation[]>();
-  for (const task of tasks) answers.set(task, await answersOf(shards, task, faults));
-  const holders = await findParts(shards, owner.record, faults);
+  for (const task of first.record.settings.data.map(taskName))
+    answers.set(task, await answersOf(shards, task, faults));
+  const held = of === 'measurements' ? await findParts(shards, faults) : [];
   if (faults.length > 0) throw new NoticeError('data', `cannot be merged: ${faults.join('; ')}`);
-  const { folder, record } = await ResultsFolder.open(out, () => structuredClone(owner.record));
+  const { folder, record } = await ResultsFolder.open(out, () => structuredClone(first.record));
   for (const [task, rows] of answers) await folder.saveEvaluations(task, rows);
-  for (const { kind, part, from } of holders)
+  for (const { kind, part, from } of held)
     if (from.path !== folder.path) await copyPart(kind, part, from, folder);
-  record.tasks = owner.record.tasks;
-  record.parts = owner.record.parts;
+  delete record.shard;
+  delete record.finished;
   record.seconds = shards.reduce((sum, shard) => sum + shard.record.seconds, 0);
+  const complete = of === 'measurements';
   if (complete) {
+    record.tasks = first.record.tasks;
+    record.parts = first.record.parts?.map(({ operations: _, ...part }) => part);
     record.finished = new Date().toISOString();
-    delete record.answered;
-  } else record.answered = sharesOf(shards);
+  }
   await folder.saveRecord(record);
   return { folder, record, complete };
+}
+
+/** Whether all folders are there and say that their shard is done: until then they cannot be merged. */
+export async function shardsDone(folders: readonly string[]): Promise<boolean> {
+  for (const path of folders) {
+    if (!(await stat(join(path, 'run.json')).catch(() => undefined))) return false;
+    if (!shareOf((await ResultsFolder.existing(path)).record).done) return false;
+  }
+  return true;
+}
+
+/**
+ * Gives the folder of a shard the answers and samples of the one where they were joined and chosen.
+ *
+ * @throws NoticeError('usage') if they are of another experiment, ('unfinished') if samples are not chosen yet
+ */
+export async function beginFrom(path: string, into: OpenFolder): Promise<void> {
+  const from = await chosenIn(path);
+  const { settings, tasks, parts } = from.record;
+  refuse(from, into, differentSettings(settings, into.record.settings));
+  // Another process of the same shard may be at work.
+  const copy = async () => {
+    for (const task of settings.data.map(taskName))
+      await into.folder.saveEvaluations(task, (await from.folder.answers(task))?.rows ?? []);
+    const { shard, seconds } = await into.folder.record();
+    await into.folder.saveRecord(Object.assign(into.record, { shard, seconds, tasks, parts }));
+  };
+  await into.folder.claim('record', copy, () => {});
+}
+
+/** @throws NoticeError('unfinished') if samples are not chosen in a folder yet */
+export async function chosenIn(path: string): Promise<OpenFolder> {
+  const there = await stat(join(path, 'run.json')).catch(() => undefined);
+  const from = there && (await ResultsFolder.existing(path));
+  if (!from?.record.parts)
+    throw new NoticeError(
+      'unfinished',
+      `no samples are chosen in ${path} yet: \`notice run --until select\` chooses them`,
+    );
+  return from;
+}
+
+/** A folder without shards is the only one. */
+const shareOf = ({ shard, parts, finished }: RunRecord): ShardRecord =>
+  shard ?? {
+    index: 1,
+    count: 1,
+    of: parts ? 'measurements' : 'questions',
+    done: finished !== undefined,
+  };
+
+/**
+ * Which shards are missing or not done, in words.
+ *
+ * @throws NoticeError('usage') naming folders that are not of one cut
+ */
+function missingShards(shards: readonly OpenFolder[]): string[] {
+  const shares = shards.map(({ record }) => shareOf(record));
+  const { count, of } = shares[0] as ShardRecord;
+  const named = (i: number) => `${shards[i]?.folder.path} holds ${shardName(shares[i] as ShardRecord)}`;
+  const other = shares.findIndex((share) => share.count !== count || share.of !== of);
+  if (other >= 0) throw new NoticeError('usage', `cannot be merged: ${named(0)}, but ${named(other)}`);
+  const twice = shares.findIndex(({ index }, i) => shares.findIndex((share) => share.index === index) < i);
+  if (twice >= 0)
+    throw new NoticeError('usage', `cannot be merged: ${named(twice)}, and so does another folder`);
+  const faults: string[] = [];
+  for (let index = 1; index <= count; index++) {
+    const at = shares.findIndex((share) => share.index === index);
+    if (at < 0) faults.push(`${shardName({ index, count, of })} is missing`);
+    // What measurements lack is named by sample.
+    else if (of === 'questions' && !shares[at]?.done) faults.push(`${named(at)}, which is not done`);
+  }
+  return faults;
 }
 
 function checkSame(a: OpenFolder, b: OpenFolder): void {
   const differences = differentSettings(a.record.settings, b.record.settings);
   if (a.record.inputs && b.record.inputs)
     differences.push(...changedInputs(a.record.inputs, b.record.inputs));
+  const [one, other] = [a, b].map(({ record }) => record.parts?.map(({ name }) => name).join());
+  if (one !== undefined && other !== undefined && one !== other)
+    differences.push('their samples, or what these are of');
+  refuse(a, b, differences);
+}
+
+function refuse(a: OpenFolder, b: OpenFolder, differences: readonly string[]): void {
   if (differences.length > 0)
     throw new NoticeError(
       'usage',
@@ -69,28 +152,27 @@ interface HeldPart {
   readonly from: ResultsFolder;
 }
 
-/** Where the files of all parts are. */
-async function findParts(
-  shards: readonly OpenFolder[],
-  { parts = [] }: RunRecord,
-  faults: string[],
-): Promise<HeldPart[]> {
+/** Where the files of all parts are: each in the folder of its shard. */
+async function findParts(shards: readonly OpenFolder[], faults: string[]): Promise<HeldPart[]> {
   const held: HeldPart[] = [];
-  const missing = new Map<string, string[]>();
-  for (const kind of KINDS)
-    for (const part of partsWith(kind, parts)) {
-      const found = await Promise.all(shards.map(({ folder }) => folder.fault(kind, part)));
-      const broken = found.flatMap((fault) => (fault && fault.kind !== 'absent' ? [fault] : []));
-      faults.push(...broken.map((fault) => `${fault.file} is ${fault.kind}`));
-      const at = found.indexOf(undefined);
-      if (at >= 0) held.push({ kind, part, from: (shards[at] as OpenFolder).folder });
-      else if (broken.length === 0) missing.set(part, [...(missing.get(part) ?? []), found[0]?.file ?? '']);
-    }
-  if (missing.size > 0)
-    faults.push(
-      `the folders hold ${parts.length - missing.size} of the ${parts.length} parts of the measurements; ` +
-        `${[...missing.values()].flat().join(', ')} are missing: is a shard missing, or not done yet?`,
-    );
+  for (const { folder, record } of shards) {
+    const { index, count, done } = shareOf(record);
+    const own = dealParts(record.parts ?? [], count)[index - 1] as PartRecord[];
+    const open = new Set<string>();
+    for (const kind of KINDS)
+      for (const part of partsWith(kind, own)) {
+        const fault = await folder.fault(kind, part);
+        if (!fault) held.push({ kind, part, from: folder });
+        else if (fault.kind !== 'absent') faults.push(`${fault.file} is ${fault.kind}`);
+        else if (done) faults.push(`${fault.file} is missing`);
+        else open.add(part);
+      }
+    const samples = own.filter(({ name }) => open.has(name)).flatMap((part) => part.samples);
+    if (samples.length > 0)
+      faults.push(
+        `${folder.path} is not done: of its ${own.length} parts ${open.size} lack results, samples ${[...new Set(samples)].join(', ')}`,
+      );
+  }
   return held;
 }
 
@@ -114,17 +196,11 @@ async function answersOf(
     const file = folder.file('evaluation', `${task}.csv`);
     const found = await folder.answers(task);
     const asked = record.tasks.find((known) => known.task === task)?.asked;
-    const done = asked !== undefined || record.answered !== undefined;
+    const done = asked !== undefined || shareOf(record).done;
     if (!found && done) faults.push(`${file} is missing`);
     else if (found && (found.damaged || (done && found.cut) || (asked ?? 0) > found.rows.length))
       faults.push(`${file} is damaged`);
     for (const answer of found?.rows ?? []) if (!all.has(answer.key)) all.set(answer.key, answer);
   }
   return [...all.values()];
-}
-
-function sharesOf(shards: readonly OpenFolder[]): Shard[] {
-  const all = shards.flatMap(({ record }) => record.answered ?? []);
-  const byName = new Map(all.map((share) => [`${share.index}/${share.count}`, share]));
-  return [...byName.values()].sort((a, b) => a.count - b.count || a.index - b.index);
 }

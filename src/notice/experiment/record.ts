@@ -28,8 +28,8 @@ export interface RunRecord {
   criterion?: ExactMatch;
   /** Where attention is looked at. */
   look?: HeadPosition;
-  /** Shares of the questions that are answered, while others may still be at theirs. */
-  answered?: readonly Shard[] | undefined;
+  /** The share that this folder holds; undefined if it holds all. */
+  shard?: ShardRecord | undefined;
   /** Counts by task, once the samples are chosen. */
   tasks: TaskRecord[];
   /** Parts of the measurements, in their order. */
@@ -43,6 +43,12 @@ export interface RunRecord {
 export interface Shard {
   readonly index: number;
   readonly count: number;
+}
+
+export interface ShardRecord extends Shard {
+  /** Of what it is a share. */
+  readonly of: 'questions' | 'measurements';
+  readonly done: boolean;
 }
 
 export interface TaskRecord {
@@ -76,6 +82,8 @@ export interface PartRecord {
   readonly rows?: readonly string[];
   /** `noise`: of that corruption alone; else of all others, with attention. */
   readonly noise?: true;
+  /** Of its sweeps, by their plan: what shards are cut by. */
+  readonly operations?: number;
 }
 
 export const KINDS = ['cells', 'controls', 'attention'] as const;

@@ -143,9 +143,9 @@ export class ResultsFolder implements ResultsStore {
 
   async saveRecord(record: RunRecord): Promise<void> {
     // In one order, however the record came about.
-    const { settings, version, model, adapter, inputs, criterion, look, answered, tasks, parts } = record;
+    const { settings, version, model, adapter, inputs, criterion, look, shard, tasks, parts } = record;
     const { started, finished, seconds } = record;
-    const what = { settings, version, model, adapter, inputs, criterion, look, answered, tasks, parts };
+    const what = { settings, version, model, adapter, inputs, criterion, look, shard, tasks, parts };
     await this.write(['run.json'], seal({ ...what, started, finished, seconds }));
   }
 

@@ -9,9 +9,11 @@ import type { ImageReader } from './images.ts';
 import { judgePairs } from './judge.ts';
 import { changedInputs, runInputs } from './keys.ts';
 import { isComplete, lookAtParts, measureParts } from './parts.ts';
+import { planParts } from './plan-parts.ts';
 import type { ResultsStore, RunRecord, Shard } from './record.ts';
 import { selectSamples } from './select.ts';
 import { checkTasks, type ExperimentSettings } from './settings.ts';
+import { checkShard, shardOf } from './shards.ts';
 
 export interface RunOptions {
   readonly model: VisionLanguageModel;
@@ -34,7 +36,11 @@ export interface RunOptions {
 const WORK: Readonly<Record<Stage, (run: RunContext) => Promise<void>>> = {
   judge: judgePairs,
   evaluate: async (run) => void (await alone(run, () => evaluateTasks(run))),
-  select: async (run) => void (await alone(run, () => selectSamples(run))),
+  select: async (run) =>
+    void (await alone(run, async () => {
+      await selectSamples(run);
+      await planParts(run);
+    })),
   measure: measureParts,
   look: lookAtParts,
 };
@@ -42,8 +48,9 @@ const WORK: Readonly<Record<Stage, (run: RunContext) => Promise<void>>> = {
 /**
  * Runs the stages.
  *
- * @returns whether everything is measured (with shards, others may still be at it)
- * @throws the reason of `signal`, after the part in flight
+ * @returns whether everything is measured, which a shard never says
+ * @throws NoticeError('usage') if `record` is of another shard, or of none that has been cut; the reason of `signal`, after the
+ *   part in flight
  */
 export async function runExperiment(
   settings: ExperimentSettings,
@@ -52,7 +59,9 @@ export async function runExperiment(
   options: RunOptions,
 ): Promise<boolean> {
   checkTasks(settings.data);
-  const { model, processor, shard, until = 'look', onProgress = () => {}, log = () => {} } = options;
+  const { model, processor, until = 'look', onProgress = () => {}, log = () => {} } = options;
+  const shard = shardOf(options.shard, until);
+  checkShard(shard, record);
   const inputs = runInputs(model, processor, options.modelDigest);
   const changed = record.inputs ? changedInputs(record.inputs, inputs) : [];
   if (changed.length > 0)
@@ -70,7 +79,7 @@ export async function runExperiment(
     signal: options.signal,
     onProgress,
     log,
-    sharedEvaluation: shard !== undefined && until === 'evaluate',
+    until,
     tasks: options.tasks.map((input) => ({
       input,
       unusable: [],
@@ -83,7 +92,7 @@ export async function runExperiment(
   record.inputs = undefined; // whatever the folder was begun with
   await alone(run, async () => {
     const { selectsBy: criterion, attentionPosition } = paperConventions(model);
-    Object.assign(record, { inputs, criterion, look: settings.look ?? attentionPosition });
+    Object.assign(record, { inputs, criterion, look: settings.look ?? attentionPosition, shard });
     delete record.finished;
     await store.saveRecord(record);
   });
@@ -97,8 +106,10 @@ export async function runExperiment(
   let complete = false;
   await alone(run, async () => {
     record.seconds += seconds;
-    complete = until === 'look' && (await isComplete(run));
+    const done = until === (shard?.of === 'questions' ? 'evaluate' : 'look') && (await isComplete(run));
+    complete = done && !shard;
     if (complete) record.finished = new Date().toISOString();
+    if (shard) record.shard = { ...shard, done };
     await store.saveRecord(record);
   });
   return complete;
