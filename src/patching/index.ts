@@ -46,6 +46,7 @@ export {
   type KnockoutResult,
   knockoutSweep,
 } from './knockout-sweep.ts';
+export { type LensMaps, loadLensMaps } from './lens-maps.ts';
 export { type LogitLens, type LogitLensOptions, logitLens } from './logit-lens.ts';
 export { METRIC_NUMBERS, METRICS, REPEATED_CELLS } from './measure.ts';
 export { logit, logitDifference, logProbability, type Metric, probability, weighted } from './metric.ts';

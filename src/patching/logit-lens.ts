@@ -15,6 +15,7 @@ import {
 } from '../models/index.ts';
 import { chosenBlocks } from './blocks.ts';
 import { checkIndices } from './columns.ts';
+import type { LensMaps } from './lens-maps.ts';
 import { forward, RUN_FIELDS, type RunOptions } from './run.ts';
 
 /** Logits of a block of positions take at most this many bytes. */
@@ -33,6 +34,8 @@ export interface LogitLensOptions extends RunOptions {
   readonly tokens?: readonly number[] | undefined;
   /** Default the one that answers, the only one that has a head. */
   readonly tower?: string | undefined;
+  /** Linear maps that the stream passes before the head: a tuned or Jacobian lens. Default none. */
+  readonly maps?: LensMaps | undefined;
 }
 
 /** What the lens shows of one sample. Lists are in the order [layer, position, …] of `layers` and `positions`. */
@@ -64,7 +67,9 @@ export interface LogitLens {
  * its own (dense, activation, LayerNorm) before the vocabulary's matrix. That decoder has one position, its start token, and
  * reads the prompt by cross-attention. What Qwen3-VL adds behind a block (DeepStack) is not in it.
  *
- * After the last block the lens is the model's answer: the same bits as its logits. Logits are made on the GPU for as many
+ * With `maps` each block's stream goes through a linear map of its own first; `layers` are then those that have one.
+ *
+ * After the last block the lens (without maps) is the model's answer: the same bits as its logits. Logits are made on the GPU for as many
  * positions at a time as the memory budget allows, and only what is asked for leaves it.
  *
  * @returns for each sample
@@ -76,15 +81,24 @@ export async function logitLens(
   samples: readonly SampleInput[],
   given: LogitLensOptions = {},
 ): Promise<LogitLens[]> {
-  checkFields(given, 'the options', ['layers', 'positions', 'topK', 'tokens', 'tower', ...RUN_FIELDS]);
-  const { layers, positions, topK = 5, tokens = [], tower, ...options } = given;
+  checkFields(given, 'the options', [
+    'layers',
+    'positions',
+    'topK',
+    'tokens',
+    'tower',
+    'maps',
+    ...RUN_FIELDS,
+  ]);
+  const { layers, positions, topK = 5, tokens = [], tower, maps, ...options } = given;
   const site = lensSite(model, tower);
-  const blocks = chosenBlocks(model, site, layers);
+  const blocks = chosenBlocks(model, site, layers ?? maps?.layers);
+  maps?.check(blocks);
   if (blocks.length === 0) throw new NoticeError('hook', `${site.tower}: no blocks to look at`);
   if (positions !== undefined) checkList(positions, 'positions');
   checkWhole(topK, 'topK', { from: 1, to: model.vocabulary });
   checkWholes(tokens, 'tokens', { to: model.vocabulary - 1 });
-  const lens = new Lens(model, site, blocks, { positions, topK, tokens });
+  const lens = new Lens(model, site, blocks, { positions, topK, tokens, maps });
   const { cache } = await forward(model, samples, {
     ...options,
     cacheNames: new Set(),
@@ -116,6 +130,7 @@ interface Wanted {
   readonly positions: readonly number[] | undefined;
   readonly topK: number;
   readonly tokens: readonly number[];
+  readonly maps: LensMaps | undefined;
 }
 
 /** What is read of some positions after a block. */
@@ -178,15 +193,18 @@ class Lens {
     const count = Math.max(1, Math.floor(most / (4 * this.#model.vocabulary)));
     const parts: Part[] = [];
     for (let first = 0; first < rows.length; first += count)
-      parts.push(this.#look(w, activation.tensor, Uint32Array.from(rows.slice(first, first + count))));
+      parts.push(this.#look(w, activation, Uint32Array.from(rows.slice(first, first + count))));
     this.#parts.set(activation.name, parts);
   }
 
   /** Some rows of the stream through the head. */
-  #look(w: Work, stream: Tensor, rows: Uint32Array): Part {
-    const { topK, tokens } = this.#wanted;
+  #look(w: Work, { name, tensor: stream }: Activation, rows: Uint32Array): Part {
+    const { topK, tokens, maps } = this.#wanted;
     const x = gatherRows(w, stream, rows, w.empty(rows.length, stream.columns, 'rows of a lens'));
-    const logits = unembed(w, this.#model.answerer.head, x);
+    const layer = this.#blocks.find((block) => this.hookOf(block) === name) as number;
+    const mapped = maps ? maps.apply(w, layer, x) : x;
+    const logits = unembed(w, this.#model.answerer.head, mapped);
+    if (mapped !== x) w.release(mapped);
     const part = {
       scores: logSumExp(
         w,

@@ -33,14 +33,7 @@ export class Checkpoint {
    */
   static async open(source: ModelSource): Promise<Checkpoint> {
     const single = await source.open(SINGLE_FILE);
-    if (single) {
-      const file = await openFile(single);
-      return new Checkpoint(
-        source.name,
-        [file],
-        new Map(Array.from(file.tensors.keys(), (name) => [name, file])),
-      );
-    }
+    if (single) return Checkpoint.ofFile(single, source.name);
     const weightMap = await readIndex(source);
     const files = new Map<string, SafetensorsFile>();
     try {
@@ -68,6 +61,17 @@ export class Checkpoint {
     }
   }
 
+  /**
+   * The tensors of one safetensors file.
+   *
+   * @param name for messages
+   * @throws WeightsError if it is damaged; it is closed then
+   */
+  static async ofFile(source: ByteSource, name = source.name): Promise<Checkpoint> {
+    const file = await openFile(source);
+    return new Checkpoint(name, [file], new Map(Array.from(file.tensors.keys(), (tensor) => [tensor, file])));
+  }
+
   private constructor(
     name: string,
     files: readonly SafetensorsFile[],
@@ -80,6 +84,11 @@ export class Checkpoint {
 
   get names(): readonly string[] {
     return [...this.#homes.keys()];
+  }
+
+  /** What the first file says of itself beside its tensors. */
+  get metadata(): Readonly<Record<string, string>> {
+    return this.#files[0]?.metadata ?? {};
   }
 
   has(name: string): boolean {

@@ -3,15 +3,35 @@
 
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { Sample, VisionLanguageModel } from '../../src/models/index.ts';
-import { type LogitLens, logitLens, runWithCache, runWithHooks, zero } from '../../src/patching/index.ts';
+import {
+  type LogitLens,
+  loadLensMaps,
+  logitLens,
+  runWithCache,
+  runWithHooks,
+  zero,
+} from '../../src/patching/index.ts';
 import { nodeFolder } from '../../src/platform/node/files.ts';
-import { readJson } from '../../src/weights/index.ts';
+import {
+  asFloat32,
+  f32ToF16,
+  filesFolder,
+  type HostTensor,
+  readJson,
+  writeSafetensors,
+} from '../../src/weights/index.ts';
 import { activate, layerNorm, linear, type Matrix, rmsNorm, scaling, toRows } from '../reference/index.ts';
 import { expectClose, expectSameBits } from '../support/close.ts';
 import { fixture, GOLDEN, Golden, loadFixtureModel } from '../support/golden.ts';
 import { testGpu } from '../support/gpu.ts';
+import { Random } from '../support/random.ts';
 import { vectorOf, type Weights, weightsOf } from '../support/weights.ts';
 import { expectNoticeError, withoutLeak } from './support.ts';
+
+/** A folder with a file of maps. */
+function lensFolder(tensors: ReadonlyMap<string, HostTensor>, metadata: Record<string, string>) {
+  return filesFolder(new Map([['lens.safetensors', new Blob([writeSafetensors(tensors, metadata)])]]));
+}
 
 type Config = { readonly text_config: Readonly<Record<string, number>> };
 
@@ -133,6 +153,48 @@ describe.each(HEADS)('$folder', ({ folder, tower, hook, head }) => {
     });
   });
 
+  test.each(['F32', 'F16'] as const)('linear maps in %s before the head, in f64', async (dtype) => {
+    const { width } = model.configs.at(-1) as VisionLanguageModel['configs'][number];
+    const sample = golden.sample('case0', 'clean');
+    const file = new Random(5);
+    const data = (count: number, spread: number) => {
+      const values = file.vector(count, { spread });
+      return dtype === 'F32' ? { dtype, data: values } : { dtype, data: f32ToF16(values) };
+    };
+    for (const residual of [true, false]) {
+      const tensors = new Map<string, HostTensor>([
+        ['0/weight', { ...data(width * width, 0.3), shape: [width, width] } as HostTensor],
+        ['0/bias', { ...data(width, 0.3), shape: [width] } as HostTensor],
+        ['2/weight', { ...data(width * width, 0.3), shape: [width, width] } as HostTensor],
+      ]);
+      const maps = await loadLensMaps(model, lensFolder(tensors, { residual: String(residual) }));
+      expect(maps.layers).toEqual([0, 2]);
+      const topK = model.vocabulary;
+      const [lens] = (await logitLens(model, [sample], { maps, topK })) as [LogitLens];
+      maps.destroy();
+      expect(lens.layers).toEqual([0, 2]);
+      lens.layers.forEach((layer, l) => {
+        const stream = toRows(golden.get(`case0/clean/${tower}.blocks.${layer}.${hook}`).data, width);
+        const values = (name: string) => asFloat32(tensors.get(name) as HostTensor, name);
+        const bias = tensors.has(`${layer}/bias`) ? { bias: values(`${layer}/bias`) } : {};
+        const mapped = linear(stream, toRows(values(`${layer}/weight`), width), {
+          ...bias,
+          ...(residual && { residual: stream }),
+        });
+        const expected = head(mapped, weights, config);
+        const largest = Math.max(...expected.flatMap((row) => Array.from(row, Math.abs)));
+        for (const [position, row] of expected.entries()) {
+          const at = (l * stream.length + position) * topK;
+          expectClose(
+            lens.logits.subarray(at, at + topK),
+            Array.from(lens.ids.subarray(at, at + topK), (id) => row[id] as number),
+            { atol: GOLDEN * largest, name: `${folder} block ${layer} position ${position}` },
+          );
+        }
+      });
+    }
+  });
+
   test('after the last block it is the answer, bit for bit', async () => {
     const samples = [golden.sample('case1', 'corrupt'), golden.sample('case0', 'clean')];
     const lenses = await logitLens(model, samples, { topK: model.vocabulary });
@@ -203,6 +265,41 @@ describe('options', () => {
       toRows(values, width).map((row) => Math.hypot(...(row as Float32Array))),
       { rtol: 1e-6 }, // sums of 48 squares in f32
     );
+  });
+
+  test('files of maps that do not fit', async () => {
+    const tensor = (...shape: number[]): HostTensor => ({
+      dtype: 'F32',
+      shape,
+      data: new Float32Array(shape.reduce((a, b) => a * b, 1)),
+    });
+    const load = (tensors: Record<string, HostTensor>, metadata: Record<string, string>) => () =>
+      withoutLeak(model.gpu, () =>
+        loadLensMaps(model, lensFolder(new Map(Object.entries(tensors)), metadata)),
+      );
+    const width = model.configs.at(-1)?.width as number;
+    const good = { '1/weight': tensor(width, width) };
+    const residual = { residual: 'true' };
+    for (const [make, message] of [
+      [
+        load(good, {}),
+        /lens\.safetensors: expected the metadata "residual" to be "true" or "false", found undefined/,
+      ],
+      [load({ '4/weight': tensor(width, width) }, residual), /"4\/weight" is no map: .* for blocks 0 to 3/],
+      [load({ weight: tensor(width, width) }, residual), /"weight" is no map/],
+      [load({}, residual), /holds no maps/],
+      [load({ '1/bias': tensor(width) }, residual), /"1\/weight"/],
+      [load({ '1/weight': tensor(width, 3) }, residual), /expected a matrix .* found "1\/weight" \[\d+, 3\]/],
+      [load({ ...good, '1/bias': tensor(3) }, residual), /expected a vector .* found "1\/bias" \[3\]/],
+    ] as const)
+      await expectNoticeError(make, 'weights', message);
+    const maps = await loadLensMaps(model, lensFolder(new Map(Object.entries(good)), residual));
+    await expectNoticeError(
+      () => logitLens(model, [sample], { maps, layers: [0, 1] }),
+      'hook',
+      /has no map for block 0, only for 1/,
+    );
+    maps.destroy();
   });
 
   test('what cannot be', async () => {
