@@ -1,4 +1,4 @@
-import './webgpu-names.ts';
+import '../global-names.ts';
 
 export type { AdapterIdentity, Capabilities, DeviceLimits, Feature, TuningTable } from './capabilities.ts';
 export { identify, isSoftware } from './capabilities.ts';

@@ -11,6 +11,8 @@ export interface Snippet {
   readonly code: string;
   /** The headings above it, outermost first. */
   readonly headings: readonly string[];
+  /** The file that it is, where it is no part of the page's program: what follows "file:" behind the fence. */
+  readonly file: string | undefined;
   /** Why it is not run: what follows "not run:" behind the fence. */
   readonly notRun: string | undefined;
 }
@@ -22,7 +24,8 @@ export function snippetsOf(file: string): Snippet[] {
   for (let i = 0; i < lines.length; i++) {
     const [, marks, title] = /^(#+) (.*)$/.exec(lines[i] as string) ?? [];
     if (marks && title) headings.splice(marks.length - 1, headings.length, title);
-    const [, language, , notRun] = /^```(\w+)( not run: (.*))?$/.exec(lines[i] as string) ?? [];
+    const [, language, name, notRun] =
+      /^```(\w+)(?: file: (\S+))?(?: not run: (.*))?$/.exec(lines[i] as string) ?? [];
     if (language === undefined) continue;
     const end = lines.indexOf('```', i);
     snippets.push({
@@ -30,6 +33,7 @@ export function snippetsOf(file: string): Snippet[] {
       language,
       code: lines.slice(i + 1, end).join('\n'),
       headings: [...headings],
+      file: name,
       notRun,
     });
     i = end;
