@@ -13,6 +13,7 @@ export {
   type ContentPart,
   readChatTemplates,
 } from './chat-template.ts';
+export { ClipTokenizer, type ClipTokenizerFiles } from './clip-tokenizer.ts';
 export {
   type Box,
   checkImageSize,
@@ -23,6 +24,7 @@ export {
 } from './image.ts';
 export { decodePicture, type ImageFormat, imageFormat } from './image-file.ts';
 export { ImageProcessor, type PixelValues, type ProcessedImage } from './image-processor.ts';
+export { greyOf, type MaskImage, maskOf, pasteOver } from './mask.ts';
 export type { Preprocessing, PreprocessingOptions } from './preprocessor-config.ts';
 export {
   bestResolution,

@@ -16,6 +16,7 @@ export {
   planAttention,
 } from './attention-plan.ts';
 export { type Blend, blendRows } from './blend-rows.ts';
+export { type ConvOptions, convolve, type FeatureMaps } from './conv.ts';
 export { customHook, DEFAULT_LOOP_LIMIT, type HookRow } from './custom-hook.ts';
 export { cutScores, type ScoreCut, silenceRows } from './cut-scores.ts';
 export {
@@ -33,6 +34,7 @@ export {
   type Turn,
 } from './elementwise.ts';
 export { addPositions, type Corners, embedImage, embedTokens, imagePatches } from './embedding.ts';
+export { type GroupNormWeights, normalizeGroups } from './group-norm.ts';
 export { type Edit, type InterveneOp, intervene } from './intervene.ts';
 export { rowNorms, tokenRanks, topLogits } from './lens.ts';
 export { activationBackward, normalizeFrozen } from './linearised.ts';
@@ -55,6 +57,7 @@ export {
 } from './metrics.ts';
 export { type FileRows, quantize } from './quantize.ts';
 export { measureMatmulRate } from './rate.ts';
+export { guide, mix } from './sampler.ts';
 export type { Activation, Scaling } from './source.ts';
 export { parseTuning, type TuningTask, tuningTasks } from './tuning.ts';
 export {

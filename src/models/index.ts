@@ -1,3 +1,18 @@
+export {
+  type Canvas,
+  type GivenNoise,
+  type InpaintingModel,
+  type InpaintingOptions,
+  loadInpainting,
+  type Painting,
+  type PaintOptions,
+  type Phase,
+  parseScheduler,
+  type SchedulerConfig,
+  type StepInfo,
+  samplerSteps,
+  timesteps,
+} from './diffusion/index.ts';
 export type { ModelFamily, ModelFiles } from './family.ts';
 export { type HubLoadOptions, type LoadedFromHub, loadFromHub } from './from-hub.ts';
 export { type Answerer, type Head, unembed } from './head.ts';

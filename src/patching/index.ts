@@ -24,6 +24,12 @@ export {
 export { keepFeatures } from './features.ts';
 export { firstNotFinite, type NamedPass, namingNotFinite } from './finite.ts';
 export {
+  type Inpainted,
+  type InpaintOptions,
+  inpaint,
+  type StepIntervention,
+} from './inpaint.ts';
+export {
   add,
   type CustomHook,
   type CutFields,
@@ -52,6 +58,7 @@ export { METRIC_NUMBERS, METRICS, REPEATED_CELLS } from './measure.ts';
 export { logit, logitDifference, logProbability, type Metric, probability, weighted } from './metric.ts';
 export {
   findHook,
+  type HookedModel,
   type NameFilter,
   parseSite,
   type Site,

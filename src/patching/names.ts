@@ -5,6 +5,9 @@ import { checkText } from '../check.ts';
 import { NoticeError } from '../errors.ts';
 import type { HookInfo, Sequence, VisionLanguageModel } from '../models/index.ts';
 
+/** What has hook points: their table, its towers' settings, and the tower that names without one mean. */
+export type HookedModel = Pick<VisionLanguageModel, 'hooks' | 'configs' | 'defaultTower'>;
+
 /** Which hook points: names or globs (`text_encoder.*.hook_z`), or a test of the name. */
 export type NameFilter = string | readonly string[] | ((name: string) => boolean);
 
@@ -13,7 +16,7 @@ export type NameFilter = string | readonly string[] | ((name: string) => boolean
  *
  * @throws NoticeError('hook') that lists the nearest names if there is none
  */
-export function findHook(model: VisionLanguageModel, name: string): HookInfo {
+export function findHook(model: HookedModel, name: string): HookInfo {
   checkText(name, 'a hook point');
   const candidates = [name, ...towerless(model, name)];
   const hook = withDerived(model).find((info) => candidates.includes(info.name));
@@ -26,7 +29,7 @@ export function findHook(model: VisionLanguageModel, name: string): HookInfo {
  *
  * @throws NoticeError('hook') as {@link findHook}, and for a derived activation
  */
-export function hookPoint(model: VisionLanguageModel, name: string): string {
+export function hookPoint(model: HookedModel, name: string): string {
   const hook = findHook(model, name);
   if (!hook.derived) return hook.name;
   throw new NoticeError(
@@ -39,7 +42,7 @@ export function hookPoint(model: VisionLanguageModel, name: string): string {
  * All that can be read of a model, in the order of computation: its hook points, and behind every hook_z the hook_result that is
  * made of it, z · W_O of each head by itself.
  */
-export function withDerived(model: VisionLanguageModel): HookInfo[] {
+export function withDerived(model: HookedModel): HookInfo[] {
   const widths = new Map(model.configs.map(({ name, width }) => [name, width]));
   return model.hooks.flatMap((hook) => {
     if (!/attn\.hook_z$/.test(hook.name)) return [hook];
@@ -60,7 +63,7 @@ export function withDerived(model: VisionLanguageModel): HookInfo[] {
  *
  * @throws NoticeError('hook') if a name or glob matches nothing
  */
-export function selectHooks(model: VisionLanguageModel, filter: NameFilter): Set<string> {
+export function selectHooks(model: HookedModel, filter: NameFilter): Set<string> {
   const all = withDerived(model);
   const names = all.map(({ name }) => name);
   const points = all.flatMap(({ name, derived }) => (derived ? [] : [name]));
@@ -146,11 +149,11 @@ export function isOfScores(hook: string): boolean {
   return hook.endsWith('attn.hook_attn_scores');
 }
 
-function towerless({ defaultTower }: VisionLanguageModel, name: string): string[] {
+function towerless({ defaultTower }: HookedModel, name: string): string[] {
   return defaultTower === undefined ? [] : [`${defaultTower}.${name}`];
 }
 
-function unknownHook(model: VisionLanguageModel, name: string): NoticeError {
+function unknownHook(model: HookedModel, name: string): NoticeError {
   return new NoticeError(
     'hook',
     `unknown hook point "${name}"${suggestion(

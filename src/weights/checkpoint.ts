@@ -22,6 +22,8 @@ export class Checkpoint {
   readonly #files: readonly SafetensorsFile[];
   /** Which file holds which tensor. */
   readonly #homes: ReadonlyMap<string, SafetensorsFile>;
+  /** Parts of tensors that have names of their own. */
+  readonly #parts = new Map<string, { readonly file: SafetensorsFile; readonly info: TensorInfo }>();
   readonly #described = new Set<TensorInfo>();
   /** Called with the bytes of every chunk that is read, and the file's name. */
   onRead: ((bytes: number, file: string) => void) | undefined;
@@ -97,9 +99,30 @@ export class Checkpoint {
 
   /** @throws WeightsError if there is no such tensor */
   info(name: string): TensorInfo {
-    const info = this.#home(name).tensors.get(name)!;
+    const info = this.#parts.get(name)?.info ?? this.#home(name).tensors.get(name)!;
     this.#described.add(info);
     return info;
+  }
+
+  /**
+   * Gives equal parts of a tensor, by rows, names of their own, for modules that are one tensor in the file.
+   *
+   * @throws WeightsError if there is no such tensor, or its rows cannot be shared out
+   */
+  split(name: string, parts: readonly string[]): void {
+    const file = this.#home(name);
+    const whole = file.tensors.get(name)!;
+    const [rows = 0, ...rest] = whole.shape;
+    if (rows % parts.length !== 0)
+      throw new WeightsError(
+        `${whole.file}: tensor "${name}" [${whole.shape.join(', ')}] has no ${parts.length} equal parts`,
+      );
+    const bytes = (whole.end - whole.begin) / parts.length;
+    parts.forEach((part, i) => {
+      const begin = whole.begin + i * bytes;
+      const info = { ...whole, name: part, shape: [rows / parts.length, ...rest], begin, end: begin + bytes };
+      this.#parts.set(part, { file, info });
+    });
   }
 
   /** Bytes of all tensors that {@link info} was asked for: those that a model reads, once it has been planned. */
@@ -133,7 +156,7 @@ export class Checkpoint {
   }
 
   #home(name: string): SafetensorsFile {
-    const file = this.#homes.get(name);
+    const file = this.#parts.get(name)?.file ?? this.#homes.get(name);
     if (!file)
       throw new WeightsError(
         `${this.name}: the weights have no tensor "${name}". Do config.json and the weights belong to the same model?`,

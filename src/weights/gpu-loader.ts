@@ -88,13 +88,15 @@ export class WeightLoader {
    * [out, in, y, x] is one of in · y · x columns.
    *
    * @param like tensors that are stored as the same type, as if they were joined: tables that one kernel reads
+   * @param taps places of a convolution's kernel, the last dimension of the tensor when y and x are one: columns are then put
+   *   in the order (tap, in), in which channels lie side by side
    * @throws WeightsError if a tensor is missing, of another shape, not of a float type, or if a finite value does
    *   not fit the storage type
    */
   async matrix(
     names: string | readonly string[],
     { rows, columns }: MatrixSize,
-    { like = [] }: { like?: readonly string[] } = {},
+    { like = [], taps = 1 }: { like?: readonly string[]; taps?: number } = {},
   ): Promise<Weight> {
     const infos = this.#matrixInfos(names, rows, columns);
     const stored = new Set([...infos, ...like.map((name) => this.#checkpoint.info(name))].map(storageType));
@@ -107,7 +109,12 @@ export class WeightLoader {
     if (!this.#planOnly) {
       const pad = rowPadder(columns, stride);
       for await (const { info, bytes, row } of floatRows(this.#checkpoint, infos, columns))
-        await this.#buffers.writeRows(parts, row, stride, pad(convert(info, bytes, type)));
+        await this.#buffers.writeRows(
+          parts,
+          row,
+          stride,
+          pad(tapsFirst(convert(info, bytes, type), columns, taps)),
+        );
     }
     return { name, type, rows, columns, stride, parts };
   }
@@ -233,4 +240,16 @@ export class WeightLoader {
     const name = `${this.#checkpoint.name}: tensor "${joinedName(infos)}"`;
     return matrixLayout(name, type, tensorRows, columns, this.#maxPartBytes);
   }
+}
+
+/** Rows of (in, tap) as rows of (tap, in). */
+function tapsFirst<T extends Float32Array | Uint16Array>(rows: T, columns: number, taps: number): T {
+  if (taps === 1) return rows;
+  const channels = columns / taps;
+  const turned = rows.slice() as T;
+  for (let at = 0; at < rows.length; at++) {
+    const column = at % columns;
+    turned[at - column + (column % taps) * channels + Math.floor(column / taps)] = rows[at] as number;
+  }
+  return turned;
 }

@@ -15,19 +15,23 @@ import {
   attentionSoftmax,
   attentionValues,
   blendRows,
+  convolve,
   customHook,
   cutScores,
   embedImage,
   embedTokens,
   gatherRows,
+  guide,
   imagePatches,
   intervene,
   logSumExp,
   matmul,
   meanRows,
   metricValues,
+  mix,
   normalize,
   normalizeFrozen,
+  normalizeGroups,
   normalizeHeads,
   planAttention,
   type QuantizedWeight,
@@ -166,6 +170,18 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
           }
         }
     }
+  for (const channels of [3, 4]) {
+    const maps = { x: tensor(4, channels), images: 1, height: 2, width: 2 };
+    convolve(w, maps, { ...weight('f32'), columns: 9 * channels, stride: 36 });
+  }
+  for (const activation of ['none', 'silu'] as const)
+    normalizeGroups(
+      w,
+      { x, images: 1, height: 2, width: 4 },
+      { groups: 2, scale: vector, shift: vector, eps: 1e-5 },
+      activation,
+    );
+  mix(w, tensor(1, 4), 1, guide(w, tensor(2, 4), 8), 1);
   logSumExp(w, x, [[0]]);
   metricValues(w, x, tensor(1, 3), [{ logits: 0, scores: 0, metric: { kind: 'logit', token: 0 } }]);
   restoration(w, tensor(1, 3), [{ patched: 0, corrupt: 0, clean: 0 }]);

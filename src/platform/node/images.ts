@@ -6,6 +6,8 @@ import {
   decodePicture,
   type ImageDecoder,
   type ImageFormat,
+  imageFormat,
+  type MaskImage,
   type RgbImage,
 } from '../../inputs/index.ts';
 import { didYouMean } from './near-path.ts';
@@ -62,6 +64,24 @@ export const decodeImage: ImageDecoder = (bytes, name) =>
       throw new NoticeError('image', message, { cause });
     }
   });
+
+/**
+ * Decodes a mask of inpainting, with what its mode says of resizing it.
+ *
+ * @throws NoticeError('image') as {@link decodeImage}
+ */
+export async function decodeMask(bytes: Uint8Array, name: string): Promise<MaskImage> {
+  const image = await decodeImage(bytes, name);
+  const format = imageFormat(bytes, name);
+  // IHDR: bit depth and colour type. A palette is Pillow's mode P, a single bit of grey its mode 1.
+  const indexed =
+    format === 'gif' || (format === 'png' && (bytes[25] === 3 || (bytes[25] === 0 && bytes[24] === 1)));
+  if (indexed) return { ...image, indexed };
+  const { default: sharp } = await peer('sharp', 'Decoding images', () => import('sharp'));
+  const file = sharp(bytes, { ignoreIcc: true });
+  if (!(await file.metadata()).hasAlpha) return image;
+  return { ...image, alpha: new Uint8Array(await file.extractChannel('alpha').raw().toBuffer()) };
+}
 
 /** Images as files, for an experiment. */
 export const nodeImages = { read: readImageFile, decode: decodeImage };
