@@ -21,7 +21,13 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let turn = table[positions[row] * params.half + d];
     let x = X[at];
     let y = X[at + params.half];
+    //@if BACK
+    // BACK: the other way, as gradients are turned.
+    X[at] = x * turn.x + y * turn.y;
+    X[at + params.half] = y * turn.x - x * turn.y;
+    //@else
     X[at] = x * turn.x - y * turn.y;
     X[at + params.half] = y * turn.x + x * turn.y;
+    //@endif
   }
 }

@@ -19,6 +19,7 @@ export type ErrorCode =
   | 'data' // a data set or manifest row
   | 'hook' // unknown hook point, or an intervention that cannot apply there
   | 'not-finite' // a model that computes NaN or infinity
+  | 'gradient' // an operator without a derivative
   | 'unfired' // an intervention that did not fire as often as asked
   | 'control' // a self-check of a sweep that failed
   | 'unfinished' // what others are to do before is not done yet; the same call goes on

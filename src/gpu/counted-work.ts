@@ -96,6 +96,8 @@ export class CountedWork extends Work {
 
   copy(): void {}
 
+  clear(): void {}
+
   async read(...tensors: readonly Tensor[]): Promise<Float32Array<ArrayBuffer>[]> {
     return tensors.map(({ rows, columns }) => new Float32Array(rows * columns));
   }

@@ -120,6 +120,11 @@ export class RecordedWork extends Work {
     this.#recorder.copy(from, fromByte, to, toByte, bytes);
   }
 
+  clear(buffer: GPUBuffer, fromByte: number, bytes: number): void {
+    this.#checkOpen();
+    this.#recorder.clear(buffer, fromByte, bytes);
+  }
+
   async read(...tensors: readonly Tensor[]): Promise<Float32Array<ArrayBuffer>[]> {
     this.#checkOpen();
     const { staging, device } = this.#device;

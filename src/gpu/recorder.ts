@@ -99,6 +99,12 @@ export class Recorder {
     this.#commandEncoder().copyBufferToBuffer(source, sourceOffset, target, targetOffset, bytes);
   }
 
+  /** Records zeros for `bytes` bytes (a multiple of 4). */
+  clear(buffer: GPUBuffer, offset: number, bytes: number): void {
+    this.#endPass();
+    this.#commandEncoder().clearBuffer(buffer, offset, bytes);
+  }
+
   /** Submits what has been recorded. */
   submit(): void {
     this.#endPass();

@@ -4,6 +4,7 @@
 import type { Capabilities } from './capabilities.ts';
 import type { ParamLayout, ParamValues } from './params.ts';
 import type { BindingLayout, Buffers, KernelSource } from './pipeline.ts';
+import type { Tape } from './tape.ts';
 import type { Tensor } from './tensor.ts';
 import type { KernelTime } from './timing.ts';
 
@@ -18,6 +19,9 @@ export type Words = Float32Array | Uint32Array | Int32Array | Uint8Array;
 export abstract class Work {
   /** What the device can do. */
   abstract readonly capabilities: Capabilities;
+
+  /** Where kernel functions note what they do, if that is to be differentiated. */
+  readonly tape?: Tape;
 
   /** A storage buffer of at least `bytes` bytes; its contents are undefined. */
   abstract acquire(bytes: number, label: string): GPUBuffer;
@@ -53,6 +57,9 @@ export abstract class Work {
 
   /** Records a copy of `bytes` bytes, a multiple of 4; so are the offsets. */
   abstract copy(from: GPUBuffer, fromByte: number, to: GPUBuffer, toByte: number, bytes: number): void;
+
+  /** Records zeros for `bytes` bytes, a multiple of 4; so is the offset. */
+  abstract clear(buffer: GPUBuffer, fromByte: number, bytes: number): void;
 
   /**
    * Runs what is recorded and reads tensors, in one round trip.

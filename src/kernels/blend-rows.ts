@@ -1,5 +1,6 @@
 import { checkShape } from '../errors.ts';
 import { isContiguous, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
+import { sharesBackward } from './backward/rows.ts';
 import { ELEMENT_THREADS, gridOf } from './grid.ts';
 import { kernel } from './source.ts';
 
@@ -39,4 +40,16 @@ export function blendRows(w: Work, x: Tensor, blends: readonly Blend[], out: Ten
     groups,
   );
   w.release(table);
+  w.tape?.note({
+    operator: 'rows between rows',
+    reads: [x],
+    writes: [out],
+    backward: (b) =>
+      sharesBackward(
+        b,
+        out,
+        x,
+        blends.flatMap((blend, row) => blend.map(([of, share]) => ({ of, in: first + row, share }))),
+      ),
+  });
 }

@@ -38,6 +38,7 @@ export function customHook(
   body: string,
   limit?: LoopLimit,
 ): void {
+  w.tape?.refuse('custom hook', x);
   const head = 'fn edit(value: f32, batch: u32, position: u32, head: u32, feature: u32) -> f32 {';
   const source = kernel('custom_hook', [body], () => ({
     name: 'custom hook',

@@ -44,6 +44,7 @@ export function cutScores(
   );
   const edits = w.uploadWords(words, 'cuts');
   const { groups, gridX } = gridOf(w, cuts.length);
+  w.tape?.changing(scores);
   w.dispatch(
     kernel('cut_scores', [], () => ({ constants: { WG: ELEMENT_THREADS } })),
     { S: scores.buffer, edits, fired },
@@ -51,6 +52,8 @@ export function cutScores(
     groups,
   );
   w.release(edits);
+  // A masked key has pattern 0, so its score has no gradient already.
+  w.tape?.note({ operator: 'cut', reads: [scores], writes: [scores], backward: () => {} });
 }
 
 /**
@@ -61,6 +64,7 @@ export function cutScores(
  */
 export function silenceRows(w: Work, z: Tensor, y: Tensor, rows: readonly number[]): void {
   if (rows.length === 0) return;
+  w.tape?.refuse('silence of rows without an edge', z, y);
   const beyond = rows.find((row) => row >= z.rows);
   checkShape(
     isContiguous(z) && isContiguous(y) && z.rows === y.rows && beyond === undefined,

@@ -2,6 +2,8 @@
 
 import { checkShape } from '../errors.ts';
 import { isContiguous, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
+import { activateBackward, normalizeBackward, normalizeHeadsBackward } from './backward/elementwise.ts';
+import { passBackward, sharesBackward } from './backward/rows.ts';
 import { ELEMENT_THREADS, elementGrid, gridOf } from './grid.ts';
 import { type Activation, kernel, reductionFor, type Scaling, traitOf } from './source.ts';
 import type { Vector } from './weight.ts';
@@ -19,6 +21,16 @@ export function activate(w: Work, x: Tensor, activation: Activation | Scaling, g
   const count = x.rows * x.columns;
   const { groups, threads } = elementGrid(w, count);
   w.dispatch(source, { X: x.buffer, Y: out.buffer, G: gate?.buffer }, { count, threads }, groups);
+  w.tape?.note({
+    operator: 'activation',
+    reads: gate ? [x, gate] : [x],
+    writes: [out],
+    saves: gate ? [x, gate] : [x],
+    backward: (b, [before, factor]) => {
+      const y = b.gradient(out) as Tensor;
+      activateBackward(b.w, before as Tensor, activation, factor, y, b.into(x), gate && b.into(gate));
+    },
+  });
   return out;
 }
 
@@ -30,6 +42,15 @@ export function add(w: Work, x: Tensor, residual: Tensor): Tensor {
   const count = x.rows * x.columns;
   const { groups, threads } = elementGrid(w, count);
   w.dispatch(source, { X: x.buffer, R: residual.buffer, Y: out.buffer }, { count, threads }, groups);
+  w.tape?.note({
+    operator: 'sum',
+    reads: [x, residual],
+    writes: [out],
+    backward: (b) => {
+      passBackward(b, out, x, 'copy');
+      passBackward(b, out, residual);
+    },
+  });
   return out;
 }
 
@@ -41,7 +62,8 @@ export interface NormWeights {
 }
 
 /** torch.nn.LayerNorm over the last dimension, or LlamaRMSNorm where there is no shift. x contiguous [R, C]. */
-export function normalize(w: Work, x: Tensor, { scale, shift, eps }: NormWeights): Tensor {
+export function normalize(w: Work, x: Tensor, norm: NormWeights): Tensor {
+  const { scale, shift, eps } = norm;
   checkContiguous('norm', x);
   for (const { name, length } of shift ? [scale, shift] : [scale])
     checkShape(length === x.columns, () => `norm: ${name} has ${length} values, input ${shapeOf(x)}`);
@@ -59,6 +81,16 @@ export function normalize(w: Work, x: Tensor, { scale, shift, eps }: NormWeights
     { R: x.rows, C: x.columns, gridX, eps },
     groups,
   );
+  w.tape?.note({
+    operator: 'norm',
+    reads: [x],
+    writes: [out],
+    saves: [x],
+    backward: (b, [before]) => {
+      const into = b.into(x);
+      if (into) normalizeBackward(b.w, before, norm, b.gradient(out) as Tensor, into);
+    },
+  });
   return out;
 }
 
@@ -68,7 +100,8 @@ export function normalize(w: Work, x: Tensor, { scale, shift, eps }: NormWeights
  * @param x [R, heads · d_head]; may be a window of columns
  * @param norm scale [d_head], no shift
  */
-export function normalizeHeads(w: Work, x: Tensor, heads: number, { scale, shift, eps }: NormWeights): void {
+export function normalizeHeads(w: Work, x: Tensor, heads: number, norm: NormWeights): void {
+  const { scale, shift, eps } = norm;
   checkShape(
     !shift && scale.length * heads === x.columns,
     () => `norm of heads: ${scale.name} has ${scale.length} values, ${shapeOf(x)} are ${heads} heads`,
@@ -77,12 +110,29 @@ export function normalizeHeads(w: Work, x: Tensor, heads: number, { scale, shift
   const source = kernel('norm_heads', [reduction.by, reduction.WG], () => ({ reduction }));
   const count = x.rows * heads;
   const { groups, gridX } = gridOf(w, count);
+  const before = w.tape?.isLive(x) ? copyOf(w, x) : undefined;
+  w.tape?.changing(x);
   w.dispatch(
     source,
     { X: x.buffer, scale: scale.buffer },
     { count, H: heads, D: scale.length, offset: x.offset, stride: x.stride, gridX, eps },
     groups,
   );
+  if (!before) return;
+  w.tape?.note({
+    operator: 'norm of heads',
+    reads: [x],
+    writes: [x],
+    saves: [before],
+    backward: (b, [rows]) => normalizeHeadsBackward(b.w, rows, heads, norm, b.gradient(x) as Tensor),
+  });
+  w.release(before);
+}
+
+/** A copy without gaps. */
+function copyOf(w: Work, x: Tensor): Tensor {
+  const rows = Uint32Array.from({ length: x.rows }, (_, row) => row);
+  return gatherRows(w, x, rows, w.empty(x.rows, x.columns, 'copy'));
 }
 
 /**
@@ -133,7 +183,41 @@ export function gatherRows(w: Work, x: Tensor, index: Uint32Array, out: Tensor):
     groups,
   );
   w.release(rows);
+  w.tape?.note({
+    operator: 'copy of rows',
+    reads: [x],
+    writes: [out],
+    backward: (b) => {
+      sharesBackward(
+        b,
+        out,
+        x,
+        Array.from(index, (of, row) => ({ of, in: row, share: 1 })),
+      );
+      b.overwritten(out);
+    },
+  });
   return out;
+}
+
+/** Copies rows that follow each other into others of another buffer. Both without gaps between them. */
+export function copyRows(w: Work, from: Tensor, to: Tensor): void {
+  const { rows, columns } = from;
+  checkShape(
+    from.stride === columns && to.stride === columns && to.rows === rows && to.columns === columns,
+    () => `copying rows ${shapeOf(from)} to ${shapeOf(to)}`,
+  );
+  if (rows === 0) return;
+  w.copy(from.buffer, 4 * from.offset, to.buffer, 4 * to.offset, 4 * rows * columns);
+  w.tape?.note({
+    operator: 'copy of rows',
+    reads: [from],
+    writes: [to],
+    backward: (b) => {
+      passBackward(b, to, from);
+      b.overwritten(to);
+    },
+  });
 }
 
 /**
@@ -154,6 +238,7 @@ export function addRows(w: Work, x: Tensor, source: Tensor, pairs: Uint32Array):
     () => `adding rows: row ${pairs[beyond]} of ${shapeOf(beyond % 2 === 0 ? x : source)}`,
   );
   if (pairs.length === 0) return;
+  w.tape?.changing(x);
   const kernelSource = kernel('add_rows', [], () => ({ constants: { WG } }));
   const table = w.uploadWords(pairs, 'pairs of rows');
   const { groups, gridX } = gridOf(w, pairs.length / 2);
@@ -164,6 +249,19 @@ export function addRows(w: Work, x: Tensor, source: Tensor, pairs: Uint32Array):
     groups,
   );
   w.release(table);
+  w.tape?.note({
+    operator: 'sum of rows',
+    reads: [x, source],
+    writes: [x],
+    backward: (b) => {
+      const shares = Array.from({ length: pairs.length / 2 }, (_, i) => ({
+        of: pairs[2 * i + 1] as number,
+        in: pairs[2 * i] as number,
+        share: 1,
+      }));
+      sharesBackward(b, x, source, shares);
+    },
+  });
 }
 
 /** The mean of each group of rows of x: [groups, C]. */
@@ -191,6 +289,18 @@ export function meanRows(w: Work, x: Tensor, groups: readonly (readonly number[]
   );
   w.release(table);
   w.release(rows);
+  w.tape?.note({
+    operator: 'mean of rows',
+    reads: [x],
+    writes: [out],
+    backward: (b) =>
+      sharesBackward(
+        b,
+        out,
+        x,
+        groups.flatMap((own, group) => own.map((of) => ({ of, in: group, share: 1 / own.length }))),
+      ),
+  });
   return out;
 }
 
@@ -200,19 +310,35 @@ export function meanRows(w: Work, x: Tensor, groups: readonly (readonly number[]
  * @param x [R, heads · d_head]; may be a window of columns
  * @param positions [R] u32: rows of the table
  * @param table [*, d_head / 2] of (cos, sin), see {@link rotaryTable}
+ * @param back turns the other way, as gradients are
  */
-export function rotate(w: Work, x: Tensor, heads: number, positions: GPUBuffer, table: GPUBuffer): void {
+export function rotate(
+  w: Work,
+  x: Tensor,
+  heads: number,
+  positions: GPUBuffer,
+  table: GPUBuffer,
+  back = false,
+): void {
   checkShape(x.columns % (2 * heads) === 0, () => `rotary: ${shapeOf(x)} is not ${heads} heads of even size`);
-  const source = kernel('rotary', [], () => ({ constants: { WG } }));
+  const source = kernel('rotary', [back && 'back'], () => ({ constants: { WG }, settings: { BACK: back } }));
   const half = x.columns / heads / 2;
   const count = x.rows * heads * half;
   const { groups, threads } = elementGrid(w, count);
+  w.tape?.changing(x);
   w.dispatch(
     source,
     { X: x.buffer, positions, table },
     { count, threads, H: heads, half, offset: x.offset, stride: x.stride },
     groups,
   );
+  w.tape?.note({
+    operator: 'rotary embedding',
+    reads: [x],
+    writes: [x],
+    saves: [positions, table],
+    backward: (b, saved) => rotate(b.w, b.gradient(x) as Tensor, heads, ...saved, true),
+  });
 }
 
 /** What turns one pair of a head's features: a coordinate of the position, and the angle per unit of it. */

@@ -2,6 +2,8 @@
 
 import { checkShape } from '../errors.ts';
 import { isContiguous, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
+import { imagePatchesBackward } from './backward/pixels.ts';
+import { passBackward, sharesBackward } from './backward/rows.ts';
 import { ELEMENT_THREADS, elementGrid, gridOf } from './grid.ts';
 import { kernel } from './source.ts';
 import type { Vector, Weight } from './weight.ts';
@@ -88,6 +90,15 @@ export function imagePatches(w: Work, pixels: Tensor, height: number, width: num
     { count, threads, H: height, W: width, S: patch },
     groups,
   );
+  w.tape?.note({
+    operator: 'patches of images',
+    reads: [pixels],
+    writes: [out],
+    backward: (b) => {
+      const into = b.into(pixels);
+      if (into) imagePatchesBackward(b.w, b.gradient(out) as Tensor, into, height, width, patch);
+    },
+  });
   return out;
 }
 
@@ -122,6 +133,19 @@ export function embedImage(w: Work, patches: Tensor, classToken: Vector, positio
     { R: rows, C: patches.columns, T: length, stride: positions.stride, gridX },
     groups,
   );
+  w.tape?.note({
+    operator: 'image embedding',
+    reads: [patches],
+    writes: [out],
+    backward: (b) => {
+      const shares = Array.from({ length: patches.rows }, (_, of) => ({
+        of,
+        in: of + Math.floor(of / (length - 1)) + 1,
+        share: 1,
+      }));
+      sharesBackward(b, out, patches, shares);
+    },
+  });
   return out;
 }
 
@@ -167,5 +191,11 @@ export function addPositions(w: Work, x: Tensor, positions: Weight, corners: rea
     groups,
   );
   w.release(table);
+  w.tape?.note({
+    operator: 'position embedding',
+    reads: [x],
+    writes: [out],
+    backward: (b) => passBackward(b, out, x),
+  });
   return out;
 }

@@ -1,13 +1,11 @@
+export { attentionScores, attentionSoftmax, attentionValues } from './attention.ts';
 export {
   type AttentionShape,
   type AttentionTables,
-  attentionScores,
-  attentionSoftmax,
-  attentionValues,
   releasePlan,
   type ScoresKernel,
   uploadPlan,
-} from './attention.ts';
+} from './attention-kernels.ts';
 export {
   type AttentionChunk,
   type AttentionGroup,
@@ -23,6 +21,7 @@ export {
   activate,
   add,
   addRows,
+  copyRows,
   gatherRows,
   meanRows,
   type NormWeights,
@@ -51,6 +50,7 @@ export {
   logSumExp,
   type Metric,
   type MetricRow,
+  metricGradients,
   metricValues,
   type RestorationRow,
   restoration,

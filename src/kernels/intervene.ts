@@ -1,5 +1,5 @@
 import { checkShape } from '../errors.ts';
-import { shapeOf, type Tensor, type Work } from '../gpu/index.ts';
+import { type Backward, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
 import { ELEMENT_THREADS, gridOf } from './grid.ts';
 import { kernel } from './source.ts';
 
@@ -44,6 +44,9 @@ export function intervene(
 ): void {
   if (edits.length === 0) return;
   for (const edit of edits) checkEdit(edit, op, x, source ?? x, sourceColumn);
+  const readsRows = op !== 'zero' && op !== 'scale';
+  if (readsRows) w.tape?.refuse(`"${op}" from another row`, source ?? x);
+  w.tape?.changing(x);
   const words = new Uint32Array(8 * edits.length);
   const floats = new Float32Array(words.buffer);
   edits.forEach((edit, i) => {
@@ -69,6 +72,31 @@ export function intervene(
     groups,
   );
   w.release(table);
+  w.tape?.note({
+    operator: `"${op}"`,
+    reads: [x],
+    writes: [x],
+    backward: (b) => interveneBackward(b, x, op, edits),
+  });
+}
+
+/** What an edit keeps of a value is what its gradient keeps. */
+function interveneBackward(b: Backward, x: Tensor, op: InterveneOp, edits: readonly Edit[]): void {
+  if (op === 'add') return;
+  const kept = edits.map((edit) => ({
+    ...edit,
+    counter: 0,
+    alpha: op === 'scale' ? edit.alpha : 1 - edit.alpha,
+  }));
+  const counter = b.w.uploadWords(new Uint32Array(1), 'counter of edits');
+  intervene(
+    b.w,
+    b.gradient(x) as Tensor,
+    op === 'zero' || op === 'replace' ? 'zero' : 'scale',
+    kept,
+    counter,
+  );
+  b.w.release(counter);
 }
 
 /** Kernels run without bounds checks, so an edit beside its tensors would read or write foreign memory. */

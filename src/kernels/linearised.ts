@@ -2,8 +2,9 @@
 
 import { checkShape } from '../errors.ts';
 import { isContiguous, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
+import { activateBackward } from './backward/elementwise.ts';
 import type { NormWeights } from './elementwise.ts';
-import { ELEMENT_THREADS, elementGrid, gridOf } from './grid.ts';
+import { gridOf } from './grid.ts';
 import { type Activation, kernel, reductionFor } from './source.ts';
 
 /**
@@ -16,14 +17,8 @@ export function activationBackward(w: Work, x: Tensor, activation: Activation, g
     isContiguous(x) && isContiguous(gradient) && x.rows === gradient.rows && x.columns === gradient.columns,
     () => `activation backward: ${shapeOf(gradient)} at ${shapeOf(x)}, both must be contiguous and equal`,
   );
-  const source = kernel('activation_backward', [activation], () => ({
-    constants: { WG: ELEMENT_THREADS },
-    slope: activation,
-  }));
   const out = w.empty(x.rows, x.columns, 'activation backward');
-  const count = x.rows * x.columns;
-  const { groups, threads } = elementGrid(w, count);
-  w.dispatch(source, { X: x.buffer, G: gradient.buffer, Y: out.buffer }, { count, threads }, groups);
+  activateBackward(w, x, activation, undefined, gradient, { tensor: out, accumulate: false }, undefined);
   return out;
 }
 

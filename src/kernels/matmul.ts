@@ -1,7 +1,10 @@
 import { checkShape } from '../errors.ts';
 import { type KernelSource, shapeOf, type Tensor, type Work } from '../gpu/index.ts';
+import { matmulBackward } from './backward/matmul.ts';
+import { passBackward } from './backward/rows.ts';
+import { activate } from './elementwise.ts';
 import { matrixBlock, matrixKernel, matrixTile } from './matmul-matrix.ts';
-import { type Epilogue, flagsOf } from './matmul-operands.ts';
+import { type Epilogue, flagsOf, rowWindows } from './matmul-operands.ts';
 import { quantizedKernel, quantizedTile } from './matmul-quantized.ts';
 import { blockOf, CHUNK, chooseMatmul, type MatmulVariant } from './matmul-variant.ts';
 import { floatParts } from './quantize.ts';
@@ -76,6 +79,7 @@ function matmulKernel(
  */
 export function matmul(w: Work, a: Tensor, weight: LinearWeight, options: MatmulOptions = {}): Tensor {
   const { bias, residual } = options;
+  if (w.tape?.isLive(a) && options.activation !== undefined) return activatedMatmul(w, a, weight, options);
   const out = options.out ?? w.empty(a.rows, weight.rows, `${weight.name} · x`);
   checkShape(
     a.columns === weight.columns,
@@ -123,23 +127,31 @@ export function matmul(w: Work, a: Tensor, weight: LinearWeight, options: Matmul
         [Math.ceil(part.rows / block.columns), Math.ceil(rows / block.rows), 1],
         2 * rows * part.rows * a.columns,
       );
+  w.tape?.note({
+    operator: 'product with a weight',
+    reads: residual ? [a, residual] : [a],
+    writes: [out],
+    backward: (b) => {
+      const into = b.into(a);
+      if (into) matmulBackward(b.w, b.gradient(out) as Tensor, weight, into.tensor, into.accumulate);
+      if (residual) passBackward(b, out, residual);
+    },
+  });
   return out;
 }
 
-/** The rows of a product in dispatches that each do no more than `maxFlops`, in whole blocks: evenly, so that none is left small. */
-function rowWindows(
-  rows: number,
-  block: number,
-  flopsPerRow: number,
-  maxFlops: number,
-): { readonly first: number; readonly rows: number }[] {
-  const most = Math.max(1, Math.floor(maxFlops / (flopsPerRow * block))); // blocks of a window
-  const windows = Math.ceil(Math.ceil(rows / block) / most);
-  const size = block * Math.ceil(Math.ceil(rows / block) / windows);
-  return Array.from({ length: windows }, (_, i) => ({
-    first: i * size,
-    rows: Math.min(size, rows - i * size),
-  }));
+/** Product and activation apart, with the same bits: the derivative needs what is between them. */
+function activatedMatmul(
+  w: Work,
+  a: Tensor,
+  weight: LinearWeight,
+  { activation = 'none', ...options }: MatmulOptions,
+): Tensor {
+  if (options.residual || options.out) w.tape?.refuse('product with an activation before a sum', a);
+  const product = matmul(w, a, weight, options);
+  const activated = activate(w, product, activation);
+  w.release(product);
+  return activated;
 }
 
 type Float = Kernel<'matmul_tile'>;

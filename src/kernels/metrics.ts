@@ -122,6 +122,45 @@ export function metricValues(w: Work, logits: Tensor, scores: Tensor, rows: read
   // The same order of summation on every device, so not the device's own reduction.
   const source = kernel('metric', [], () => ({ reduction: { by: 'workgroup', WG: 64 } }));
   const out = w.empty(rows.length, 1, 'metric');
+  const { table, weightTable } = metricTables(w, rows, V);
+  const { groups, gridX } = gridOf(w, rows.length);
+  const weighted = rows.filter(({ metric }) => metric.kind === 'weights').length;
+  w.dispatch(
+    source,
+    { L: logits.buffer, S: scores.buffer, W: weightTable, runs: table, result: out.buffer },
+    { R: rows.length, V, C: scores.columns, gridX },
+    groups,
+    2 * weighted * V,
+  );
+  w.release(table, weightTable);
+  return out;
+}
+
+/**
+ * The derivative of each run's metric by the logits; 0 in rows that no run has.
+ *
+ * @returns contiguous, the shape of `logits`
+ * @throws ShapeError as {@link metricValues}
+ */
+export function metricGradients(w: Work, logits: Tensor, scores: Tensor, rows: readonly MetricRow[]): Tensor {
+  const V = logits.columns;
+  checkMetricRows(logits, scores, rows);
+  const out = w.empty(logits.rows, V, 'gradient of logits');
+  w.clear(out.buffer, 0, 4 * logits.rows * V);
+  const { table, weightTable } = metricTables(w, rows, V);
+  const { groups, gridX } = gridOf(w, rows.length);
+  w.dispatch(
+    kernel('metric_backward', [], () => ({ constants: { WG: ELEMENT_THREADS } })),
+    { L: logits.buffer, S: scores.buffer, W: weightTable, runs: table, D: out.buffer },
+    { R: rows.length, V, C: scores.columns, gridX },
+    groups,
+  );
+  w.release(table, weightTable);
+  return out;
+}
+
+/** Runs and their metrics as the kernels read them. */
+function metricTables(w: Work, rows: readonly MetricRow[], V: number) {
   const weights = [...new Set(rows.flatMap(({ metric }) => ('weights' in metric ? [metric.weights] : [])))];
   const matrix = new Float32Array(Math.max(1, weights.length * V));
   for (const [i, values] of weights.entries()) matrix.set(values, i * V);
@@ -137,17 +176,7 @@ export function metricValues(w: Work, logits: Tensor, scores: Tensor, rows: read
     ),
     'runs of a metric',
   );
-  const { groups, gridX } = gridOf(w, rows.length);
-  const weighted = rows.filter(({ metric }) => metric.kind === 'weights').length;
-  w.dispatch(
-    source,
-    { L: logits.buffer, S: scores.buffer, W: weightTable, runs: table, result: out.buffer },
-    { R: rows.length, V, C: scores.columns, gridX },
-    groups,
-    2 * weighted * V,
-  );
-  w.release(table, weightTable);
-  return out;
+  return { table, weightTable };
 }
 
 function tokensOf(metric: Exclude<Metric, { kind: 'weights' }>): number[] {

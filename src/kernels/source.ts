@@ -157,6 +157,15 @@ function scalingText({ scale, cap }: Scaling): string {
   );
 }
 
+/** That of {@link scalingText}: scale · (1 − tanh²). */
+function scalingSlope({ scale, cap }: Scaling): string {
+  if (cap === undefined) return `fn slope(x: f32) -> f32 { return ${float(scale)}; }\n`;
+  return (
+    `fn slope(x: f32) -> f32 {\n  let t = activate(x) / ${float(cap)};\n` +
+    `  return ${float(scale)} * (1.0 - t * t);\n}\n`
+  );
+}
+
 /** What tells a kernel with this function from others. */
 export function traitOf(activation: Activation | Scaling): string {
   if (typeof activation === 'string') return activation;
@@ -205,14 +214,22 @@ export interface Recipe {
   readonly settings?: Readonly<Record<string, boolean>>;
   /** Defines `activate`. */
   readonly activation?: Activation | Scaling | undefined;
-  /** Defines `slope`, the derivative of an activation. */
-  readonly slope?: Activation | undefined;
+  /** Defines `slope`, the derivative of an activation; of a {@link Scaling} that needs `activate`, too. */
+  readonly slope?: Activation | Scaling | undefined;
   /** Defines `reduceSum`, `reduceMax` and, before all other constants, WG. */
   readonly reduction?: Reduction;
   /** Extensions to enable. */
   readonly enable?: readonly string[] | undefined;
   /** Changes the assembled text. */
   readonly rewrite?: (text: string) => string;
+}
+
+function textOf(
+  activation: Activation | Scaling,
+  named: Readonly<Record<Activation, string>>,
+  scaling: (scaling: Scaling) => string,
+): string {
+  return typeof activation === 'string' ? named[activation] : scaling(activation);
 }
 
 /** The text of shaders/`name`.wgsl with its prelude. */
@@ -233,8 +250,8 @@ export function assemble(
   const text = [
     ...lines,
     weights ? WEIGHT_TYPES[weights] : '',
-    typeof activation === 'string' ? ACTIVATIONS[activation] : activation ? scalingText(activation) : '',
-    slope ? SLOPES[slope] : '',
+    activation ? textOf(activation, ACTIVATIONS, scalingText) : '',
+    slope ? textOf(slope, SLOPES, scalingSlope) : '',
     reduction ? REDUCTIONS[reduction.by] : '',
     unroll(conditionals(SHADERS[name].text, { ...constants, ...settings }), constants),
   ].join('');

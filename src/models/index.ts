@@ -63,6 +63,7 @@ export {
   headResults,
   type Linear,
   NO_PROBE,
+  type PixelPart,
   type Probe,
   ranges,
   Sequence,

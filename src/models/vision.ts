@@ -107,6 +107,7 @@ export function reusable(
 /** Embeds tiles: [tiles · positions, width]. What a picture has beyond whole patches is left out, as a convolution does. */
 export function embedImages(
   w: Work,
+  probe: Probe,
   tiles: readonly Tile[],
   { patches, classToken, positions, imageSize, patchSize }: VisionEmbedding,
 ): Tensor {
@@ -119,6 +120,8 @@ export function embedImages(
     pixels.set(image.data.subarray(index * size, (index + 1) * size), i * size);
   });
   const input = w.upload(pixels, tiles.length, size, 'pixel values');
+  const parts = tiles.map(({ image, index }) => ({ image, first: index * size, count: size }));
+  probe.pixels?.(input, parts);
   const rows = imagePatches(w, input, imageSize, imageSize, patchSize);
   const { weight, bias } = patches;
   w.release(input);

@@ -22,7 +22,7 @@ export class CachedActivation {
   #released = false;
 
   constructor(
-    { name, heads, size }: Activation,
+    { name, heads, size }: Pick<Activation, 'name' | 'heads' | 'size'>,
     tensor: Tensor,
     lengths: readonly number[],
     keys: readonly number[] | undefined,
@@ -180,33 +180,64 @@ export class ActivationCache {
   }
 }
 
+/** Rows of an activation by runs. */
+export interface RunRows {
+  readonly rows: Uint32Array;
+  /** How many each run has. */
+  readonly lengths: readonly number[];
+  readonly keys: readonly number[] | undefined;
+  readonly tile: number | undefined;
+}
+
 /**
- * Copies the rows of some runs from an activation. In the step of an answer these are those of new positions.
+ * The rows that runs have now in an activation. In the step of an answer these are those of new positions.
  *
  * @param positionsOf which positions of the run of this number, in which order; default all
  */
-export function cacheActivation(
-  w: Work,
+export function rowsOfRuns(
   activation: Activation,
   runs: readonly ModelRun[],
   positionsOf?: (run: number) => readonly number[] | undefined,
-): CachedActivation {
+): RunRows {
   const tower = towerOf(activation.name);
   const own = runs.map((run) => sequenceIn(run, tower));
   const rowsOf = own.map((run, i) => {
     const positions = positionsOf?.(i) ?? Array.from({ length: lengthAt(activation.name, run) }, (_, p) => p);
     return positions.map((p) => activation.rowOf(run, p)).filter((row) => row >= 0);
   });
-  const lengths = rowsOf.map((rows) => rows.length);
-  const rows = rowsOf.flat();
-  const tensor = gatherRows(
-    w,
-    activation.tensor,
-    Uint32Array.from(rows),
-    w.empty(rows.length, activation.tensor.columns, `cached ${activation.name}`),
-  );
-  const keys = activation.columns === 'keys' ? own.map((run) => activation.keysOf(run)) : undefined;
-  // Some positions are no tiles.
-  const tile = positionsOf?.(0) ? undefined : own.find((run) => run.tile !== undefined)?.tile;
+  return {
+    rows: Uint32Array.from(rowsOf.flat()),
+    lengths: rowsOf.map((rows) => rows.length),
+    keys: activation.columns === 'keys' ? own.map((run) => activation.keysOf(run)) : undefined,
+    // Some positions are no tiles.
+    tile: positionsOf?.(0) ? undefined : own.find((run) => run.tile !== undefined)?.tile,
+  };
+}
+
+/**
+ * Copies rows of an activation, or of what has its layout (its gradient; undefined: zeros).
+ *
+ * @param from default the activation's tensor
+ */
+export function cacheRows(
+  w: Work,
+  activation: Pick<Activation, 'name' | 'heads' | 'size'>,
+  { rows, lengths, keys, tile }: RunRows,
+  from: Tensor | undefined,
+): CachedActivation {
+  const { name, heads, size } = activation;
+  const tensor = w.empty(rows.length, heads * size, `cached ${name}`);
+  if (from) gatherRows(w, from, rows, tensor);
+  else w.clear(tensor.buffer, 0, 4 * rows.length * heads * size);
   return new CachedActivation(activation, tensor, lengths, keys, tile);
+}
+
+/** Copies the rows of some runs from an activation, as {@link rowsOfRuns} names them. */
+export function cacheActivation(
+  w: Work,
+  activation: Activation,
+  runs: readonly ModelRun[],
+  positionsOf?: (run: number) => readonly number[] | undefined,
+): CachedActivation {
+  return cacheRows(w, activation, rowsOfRuns(activation, runs, positionsOf), activation.tensor);
 }

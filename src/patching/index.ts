@@ -23,6 +23,7 @@ export {
 } from './direct-logit-attribution.ts';
 export { keepFeatures } from './features.ts';
 export { firstNotFinite, type NamedPass, namingNotFinite } from './finite.ts';
+export { type GradientOptions, type Gradients, runWithGradients } from './gradients.ts';
 export {
   type Inpainted,
   type InpaintOptions,

@@ -3,9 +3,16 @@
 import { within } from '../abort.ts';
 import { checkFloats } from '../check.ts';
 import { NoticeError } from '../errors.ts';
-import type { Work } from '../gpu/index.ts';
+import type { Tensor, Work } from '../gpu/index.ts';
 import { customHook, DEFAULT_LOOP_LIMIT } from '../kernels/index.ts';
-import { type Activation, type Fork, type ModelRun, type Probe, sequenceIn } from '../models/index.ts';
+import {
+  type Activation,
+  type Fork,
+  type ModelRun,
+  type PixelPart,
+  type Probe,
+  sequenceIn,
+} from '../models/index.ts';
 import { type CachedActivation, cacheActivation } from './cache.ts';
 import { checkIndices } from './columns.ts';
 import type { EditSet } from './edits.ts';
@@ -19,6 +26,8 @@ export class StopWalk extends Error {}
 export interface Watch {
   readonly names: ReadonlySet<string>;
   see(w: Work, activation: Activation, runs: readonly ModelRun[]): void;
+  /** Told of what a vision tower reads. */
+  pixels?(tensor: Tensor, parts: readonly PixelPart[]): void;
 }
 
 export interface PatchProbeOptions {
@@ -84,6 +93,10 @@ export class PatchProbe implements Probe {
 
   cuts(name: string): ReturnType<NonNullable<Probe['cuts']>> {
     return this.#options.edits?.cuts(name);
+  }
+
+  pixels(tensor: Tensor, parts: readonly PixelPart[]): void {
+    this.#options.watch?.pixels?.(tensor, parts);
   }
 
   async visit(activation: Activation): Promise<void> {

@@ -4,7 +4,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
-import type { Buffers, KernelSource, Tensor, Work } from '../../src/gpu/index.ts';
+import type { Backward, Buffers, KernelSource, Tensor, Work } from '../../src/gpu/index.ts';
 import {
   activate,
   activationBackward,
@@ -27,6 +27,7 @@ import {
   logSumExp,
   matmul,
   meanRows,
+  metricGradients,
   metricValues,
   mix,
   normalize,
@@ -80,7 +81,7 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
     stride: columns,
     offset: 0,
   });
-  const w = {
+  const work = {
     capabilities: { ...device, limits: LIMITS, maxDispatchFlops: 1e11 },
     acquire: () => buffer,
     release: () => {},
@@ -92,7 +93,41 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
       expect(given.sort(), source.name).toEqual(Object.keys(source.bindings).sort());
       kernels.add(source);
     },
-  } as unknown as Work;
+    copy: () => {},
+    clear: () => {},
+  };
+  callAll(work as unknown as Work, tensor, buffer);
+  // Once more with a tape that walks every note back at once.
+  const tape = {
+    isLive: () => true,
+    changing: () => {},
+    refuse: () => {},
+    note: ({ operator, saves, backward }: Noted) => {
+      for (const accumulate of operator === 'attention values' ? [false] : [false, true])
+        backward(
+          {
+            w: work as unknown as Work,
+            gradient: (x) => x,
+            into: (x) => ({ tensor: x, accumulate }),
+            move: () => false,
+            overwritten: () => {},
+          },
+          saves ?? [],
+        );
+    },
+  };
+  callAll({ ...work, tape } as unknown as Work, tensor, buffer);
+  return [...kernels];
+}
+
+/** A note, whatever its derivative needs. */
+interface Noted {
+  readonly operator: string;
+  readonly saves?: readonly (Tensor | GPUBuffer)[];
+  readonly backward: (b: Backward, saved: readonly (Tensor | GPUBuffer)[]) => void;
+}
+
+function callAll(w: Work, tensor: (rows: number, columns: number) => Tensor, buffer: GPUBuffer): void {
   const vector: Vector = { name: 'vector', length: 8, buffer };
   const weight = (type: Weight['type']): Weight => {
     const part = { buffer, firstRow: 0, rows: 8 };
@@ -184,8 +219,8 @@ function kernelsOf(device: { software: boolean; subgroupSize: number }): KernelS
   mix(w, tensor(1, 4), 1, guide(w, tensor(2, 4), 8), 1);
   logSumExp(w, x, [[0]]);
   metricValues(w, x, tensor(1, 3), [{ logits: 0, scores: 0, metric: { kind: 'logit', token: 0 } }]);
+  metricGradients(w, x, tensor(1, 3), [{ logits: 0, scores: 0, metric: { kind: 'logit', token: 0 } }]);
   restoration(w, tensor(1, 3), [{ patched: 0, corrupt: 0, clean: 0 }]);
-  return [...kernels];
 }
 
 /** The parser knows no expressions in attributes (`@binding(3u + NAME)`) and no subgroup matrices. */

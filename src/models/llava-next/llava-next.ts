@@ -1,9 +1,9 @@
 // LLaVA-NeXT and LLaVA-OneVision: LLaVA whose pictures are seen whole and in tiles. Behaviour is that of transformers'
 // LlavaNextForConditionalGeneration and LlavaOnevisionForConditionalGeneration.
 
-import type { Gpu, Work } from '../../gpu/index.ts';
+import { type Gpu, rowsOf, type Work } from '../../gpu/index.ts';
 import { bestResolution } from '../../inputs/index.ts';
-import { blendRows, embedTokens, type Weight } from '../../kernels/index.ts';
+import { blendRows, copyRows, embedTokens, type Weight } from '../../kernels/index.ts';
 import type { WeightLoader } from '../../weights/index.ts';
 import { generationConfig } from '../continuing-model.ts';
 import type { ModelFiles } from '../family.ts';
@@ -94,8 +94,8 @@ export class LlavaNext extends Llava {
     const blends = packRuns(runs, rows, this.#config.packing);
     const packed = w.empty(rows + 1 + blends.length, columns, 'packed features');
     const newline = embedTokens(w, [0], this.#newline);
-    w.copy(tensor.buffer, 0, packed.buffer, 0, 4 * rows * columns);
-    w.copy(newline.buffer, 0, packed.buffer, 4 * rows * columns, 4 * columns);
+    copyRows(w, tensor, rowsOf(packed, 0, rows));
+    copyRows(w, newline, rowsOf(packed, rows, 1));
     blendRows(w, tensor, blends, packed, rows + 1);
     w.release(newline);
     return { tower: PACKED, features: packed };

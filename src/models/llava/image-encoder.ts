@@ -52,7 +52,7 @@ export class ImageEncoder {
     const { vision, visionNames, featureBlocks } = this.#config;
     const weights = this.#weights.vision;
     const tiles = visionRuns(runs, weights.positions.rows, vision.tiled);
-    const frame = { x: embedImages(w, tiles, { ...vision, ...weights }) };
+    const frame = { x: embedImages(w, probe, tiles, { ...vision, ...weights }) };
     const walk = { w, probe, runs: sequencesIn(runs, 'vision') };
     await passPoint(walk, 'vision.hook_embed', frame, 'x');
     let { x } = frame;
@@ -60,13 +60,16 @@ export class ImageEncoder {
       x = normalize(w, frame.x, weights.norm);
       w.release(frame.x);
     }
-    x = await this.#tower.walk(walk, x, 0, featureBlocks);
+    frame.x = await this.#tower.walk(walk, x, 0, featureBlocks);
+    // The blocks above feed nothing; they are computed only for whoever looks at them. The stream that enters them is what the
+    // features are made of.
+    const above = this.#hooksAbove.some((name) => probe.wants(name));
+    if (above) await this.#tower.enter(walk, featureBlocks, frame);
+    x = frame.x;
     const selected = selectFeatures(walk.runs, this.#sources);
     const { rows } = selected;
     const features = { x: gatherRows(w, x, rows, w.empty(rows.length, x.columns, 'selected features')) };
-    // The blocks above feed nothing; they are computed only for whoever looks at them.
-    if (this.#hooksAbove.some((name) => probe.wants(name)))
-      x = await this.#tower.walk(walk, x, featureBlocks);
+    if (above) x = await this.#tower.walk(walk, x, featureBlocks, undefined, { entered: true });
     w.release(x);
     const own = adoptFeatures(runs, 'vision', selected);
     await passPoint({ ...walk, runs: own }, 'vision.hook_selected', features, 'x');

@@ -215,7 +215,7 @@ export async function walkVit(
   probe: Probe,
 ): Promise<Tensor> {
   const tiles = visionRuns(runs, weights.positions.rows, settings.tiled);
-  const frame = { x: embedImages(w, tiles, { ...settings, ...weights }) };
+  const frame = { x: embedImages(w, probe, tiles, { ...settings, ...weights }) };
   const walk: Walk = { w, probe, runs: sequencesIn(runs, 'vision') };
   await passPoint(walk, 'vision.hook_embed', frame, 'x');
   frame.x = await tower.walk(walk, frame.x);

@@ -67,7 +67,7 @@ export class ImageEncoder {
   async #embed(w: Work, runs: readonly ModelRun[], probe: Probe, layouts: Layouts): Promise<Tensor> {
     const { patches, positions } = this.#weights;
     const walk = { w, probe, runs: sequencesIn(runs, 'vision') };
-    const pixels = pixelRows(w, layouts, this.#config.vision.patchValues);
+    const pixels = pixelRows(w, probe, layouts, this.#config.vision.patchValues);
     const frame = { x: matmul(w, pixels, patches.weight, { bias: patches.bias }) };
     w.release(pixels);
     if (positions) {

@@ -5,7 +5,7 @@ import type { Tensor, Work } from '../../gpu/index.ts';
 import { sameImages } from '../image-input.ts';
 import type { ModelRun } from '../model.ts';
 import { sequenceIn, sequencesIn } from '../sequences.ts';
-import { Sequence } from '../tower/index.ts';
+import { type Probe, Sequence } from '../tower/index.ts';
 import type { QwenVision } from './config.ts';
 import { type Layout, layoutOf } from './layout.ts';
 
@@ -55,7 +55,7 @@ export function bySequence(
 }
 
 /** The patches of all images: [rows, values of a patch]. */
-export function pixelRows(w: Work, layouts: Layouts, patchValues: number): Tensor {
+export function pixelRows(w: Work, probe: Probe, layouts: Layouts, patchValues: number): Tensor {
   const images = [...new Set(layouts.values())].flatMap((layout) => layout.images);
   const pixels = new Float32Array(images.reduce((sum, { data }) => sum + data.length, 0));
   let at = 0;
@@ -65,7 +65,10 @@ export function pixelRows(w: Work, layouts: Layouts, patchValues: number): Tenso
     pixels.set(data, at);
     at += data.length;
   });
-  return w.upload(pixels, pixels.length / patchValues, patchValues, 'pixel values');
+  const input = w.upload(pixels, pixels.length / patchValues, patchValues, 'pixel values');
+  const parts = images.map((image) => ({ image, first: 0, count: image.data.length }));
+  probe.pixels?.(input, parts);
+  return input;
 }
 
 /**

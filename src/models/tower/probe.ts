@@ -33,6 +33,14 @@ export interface Fork {
   readonly narrows?: boolean;
 }
 
+/** Values of an image, next to each other. */
+export interface PixelPart {
+  readonly image: { readonly data: Float32Array };
+  /** Index of the first of them in the image's data. */
+  readonly first: number;
+  readonly count: number;
+}
+
 export interface Probe {
   /** Whether anybody looks at this hook point. If not, kernels around it may be fused. */
   wants(name: string): boolean;
@@ -47,6 +55,8 @@ export interface Probe {
    * which, once the runs are there. Runs depart at the scores where edges of theirs are cut ({@link forks}).
    */
   cuts?(name: string): { readonly silent: boolean; read(): Cuts } | undefined;
+  /** Told of the pixel values that a vision tower is about to read, and of the images that they are parts of, in order. */
+  pixels?(tensor: Tensor, parts: readonly PixelPart[]): void;
   /** Reads and changes the activation. */
   visit(activation: Activation): void | Promise<void>;
 }

@@ -2,7 +2,15 @@
 // to the other tower, and each kind of row has an MLP of its own.
 
 import { rowsOf, type Tensor, type Work } from '../../gpu/index.ts';
-import { type Activation, activate, add, gatherRows, matmul, normalize } from '../../kernels/index.ts';
+import {
+  type Activation,
+  activate,
+  add,
+  copyRows,
+  gatherRows,
+  matmul,
+  normalize,
+} from '../../kernels/index.ts';
 import type { Linear, MlpWeights } from './config.ts';
 import type { Sequence } from './sequence.ts';
 import { type Frame, passPoint, type Walk } from './walk.ts';
@@ -48,8 +56,8 @@ export function setWordsAside({ w, runs }: Walk, stream: Frame<'x'>): WordsAside
 export function takeWordsBack({ w }: Walk, stream: Frame<'x'>, { x, places }: WordsAside): void {
   const { rows, columns } = stream.x;
   const joined = w.empty(rows + x.rows, columns, 'queries and words');
-  w.copy(stream.x.buffer, 0, joined.buffer, 0, 4 * rows * columns);
-  if (x.rows > 0) w.copy(x.buffer, 0, joined.buffer, 4 * rows * columns, 4 * x.rows * columns);
+  copyRows(w, stream.x, rowsOf(joined, 0, rows));
+  copyRows(w, x, rowsOf(joined, rows, x.rows));
   w.release(stream.x, x);
   stream.x = joined;
   number(places, rows);
@@ -84,9 +92,8 @@ export async function mlpOfEach(
   const queries = order(walk, stream);
   const normalized = normalize(w, stream.x, mlps.queries.norm);
   const words = normalize(w, stream.x, mlps.words.norm);
-  const first = 4 * queries * sum.columns;
-  const bytes = 4 * sum.rows * sum.columns - first;
-  if (bytes > 0) w.copy(words.buffer, first, normalized.buffer, first, bytes);
+  const others = sum.rows - queries;
+  copyRows(w, rowsOf(words, queries, others), rowsOf(normalized, queries, others));
   w.release(stream.x, words);
   stream.x = normalized;
   await passPoint(walk, hook('hook_normalized_resid_post'), stream, 'x');

@@ -37,22 +37,33 @@ export class Tower {
    * Walks blocks `from` to `to` (exclusive).
    *
    * @param x residual stream [rows, width]; it is used up
+   * @param entered whether {@link enter} has been called for the first of them
    * @returns the residual stream above; the runs' rows are those of the result
    */
-  async walk(walk: Walk, x: Tensor, from = 0, to = this.config.layers): Promise<Tensor> {
+  async walk(
+    walk: Walk,
+    x: Tensor,
+    from = 0,
+    to = this.config.layers,
+    { entered = false }: { readonly entered?: boolean } = {},
+  ): Promise<Tensor> {
     const stream: Frame<'x'> = { x };
     for (let layer = from; layer < to; layer++) {
+      if (layer > from || !entered) await this.enter(walk, layer, stream);
       await this.#block(walk, layer, stream);
       walk.behind?.(layer, stream);
     }
     return stream.x;
   }
 
+  /** Passes the hook point at a block's input, for who makes something else of the stream there. */
+  async enter(walk: Walk, layer: number, stream: Frame<'x'>): Promise<void> {
+    if (layer < this.config.layers) await passPoint(walk, this.#hook(layer, 'hook_resid_pre'), stream, 'x');
+  }
+
   async #block(walk: Walk, layer: number, stream: Frame<'x'>): Promise<void> {
     const { attention, cross, mlp, queryMlp } = this.blocks[layer] as BlockWeights;
     const { heads } = this.config;
-    await passPoint(walk, this.#hook(layer, 'hook_resid_pre'), stream, 'x');
-
     const z = await this.#withInput(walk, stream, attention.norm, (input) =>
       selfAttention(walk, this.config, attention, layer, input, stream),
     );
