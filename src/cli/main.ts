@@ -11,6 +11,7 @@ import { evaluateCommand } from './commands/evaluate.ts';
 import { explorerCommand } from './commands/explorer.ts';
 import { generateCommand } from './commands/generate.ts';
 import { hooksCommand } from './commands/hooks.ts';
+import { inpaintCommand } from './commands/inpaint.ts';
 import { knockoutCommand } from './commands/knockout.ts';
 import { mergeCommand } from './commands/merge.ts';
 import { planCommand } from './commands/plan.ts';
@@ -54,6 +55,7 @@ export function program(): Command {
     sweepCommand,
     knockoutCommand,
     attentionCommand,
+    inpaintCommand,
     planCommand,
     generateCommand,
     hooksCommand,

@@ -125,9 +125,9 @@ function integersOf(tensor: HostTensor, name: string): number[] {
 export interface TensorOutput {
   readonly name: string;
   /** Default F32. */
-  readonly dtype?: 'F32' | 'I32';
+  readonly dtype?: 'F32' | 'I32' | 'U8';
   readonly shape: readonly number[];
-  data(): Float32Array | Int32Array | Promise<Float32Array>;
+  data(): Float32Array | Int32Array | Uint8Array | Promise<Float32Array>;
 }
 
 /**

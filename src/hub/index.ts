@@ -1,5 +1,5 @@
 export { NetworkError } from './errors.ts';
-export { INDEX, neededFiles, noWeights, SINGLE } from './files.ts';
+export { INDEX, neededFiles, noWeights, PIPELINE, pipelineFiles, SINGLE } from './files.ts';
 export { type Fetch, fetchText, type HttpOptions } from './http.ts';
 export {
   authorization,

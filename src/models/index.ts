@@ -3,6 +3,7 @@ export {
   type GivenNoise,
   type InpaintingModel,
   type InpaintingOptions,
+  latentMask,
   loadInpainting,
   type Painting,
   type PaintOptions,
@@ -12,6 +13,7 @@ export {
   type StepInfo,
   samplerSteps,
   timesteps,
+  toPlanes,
 } from './diffusion/index.ts';
 export type { ModelFamily, ModelFiles } from './family.ts';
 export { type HubLoadOptions, type LoadedFromHub, loadFromHub } from './from-hub.ts';

@@ -22,8 +22,8 @@ export interface StepIntervention extends Intervention {
 export interface InpaintOptions extends Omit<PaintOptions, 'probe' | 'onPhase'> {
   /** What to cache; default nothing. The UNet's activations are those of {@link cachedSteps}. */
   readonly names?: NameFilter;
-  /** Default all. */
-  readonly cachedSteps?: readonly number[];
+  /** At which steps the UNet's are cached, from 0, or which of them at a step; default all. */
+  readonly cachedSteps?: readonly number[] | ((name: string, step: number) => boolean);
   readonly interventions?: readonly StepIntervention[];
 }
 
@@ -60,7 +60,7 @@ export async function inpaint(
   { names, cachedSteps, interventions = [], ...options }: InpaintOptions = {},
 ): Promise<Inpainted> {
   const wanted = names === undefined ? new Set<string>() : selectHooks(model, names);
-  if (cachedSteps !== undefined) checkList(cachedSteps, 'cachedSteps');
+  if (cachedSteps !== undefined && typeof cachedSteps !== 'function') checkList(cachedSteps, 'cachedSteps');
   const edits = interventions.map(({ steps, ...intervention }) => {
     checkIntervention(intervention);
     const hook = hookPoint(model, intervention.hook);
@@ -80,10 +80,14 @@ export async function inpaint(
   const release = () => {
     for (const cache of caches.values()) cache.release();
   };
+  const isCached =
+    typeof cachedSteps === 'function'
+      ? cachedSteps
+      : (_: string, step: number) => cachedSteps?.includes(step) ?? true;
   const namesOf = (phase: Phase, step: number) =>
-    phase === 'step' && cachedSteps && !cachedSteps.includes(step)
-      ? new Set<string>()
-      : new Set([...wanted].filter((name) => phaseOf(name) === phase));
+    new Set(
+      [...wanted].filter((name) => phaseOf(name) === phase && (phase !== 'step' || isCached(name, step))),
+    );
   try {
     const painting = await model.paint({ image, mask }, prompt, {
       ...options,

@@ -17,6 +17,7 @@ export function pullCommand(program: Command): void {
     )
     .option('--attempts <n>', 'tries without progress before giving up', positiveInteger, 4)
     .option('--max-size <GiB>', 'refuse a larger model', positiveInteger, 1024)
+    .option('--variant <name>', 'of an inpainting pipeline with several files of weights which: fp16')
     .addHelpText(
       'after',
       `
@@ -31,7 +32,8 @@ Environment, as for huggingface_hub:
   HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY   proxies
 
 Example:
-  notice pull Salesforce/blip-vqa-base`,
+  notice pull Salesforce/blip-vqa-base
+  notice pull sd2-community/stable-diffusion-2-inpainting --variant fp16`,
     )
     .action((model: string, options: PullCommandOptions) => pull(model, options));
 }
@@ -40,6 +42,7 @@ interface PullCommandOptions {
   readonly timeout?: number;
   readonly attempts: number;
   readonly maxSize: number;
+  readonly variant?: string;
 }
 
 function seconds(text: string): number {
@@ -48,12 +51,16 @@ function seconds(text: string): number {
   return value;
 }
 
-async function pull(model: string, { timeout, attempts, maxSize }: PullCommandOptions): Promise<void> {
+async function pull(
+  model: string,
+  { timeout, attempts, maxSize, variant }: PullCommandOptions,
+): Promise<void> {
   const { pullModel } = await import('../../platform/node/hub/index.ts');
   const bars = new FileBars();
   const { id, commit, folder, files } = await pullModel(model, {
     attempts,
     maxModelBytes: maxSize * 1024 ** 3,
+    ...(variant !== undefined && { variant }),
     ...(timeout !== undefined && { silenceMs: timeout * 1000 }),
     onProgress: bars.update,
     onWait: (owner) => console.error(`Waiting for ${owner}, which pulls the same model …`),

@@ -4,30 +4,31 @@
 import { checkAborted, signalsOf } from '../../abort.ts';
 import { checkFinite, checkFloats, checkSignal, checkWhole } from '../../check.ts';
 import { NoticeError } from '../../errors.ts';
-import { columnsOf, type Gpu, type Tensor, type Work } from '../../gpu/index.ts';
-import { ClipTokenizer, type RgbImage } from '../../inputs/index.ts';
+import { columnsOf, type Gpu, type Tensor, type Work, type WorkEstimate } from '../../gpu/index.ts';
+import type { ClipTokenizer, RgbImage } from '../../inputs/index.ts';
 import { type FeatureMaps, gatherRows, guide, mix } from '../../kernels/index.ts';
 import { seeded } from '../../random.ts';
-import {
-  Checkpoint,
-  hasFile,
-  type ModelSource,
-  readJson,
-  readText,
-  WeightLoader,
-  type WeightLoaderOptions,
-} from '../../weights/index.ts';
+import type { WeightLoader } from '../../weights/index.ts';
 import type { HookInfo } from '../hook-table.ts';
 import { ModelRun } from '../model.ts';
 import { NO_PROBE, type Probe, type TowerConfig } from '../tower/index.ts';
-import { parseTextEncoder, parseUnet, parseVae } from './config.ts';
-import { checkPipeline, partOf } from './folder.ts';
+import {
+  latentMask,
+  maskedPixels,
+  type Posterior,
+  posteriorOf,
+  posteriorSample,
+  stillChannels,
+  toBytes,
+  toPlanes,
+  toRows,
+} from './arrays.ts';
 import type { MapWalk } from './maps.ts';
-import { parseScheduler, type SchedulerConfig, samplerSteps } from './scheduler.ts';
-import { TextEncoder, textHooks } from './text-encoder.ts';
+import { type SchedulerConfig, samplerSteps } from './scheduler.ts';
+import { type TextEncoder, textHooks } from './text-encoder.ts';
 import type { Texts } from './transformer.ts';
-import { Unet, unetConfigs, unetHooks } from './unet.ts';
-import { Vae, vaeHooks } from './vae.ts';
+import { type Unet, unetConfigs, unetHooks } from './unet.ts';
+import { type Vae, vaeHooks } from './vae.ts';
 
 /** A picture and where it is to be painted over, of one size. */
 export interface Canvas {
@@ -80,95 +81,20 @@ export interface Painting {
   readonly decoded: Float32Array;
   readonly latents: Float32Array;
   readonly maskedLatents: Float32Array;
-  readonly posterior: { readonly mean: Float32Array; readonly logVariance: Float32Array };
+  readonly posterior: Posterior;
+  /** What was given, or drawn from the seed. */
+  readonly noise: GivenNoise;
   /** Token ids, the unconditioned prompt's first where there is one. */
   readonly ids: readonly (readonly number[])[];
   readonly timesteps: readonly number[];
-}
-
-export interface InpaintingOptions extends Pick<WeightLoaderOptions, 'type' | 'signal' | 'planOnly'> {
-  /** Which of several files of weights: `fp16`. Default those without a variant, or those of fp16 where there are none. */
-  readonly variant?: string;
-}
-
-/**
- * Loads an inpainting pipeline in diffusers' layout: model_index.json, unet/, vae/, text_encoder/, tokenizer/, scheduler/.
- *
- * @throws NoticeError('config'), ModelFileError, WeightsError naming the file and what is wrong with it
- */
-export async function loadInpainting(
-  gpu: Gpu,
-  source: ModelSource,
-  { variant, ...options }: InpaintingOptions = {},
-): Promise<InpaintingModel> {
-  checkSignal(options.signal);
-  await checkPipeline(source);
-  const json = (file: string) => readJson(source, file);
-  const text = async (file: string) => ((await hasFile(source, file)) ? readText(source, file) : undefined);
-  const unetConfig = parseUnet(await json('unet/config.json'));
-  const vaeConfig = parseVae(await json('vae/config.json'));
-  const textConfig = parseTextEncoder(await json('text_encoder/config.json'));
-  const scheduler = parseScheduler(await json('scheduler/scheduler_config.json'));
-  const { inChannels, outChannels, textWidth } = unetConfig;
-  const latents = vaeConfig.latentChannels;
-  if (inChannels !== 2 * latents + 1 || outChannels !== latents)
-    throw new NoticeError(
-      'config',
-      `${source.name}/unet/config.json: ${inChannels} channels in and ${outChannels} out; one for inpainting has ${2 * latents + 1} ` +
-        `(latents, mask, masked picture) and ${latents}`,
-    );
-  if (textWidth !== textConfig.tower.width)
-    throw new NoticeError(
-      'config',
-      `${source.name}/unet/config.json: "cross_attention_dim" is ${textWidth}, the text encoder's "hidden_size" ${textConfig.tower.width}`,
-    );
-  const tokenizer = new ClipTokenizer(
-    {
-      tokenizer: await text('tokenizer/tokenizer.json'),
-      vocabulary: await text('tokenizer/vocab.json'),
-      merges: await text('tokenizer/merges.txt'),
-      config: await text('tokenizer/tokenizer_config.json'),
-      special: await text('tokenizer/special_tokens_map.json'),
-    },
-    textConfig.positions,
-  );
-  const loaders: WeightLoader[] = [];
-  const load = async <T>(
-    part: string,
-    stem: string,
-    make: (loader: WeightLoader, checkpoint: Checkpoint) => Promise<T>,
-  ): Promise<T> => {
-    const checkpoint = await Checkpoint.open(partOf(source, part, stem, variant));
-    try {
-      const loader = new WeightLoader(gpu, checkpoint, options);
-      loaders.push(loader);
-      return await make(loader, checkpoint);
-    } finally {
-      await checkpoint.close();
-    }
-  };
-  try {
-    const unet = await load('unet', 'diffusion_pytorch_model', (loader, checkpoint) =>
-      Unet.load(loader, checkpoint, unetConfig),
-    );
-    const vae = await load('vae', 'diffusion_pytorch_model', (loader, checkpoint) =>
-      Vae.load(loader, checkpoint, vaeConfig),
-    );
-    const textEncoder = await load('text_encoder', 'model', (loader, checkpoint) =>
-      TextEncoder.load(loader, checkpoint, textConfig),
-    );
-    return new InpaintingModel(gpu, { unet, vae, textEncoder, tokenizer, scheduler }, loaders);
-  } catch (error) {
-    for (const loader of loaders) loader.destroy();
-    throw error;
-  }
 }
 
 interface LatentSize {
   readonly latents: { readonly width: number; readonly height: number };
 }
 
-interface Parts {
+/** What an inpainting model is made of. */
+export interface InpaintingParts {
   readonly unet: Unet;
   readonly vae: Vae;
   readonly textEncoder: TextEncoder;
@@ -188,10 +114,10 @@ export class InpaintingModel {
   readonly hooks: readonly HookInfo[];
   /** Settings of the text encoder and of the UNet's transformers. */
   readonly configs: readonly TowerConfig[];
-  readonly #parts: Parts;
+  readonly #parts: InpaintingParts;
   readonly #loaders: readonly WeightLoader[];
 
-  constructor(gpu: Gpu, parts: Parts, loaders: readonly WeightLoader[]) {
+  constructor(gpu: Gpu, parts: InpaintingParts, loaders: readonly WeightLoader[]) {
     const { unet, vae, textEncoder, tokenizer, scheduler } = parts;
     this.gpu = gpu;
     this.tokenizer = tokenizer;
@@ -318,6 +244,7 @@ export class InpaintingModel {
         latents: toPlanes(final, vae.config.latentChannels),
         maskedLatents: masked,
         posterior,
+        noise,
         ids,
         timesteps: plan.map(({ timestep }) => timestep),
       };
@@ -326,13 +253,57 @@ export class InpaintingModel {
     }
   }
 
+  /**
+   * What painting a picture costs: each phase, a step once, and what is kept between them. Made by the code that carries it out.
+   *
+   * @param runs 2 with guidance, else 1
+   */
+  async estimate(
+    { width, height }: { readonly width: number; readonly height: number },
+    runs: 1 | 2,
+  ): Promise<Readonly<Record<Phase, WorkEstimate>>> {
+    const { unet, vae, textEncoder } = this.#parts;
+    const all = Array.from(
+      { length: runs },
+      () => new ModelRun({ images: [], ids: this.tokenizer.encodePadded('') }),
+    );
+    const latents = { width: width / this.factor, height: height / this.factor };
+    if (!Number.isInteger(latents.width) || !Number.isInteger(latents.height))
+      throw this.#wrongSize(width, height);
+    const { textWidth, inChannels } = unet.config;
+    const count = (own: readonly ModelRun[], body: (walk: MapWalk) => Promise<unknown>) =>
+      this.gpu.count((w) => body({ w, runs: own, probe: NO_PROBE }));
+    const blank = (w: Work, size: Omit<FeatureMaps, 'x'>, channels: number): FeatureMaps => ({
+      ...size,
+      x: w.empty(size.images * size.width * size.height, channels, 'maps'),
+    });
+    const text = await count(all, ({ w }) => textEncoder.encode(w, all, NO_PROBE));
+    const one = all.slice(-1);
+    return {
+      text,
+      encode: await count(one, (walk) => vae.encode(walk, blank(walk.w, { width, height, images: 1 }, 3))),
+      step: await count(all, (walk) => {
+        const tensor = walk.w.empty(runs * textEncoder.config.positions, textWidth, 'texts');
+        const input = blank(walk.w, { ...latents, images: runs }, inChannels);
+        return unet.predict(walk, input, 0, { tensor, keyValues: new Map() });
+      }),
+      decode: await count(one, (walk) =>
+        vae.decode(walk, blank(walk.w, { ...latents, images: 1 }, vae.config.latentChannels)),
+      ),
+    };
+  }
+
+  #wrongSize(width: number, height: number): NoticeError {
+    return new NoticeError(
+      'image',
+      `a picture of ${width} × ${height} pixels: this model paints multiples of ${this.factor}`,
+    );
+  }
+
   #sizeOf({ width, height, data }: RgbImage, mask: Uint8Array) {
     const { factor } = this;
     if (width % factor !== 0 || height % factor !== 0 || width === 0 || height === 0)
-      throw new NoticeError(
-        'image',
-        `a picture of ${width} × ${height} pixels: this model paints multiples of ${factor}`,
-      );
+      throw this.#wrongSize(width, height);
     if (data.length !== 3 * width * height || mask.length !== width * height)
       throw new NoticeError(
         'image',
@@ -374,68 +345,6 @@ function maps(
   return { ...size, x: w.upload(rows, rows.length / channels, channels, 'maps') };
 }
 
-/** Pixel values 2 · (v / 255) − 1, 0 where the picture is painted over; row by row, channels last. */
-function maskedPixels({ data }: RgbImage, mask: Uint8Array): Float32Array<ArrayBuffer> {
-  return Float32Array.from(data, (value, i) =>
-    mask[Math.floor(i / 3)] === 1 ? 0 : Math.fround(2 * Math.fround(value / 255)) - 1,
-  );
-}
-
-/** Of every cell of latents the pixel at its top left. */
-function latentMask(mask: Uint8Array, width: number, factor: number): Uint8Array {
-  const across = width / factor;
-  const count = mask.length / factor ** 2;
-  return Uint8Array.from({ length: count }, (_, i) => {
-    const [y, x] = [Math.floor(i / across), i % across];
-    return mask[(y * width + x) * factor] as number;
-  });
-}
-
-/** Mean and logarithm of the variance, clamped as diffusers' DiagonalGaussianDistribution does. */
-function posteriorOf(moments: Float32Array, channels: number) {
-  const planes = toPlanes(moments, 2 * channels);
-  const half = planes.length / 2;
-  return {
-    mean: planes.slice(0, half),
-    logVariance: planes.slice(half).map((value) => Math.min(20, Math.max(-30, value))),
-  };
-}
-
-function posteriorSample(
-  { mean, logVariance }: Painting['posterior'],
-  noise: Float32Array,
-  scaling: number,
-): Float32Array {
-  return mean.map(
-    (value, i) => scaling * (value + Math.exp(0.5 * (logVariance[i] as number)) * (noise[i] as number)),
-  );
-}
-
-/** [channels, pixels] to [pixels, channels]. */
-function toRows(planes: Float32Array, channels: number): Float32Array<ArrayBuffer> {
-  const pixels = planes.length / channels;
-  const rows = new Float32Array(planes.length);
-  planes.forEach((value, i) => {
-    rows[(i % pixels) * channels + Math.floor(i / pixels)] = value;
-  });
-  return rows;
-}
-
-/** [pixels, channels] to [channels, pixels]. */
-function toPlanes(rows: Float32Array, channels: number): Float32Array<ArrayBuffer> {
-  return toRows(rows, rows.length / channels);
-}
-
-/** Rows of the mask and the masked picture's latents. */
-function stillChannels(mask: Uint8Array, masked: Float32Array, channels: number): Float32Array<ArrayBuffer> {
-  const rows = new Float32Array(mask.length * (channels + 1));
-  mask.forEach((value, pixel) => {
-    rows[pixel * (channels + 1)] = value;
-    rows.set(masked.subarray(pixel * channels, (pixel + 1) * channels), pixel * (channels + 1) + 1);
-  });
-  return rows;
-}
-
 /** What the UNet reads, the same for every run: latents, mask, masked latents. */
 function assemble(w: Work, latents: Tensor, fixed: Tensor, runs: number): Tensor {
   const columns = latents.columns + fixed.columns;
@@ -444,13 +353,4 @@ function assemble(w: Work, latents: Tensor, fixed: Tensor, runs: number): Tensor
   gatherRows(w, latents, index, columnsOf(input, 0, latents.columns));
   gatherRows(w, fixed, index, columnsOf(input, latents.columns, fixed.columns));
   return input;
-}
-
-/** round(clamp(x / 2 + ½) · 255), half to even, as diffusers' VaeImageProcessor and numpy. */
-function toBytes(decoded: Float32Array): Uint8Array {
-  return Uint8Array.from(decoded, (value) => {
-    const scaled = Math.fround(255 * Math.min(1, Math.max(0, Math.fround(Math.fround(value / 2) + 0.5))));
-    const rounded = Math.round(scaled);
-    return scaled % 1 === 0.5 && rounded % 2 === 1 ? rounded - 1 : rounded;
-  });
 }

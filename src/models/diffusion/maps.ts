@@ -3,6 +3,8 @@
 import type { Tensor, Work } from '../../gpu/index.ts';
 import {
   activate,
+  add,
+  addRows,
   convolve,
   type FeatureMaps,
   type GroupNormWeights,
@@ -115,7 +117,7 @@ export async function loadResnet(
 
 /**
  * x + conv2(silu(norm2(conv1(silu(norm1(x))) + time))), with x through a 1 × 1 convolution where the channels change. Passes
- * `hook_norm1`, `hook_hidden` (conv1 + time), `hook_norm2` and `hook_resnet`.
+ * `hook_norm1`, `hook_conv1`, `hook_hidden` (conv1 + time), `hook_norm2`, `hook_shortcut`, `hook_conv2` and `hook_resnet`.
  *
  * @param tower of its hook points; undefined where it passes none
  * @param time silu of the time's embedding, [1, width]
@@ -129,33 +131,57 @@ export async function resnet(
   time?: Tensor,
 ): Promise<FeatureMaps> {
   const { w } = walk;
+  const pass = async (hook: string, passed: FeatureMaps) => {
+    if (tower !== undefined) await passMaps(walk, tower, hook, passed);
+  };
+  const wants = (hook: string) => tower !== undefined && walk.probe.wants(`${tower}.${hook}`);
   const first = await normSilu(walk, tower, 'hook_norm1', maps, norm1);
-  const bias = timeWeights && time ? timeBias(w, timeWeights, time, conv1.bias as Vector) : conv1.bias;
-  const hidden = convolve(w, { ...maps, x: first }, conv1.weight, { bias });
-  if (bias && bias !== conv1.bias) w.release(bias.buffer);
+  const moved = timeWeights && time ? timeBias(w, timeWeights, time, conv1.bias as Vector) : undefined;
+  // The time is one more bias, unless somebody looks between.
+  const apart = moved !== undefined && wants('hook_conv1');
+  const hidden = convolve(w, { ...maps, x: first }, conv1.weight, {
+    bias: apart ? conv1.bias : (moved?.bias ?? conv1.bias),
+  });
+  await pass('hook_conv1', hidden);
+  if (apart)
+    addRows(
+      w,
+      hidden.x,
+      moved.time,
+      Uint32Array.from({ length: 2 * hidden.x.rows }, (_, i) => (i % 2 === 0 ? i / 2 : 0)),
+    );
+  if (moved) w.release(moved.time, moved.bias.buffer);
   w.release(first);
-  if (tower !== undefined) await passMaps(walk, tower, 'hook_hidden', hidden);
+  await pass('hook_hidden', hidden);
   const second = await normSilu(walk, tower, 'hook_norm2', hidden, norm2);
   w.release(hidden.x);
   const straight = shortcut ? matmul(w, maps.x, shortcut.weight, { bias: shortcut.bias }) : maps.x;
-  const out = convolve(w, { ...maps, x: second }, conv2.weight, { bias: conv2.bias, residual: straight });
+  if (shortcut) await pass('hook_shortcut', { ...maps, x: straight });
+  const input = { ...maps, x: second };
+  let out: FeatureMaps;
+  if (wants('hook_conv2')) {
+    const added = convolve(w, input, conv2.weight, { bias: conv2.bias });
+    await pass('hook_conv2', added);
+    out = { ...added, x: add(w, added.x, straight) };
+    w.release(added.x);
+  } else out = convolve(w, input, conv2.weight, { bias: conv2.bias, residual: straight });
   w.release(second);
   if (shortcut) w.release(straight);
-  if (tower !== undefined) await passMaps(walk, tower, 'hook_resnet', out);
+  await pass('hook_resnet', out);
   return out;
 }
 
-/** What conv1's result is moved by: its own bias and the time's part, the same for all pixels. */
-function timeBias(w: Work, { weight, bias }: Linear, time: Tensor, own: Vector): Vector {
-  const residual: Tensor = {
-    buffer: own.buffer,
-    rows: 1,
-    columns: own.length,
-    stride: own.length,
-    offset: 0,
-  };
-  const sum = matmul(w, time, weight, { bias, residual });
-  return { name: `${own.name} + time`, length: sum.columns, buffer: sum.buffer };
+/** What conv1's result is moved by, the same for all pixels: the time's part, and with conv1's own bias. */
+function timeBias(
+  w: Work,
+  { weight, bias }: Linear,
+  time: Tensor,
+  own: Vector,
+): { time: Tensor; bias: Vector } {
+  const part = matmul(w, time, weight, { bias });
+  const row: Tensor = { buffer: own.buffer, rows: 1, columns: own.length, stride: own.length, offset: 0 };
+  const sum = add(w, part, row);
+  return { time: part, bias: { name: `${own.name} + time`, length: sum.columns, buffer: sum.buffer } };
 }
 
 /** silu(group norm), in one kernel unless somebody looks between. */

@@ -2,7 +2,13 @@
 // of this library with cross-attention to the text, a projection back.
 
 import type { Tensor } from '../../gpu/index.ts';
-import { type FeatureMaps, type GroupNormWeights, matmul, normalizeGroups } from '../../kernels/index.ts';
+import {
+  add,
+  type FeatureMaps,
+  type GroupNormWeights,
+  matmul,
+  normalizeGroups,
+} from '../../kernels/index.ts';
 import type { Checkpoint, WeightLoader } from '../../weights/index.ts';
 import type { HookInfo } from '../hook-table.ts';
 import { type BlockNames, type BlockPlace, blockHooks, loadBlocks } from '../parts/block.ts';
@@ -70,6 +76,7 @@ export function transformerHooks(size: TransformerSize, path: string): HookInfo[
     { name: `${name}.hook_norm`, shape, module: `${path}.norm` },
     { name: `${name}.hook_proj_in`, shape, module: `${path}.proj_in` },
     ...blockHooks(placeOf(transformerConfig(size), path)),
+    { name: `${name}.hook_proj_out`, shape, module: `${path}.proj_out` },
     { name: `${name}.hook_out`, shape, module: path },
   ];
 }
@@ -138,7 +145,13 @@ export async function attendMaps(
   keyValues.set(name, own);
   const memory = { tensor, keyValues: own };
   const stream = await tower.walk({ w, probe, runs: pixelsOf(runs, name, maps), memory }, projected);
-  const x = matmul(w, stream, output.weight, { bias: output.bias, residual: maps.x });
+  let x: Tensor;
+  if (probe.wants(`${name}.hook_proj_out`)) {
+    const added = matmul(w, stream, output.weight, { bias: output.bias });
+    await passMaps(walk, name, 'hook_proj_out', { ...maps, x: added });
+    x = add(w, added, maps.x);
+    w.release(added);
+  } else x = matmul(w, stream, output.weight, { bias: output.bias, residual: maps.x });
   w.release(stream, maps.x);
   const out = { ...maps, x };
   await passMaps(walk, name, 'hook_out', out);

@@ -147,8 +147,11 @@ export function unetHooks(config: UnetConfig): HookInfo[] {
     const path = `${block}.resnets.${index}`;
     return [
       point(`${name}.hook_norm1`, from, `${path}.norm1`),
+      point(`${name}.hook_conv1`, to, `${path}.conv1`),
       point(`${name}.hook_hidden`, to, `input of ${path}.norm2`),
       point(`${name}.hook_norm2`, to, `${path}.norm2`),
+      ...(from === to ? [] : [point(`${name}.hook_shortcut`, to, `${path}.conv_shortcut`)]),
+      point(`${name}.hook_conv2`, to, `${path}.conv2`),
       point(`${name}.hook_resnet`, to, path),
       ...(heads === undefined
         ? []
@@ -160,6 +163,7 @@ export function unetHooks(config: UnetConfig): HookInfo[] {
     ...(resize ? [point(`${resize.name}.hook_out`, resize.channels, resize.path)] : []),
   ];
   return [
+    point('unet_in.hook_input', config.inChannels, 'input of conv_in'),
     point('unet_in.hook_out', first, 'conv_in'),
     ...down.flatMap(ofLevel),
     ...middle.flatMap(ofStage),
@@ -272,6 +276,7 @@ export class Unet {
   async predict(walk: MapWalk, input: FeatureMaps, timestep: number, texts: Texts): Promise<FeatureMaps> {
     const { w } = walk;
     const time = this.#time(w, timestep);
+    await passMaps(walk, 'unet_in', 'hook_input', input);
     let maps = convolve(w, input, this.#input.weight, { bias: this.#input.bias });
     await passMaps(walk, 'unet_in', 'hook_out', maps);
     const skips = [maps];

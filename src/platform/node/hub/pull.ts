@@ -11,6 +11,7 @@ import {
   type HttpOptions,
   neededFiles,
   noWeights,
+  pipelineFiles,
   type Repository,
   type RepositoryFile,
   readRepository,
@@ -48,6 +49,8 @@ export interface PullOptions extends HubSettings, Omit<HttpOptions, 'maxBytes'> 
   readonly maxAnswerBytes?: number;
   /** Pages of the list of files. Default 1000. */
   readonly maxPages?: number;
+  /** Of a pipeline with several files of weights which one: `fp16`. Default those without a variant. */
+  readonly variant?: string;
   readonly onProgress?: (progress: PullProgress) => void;
   /** Called if another process pulls the same model: this one waits. */
   readonly onWait?: (owner: string) => void;
@@ -113,9 +116,21 @@ interface Job {
 
 async function pullFiles(job: Job): Promise<PulledFile[]> {
   const { model, repository, cache } = job;
+  const { maxSettingsBytes = 256 * 1024 ** 2, maxModelBytes = 1024 ** 4, variant } = job.options;
+  const pipeline = pipelineFiles(repository.files.keys(), variant);
+  if (pipeline) {
+    if (pipeline.lacking.length > 0)
+      throw new NoticeError(
+        'weights',
+        `${model} has no safetensors weights${variant ? ` of the variant ${variant}` : ''} in ${pipeline.lacking.join(', ')}.`,
+      );
+    return [
+      ...(await pullAll(job, pipeline.settings, maxSettingsBytes)),
+      ...(await pullAll(job, pipeline.weights, maxModelBytes)),
+    ];
+  }
   const { settings, weights } = neededFiles(repository.files.keys());
   if (!weights) throw noWeights(model, [...repository.files.keys()]);
-  const { maxSettingsBytes = 256 * 1024 ** 2, maxModelBytes = 1024 ** 4 } = job.options;
   if (weights === SINGLE)
     return [
       ...(await pullAll(job, settings, maxSettingsBytes)),

@@ -3,7 +3,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NoticeError } from '../../../errors.ts';
-import { isModelId, splitRevision } from '../../../hub/index.ts';
+import { isModelId, PIPELINE, splitRevision } from '../../../hub/index.ts';
 import { didYouMean } from '../near-path.ts';
 import { fileSize, ModelCache } from './cache.ts';
 import { missingFiles } from './files.ts';
@@ -25,7 +25,10 @@ export interface ResolvedModel {
 export async function resolveModel(idOrFolder: string, cacheDir?: string): Promise<ResolvedModel> {
   const info = await stat(idOrFolder).catch(() => undefined);
   if (info?.isDirectory()) {
-    if ((await fileSize(join(idOrFolder, 'config.json'))) === undefined) {
+    const kinds = await Promise.all(
+      ['config.json', PIPELINE].map((name) => fileSize(join(idOrFolder, name))),
+    );
+    if (kinds.every((size) => size === undefined)) {
       throw new NoticeError('config', `The folder ${idOrFolder} has no config.json: it is no model folder.`);
     }
     return { folder: idOrFolder };
