@@ -6,8 +6,9 @@
 // rows of A and BN rows of W together, neighbours reading neighbouring quads; then thread (x, y) of the first TX × TY
 // multiplies rows y, y + TY, … by columns x, x + TX, …. Few rows make few products but need as many weights, so for them
 // more threads load than multiply. Workgroup memory holds quads along k, PITCH = QUADS + 1 per row, which keeps rows in
-// different banks: (BM + BN) · PITCH · 16 bytes. The quads of a step are written out and the tiles are arrays of rows, so that
-// few or no checks of bounds stay between the products.
+// different banks: (BM + BN) · PITCH · 16 bytes. The tiles are arrays of rows, so that few checks of bounds stay between the
+// products. The quads of a step are not written out, and of a quad the rows are held while the columns come one by one:
+// otherwise Intel's compiler loads so far ahead that 4 × 8 values per thread spill registers (`npm run gpu-check`).
 // Constants: WG, TX, TY, MR, NR, QUADS (4 · QUADS divides CHUNK).
 
 const BM = TY * MR;
@@ -38,21 +39,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     }
     workgroupBarrier();
     if (y < TY) {
-      //@unroll q 0..QUADS
-      {
-        //@unroll c 0..NR
-        let b{c} = tileW[x + {c}u * TX][{q}];
-        //@end
+      for (var q = 0u; q < QUADS; q++) {
         //@unroll r 0..MR
+        let a{r} = tileA[y + {r}u * TY][q];
+        //@end
+        //@unroll c 0..NR
         {
-          let a = tileA[y + {r}u * TY][{q}];
-          //@unroll c 0..NR
-          s{r}_{c} = fma(a.w, b{c}.w, fma(a.z, b{c}.z, fma(a.y, b{c}.y, fma(a.x, b{c}.x, s{r}_{c}))));
+          let b = tileW[x + {c}u * TX][q];
+          //@unroll r 0..MR
+          s{r}_{c} = fma(a{r}.w, b.w, fma(a{r}.z, b.z, fma(a{r}.y, b.y, fma(a{r}.x, b.x, s{r}_{c}))));
           //@end
         }
         //@end
       }
-      //@end
     }
     workgroupBarrier();
     if (4u * (q0 + QUADS) % CHUNK == 0u) {
