@@ -26,8 +26,12 @@ import { testGpu, testWork } from '../support/gpu.ts';
 import { uploadQuantized } from './quantized-support.ts';
 import { uploadVector, uploadWeight } from './support.ts';
 
-/** Bytes in use that `work` leaves behind, apart from the tensors it returns. */
+/**
+ * Bytes in use that `work` leaves behind when it is done again, apart from the tensors it returns: what it shares with others that
+ * ask for the same table is kept the first time.
+ */
 function left(gpu: Gpu, w: Work, work: () => readonly Tensor[]): number {
+  w.release(...work());
   const before = gpu.pool.statistics.usedBytes;
   w.release(...work());
   return gpu.pool.statistics.usedBytes - before;
