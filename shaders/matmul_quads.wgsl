@@ -17,10 +17,12 @@ fn quadOfA(row: u32, q: u32) -> vec4f {
   //@endif
 }
 
+//@if FLOATS
 // W[row, 4 q to 4 q + 3], zeros beyond K.
 fn quadOfW(row: u32, q: u32) -> vec4f {
   let quads = params.wStride / 4u;
   if (q >= quads) { return vec4f(); }
   return weight4(W[row * quads + q]);
 }
+//@endif
 

@@ -199,9 +199,12 @@ export function computeValues(
   const vec4 = isAligned(v, headSize);
   const { entries, tiles, keys } = tables;
   const { tileRows, pitch } = tables.plan;
-  const traits = [`${tileRows}x${SG}`, SUBGROUPS && 'subgroups', vec4 && 'vec4'];
+  // On a GPU one query is a few workgroups that wait for memory: more loads of each are in flight then.
+  const many = !w.capabilities.software && tileRows === 1;
+  const step = SUBGROUPS ? SG : many ? 16 : 4;
+  const traits = [`${tileRows}x${SG}`, SUBGROUPS && 'subgroups', vec4 && 'vec4', many && `step ${step}`];
   const source = kernel('attention_values', traits, () => ({
-    constants: { SG, SUBGROUPS, VEC4: vec4, MR: tileRows, STEP: SUBGROUPS ? SG : 4 },
+    constants: { SG, SUBGROUPS, VEC4: vec4, MR: tileRows, STEP: step },
     enable,
   }));
   w.dispatch(

@@ -87,6 +87,7 @@ export function matrixKernel(
       HAS_RESIDUAL: residual,
       VEC4: vec4,
     },
+    settings: { FLOATS: true },
     weights: type,
     activation,
     enable: ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix'],

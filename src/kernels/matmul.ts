@@ -6,6 +6,7 @@ import { activate } from './elementwise.ts';
 import { matrixBlock, matrixKernel, matrixTile } from './matmul-matrix.ts';
 import { type Epilogue, flagsOf, rowWindows } from './matmul-operands.ts';
 import { quantizedKernel, quantizedTile } from './matmul-quantized.ts';
+import { quantizedRow, quantizedRowKernel } from './matmul-quantized-row.ts';
 import { blockOf, CHUNK, chooseMatmul, type MatmulVariant } from './matmul-variant.ts';
 import { floatParts } from './quantize.ts';
 import { type Activation, type Kernel, kernel } from './source.ts';
@@ -62,6 +63,7 @@ function matmulKernel(
       ...(row ? { LANES: row.lanes, QUADS: row.quads } : {}),
       ...(tile ? { TX: tile.across, TY: tile.down, QUADS: tile.quads } : {}),
     },
+    settings: { FLOATS: true },
     weights: type,
     activation,
     enable: subgroup ? ['subgroups'] : [],
@@ -177,15 +179,24 @@ function plan(
 ): Plan {
   const { capabilities } = w;
   const epilogue = { activation, bias: bias !== undefined, residual: residual !== undefined };
-  const tile = variant ? undefined : quantizedTile(capabilities, a.rows, a.columns);
-  if (tile && isQuantized(weight))
-    return {
-      source: quantizedKernel(capabilities, tile, weight.type, epilogue),
-      block: { rows: tile.rows, columns: tile.columns * tile.threads },
-      parts: weight.parts,
-    };
-  const type = isQuantized(weight) ? 'f32' : weight.type;
   const vec4 = [a.columns, a.stride, a.offset].every((count) => count % 4 === 0);
+  if (isQuantized(weight) && !variant) {
+    const row = quantizedRow(capabilities, a.rows, a.columns, weight.type);
+    if (row)
+      return {
+        source: quantizedRowKernel(row, weight.type, vec4, epilogue),
+        block: { rows: 1, columns: row.columns },
+        parts: weight.parts,
+      };
+    const tile = quantizedTile(capabilities, a.rows, a.columns);
+    if (tile)
+      return {
+        source: quantizedKernel(capabilities, tile, weight.type, epilogue),
+        block: { rows: tile.rows, columns: tile.columns * tile.threads },
+        parts: weight.parts,
+      };
+  }
+  const type = isQuantized(weight) ? 'f32' : weight.type;
   const { subgroupMatrix } = capabilities;
   if (subgroupMatrix && !variant && !isQuantized(weight)) {
     const device = { ...capabilities, subgroupMatrix };

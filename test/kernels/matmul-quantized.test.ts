@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { rowsOf, type Work } from '../../src/gpu/index.ts';
 import { type Activation, matmul, type QuantizedType } from '../../src/kernels/index.ts';
 import { quantizedTile } from '../../src/kernels/matmul-quantized.ts';
+import { quantizedRow } from '../../src/kernels/matmul-quantized-row.ts';
 import { flatten, int8, type Matrix, nf4, toRows } from '../reference/index.ts';
 import { expectSameBits } from '../support/close.ts';
 import { testWork } from '../support/gpu.ts';
@@ -48,11 +49,12 @@ interface Case {
 
 /**
  * Rows below and above what is multiplied in registers (4 on software adapters, 16 on GPUs); features in whole blocks or
- * not; columns beyond a tile (4 · 2 and 32 · 2).
+ * not; columns beyond a tile (4 · 2 and 32 · 2); more chunks than are done side by side (32), the last of them half of one.
  */
 const CASES: readonly Case[] = [
   { M: 1, K: 64, N: 1 },
   { M: 1, K: 768, N: 131 },
+  { M: 1, K: 4160, N: 6 },
   { M: 3, K: 128, N: 67, activation: 'gelu' },
   { M: 4, K: 192, N: 64, partRows: [40, 24], activation: 'silu' },
   { M: 5, K: 64, N: 9 },
@@ -138,6 +140,20 @@ it('a weight larger than what is made into f32 at a time gives the same bits', a
   const found = await read(work, matmul(work, a, uploadQuantized(work, w, 'nf4')));
   const expected = await read(work, matmul(work, a, uploadWeight(work, values('nf4', w))));
   expectSameBits(found, expected, { shape: [5, 1100] });
+});
+
+describe('one row on a GPU', () => {
+  it.each([
+    ['nf4', 4096, { columns: 4, lanes: 32 }],
+    ['nf4', 768, { columns: 16, lanes: 8 }],
+    ['int8', 11008, { columns: 2, lanes: 32 }],
+    ['int8', 1024, { columns: 8, lanes: 8 }],
+    ['nf4', 96, undefined],
+  ] as const)('of %s and %i features has %o', (type, columns, shape) => {
+    expect(quantizedRow({ software: false }, 1, columns, type)).toEqual(shape);
+    expect(quantizedRow({ software: false }, 2, columns, type)).toBeUndefined();
+    expect(quantizedRow({ software: true }, 1, columns, type)).toBeUndefined();
+  });
 });
 
 describe('values are made in registers', () => {
