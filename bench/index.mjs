@@ -43,11 +43,12 @@ export async function runBench(options = {}) {
     log = console.log,
   } = options;
   if (onnx) installOnnxRuntime();
-  const gpu = await openGpu(options.gpu);
+  // Matrix units are measured beside the kernels that are tuned: a candidate's kernel is the same on such a device.
+  const gpu = await openGpu({ ...options.gpu, ...(options.tune && { subgroupMatrices: true }) });
   const report = { machine: describeMachine(gpu) };
   try {
     log(machineLine(report.machine));
-    if (options.tune) report.tuning = await tune(gpu, { rounds, only, log });
+    if (options.tune) report.tuning = await tune(gpu, { machine: report.machine, rounds, only, log });
     else Object.assign(report, await runParts(gpu, parts, { onnx, rounds, sample, layers, only, log }));
     if (json) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`);
     return report;

@@ -13,6 +13,7 @@ import {
   planAttention,
   releasePlan,
   uploadPlan,
+  type Weight,
 } from '../kernels/index.ts';
 import { f32ToBf16, f32ToF16 } from '../weights/index.ts';
 import { checkSample, randomValues } from './measure.ts';
@@ -82,6 +83,19 @@ const ENCODE: Readonly<Record<ElementType, (values: Float32Array) => Float32Arra
   bf16: f32ToBf16,
 };
 
+/** A weight [rows, columns] in a storage type; `columns` is a multiple of 4. */
+export function storedAs(
+  w: Work,
+  type: ElementType,
+  values: Float32Array,
+  rows: number,
+  columns: number,
+): Weight {
+  const stored = ENCODE[type](values);
+  const buffer = w.uploadWords(new Uint32Array(stored.buffer, 0, stored.byteLength / 4), 'w');
+  return { name: 'w', type, rows, columns, stride: columns, parts: [{ buffer, firstRow: 0, rows }] };
+}
+
 export function kernelCases(): KernelCase[] {
   return [
     ...PRODUCTS.map((shape) => productCase(shape, 'f32')),
@@ -99,10 +113,7 @@ function productCase({ m, k, n }: ProductShape, type: ElementType): KernelCase {
     const x = randomValues(m * k, 1);
     const w = randomValues(n * k, 2);
     const a = work.upload(x, m, k, 'a');
-    const stored = ENCODE[type](w);
-    const buffer = work.uploadWords(new Uint32Array(stored.buffer, 0, stored.byteLength / 4), 'w');
-    const parts = [{ buffer, firstRow: 0, rows: n }];
-    const weight = { name: 'w', type, rows: n, columns: k, stride: k, parts };
+    const weight = storedAs(work, type, w, n, k);
     const out = work.empty(m, n, 'out');
     const run = () => {
       matmul(work, a, weight, { out });

@@ -13,3 +13,5 @@ export {
   type Times,
 } from './measure.ts';
 export { measurePeak, type Peak } from './peak.ts';
+export { type TuneOptions, type TuningResult, tuneKernels } from './tune.ts';
+export { gainOfMatrices, tuningBlock, tuningLine } from './tuning-text.ts';

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import { type Gpu, GpuValidationError, type KernelSource, NoAdapterError } from '../../src/gpu/index.ts';
 import { openGpu } from '../../src/platform/browser/adapter.ts';
+import { writeTuning } from '../../src/platform/browser/tuning.ts';
 
 /** sums[r] = factor · Σ_c x[r, c], one workgroup per row. */
 const ROW_SUM = {
@@ -31,6 +32,17 @@ describe('a device in the browser', () => {
     gpu = await openGpu();
   });
   afterAll(() => gpu?.destroy());
+
+  it('takes the choices of kernels that were measured in this browser', async () => {
+    const table = {
+      'software matmul row f32': { kernel: 'matmul_portable', rows: 1, columns: 8, threads: 32 },
+    };
+    await writeTuning(gpu.capabilities, table);
+    const tuned = await openGpu();
+    expect(tuned.capabilities.tuning).toEqual(table);
+    tuned.destroy();
+    await writeTuning(gpu.capabilities, {});
+  });
 
   it('runs recorded kernels and reads their results', async () => {
     const rows = 7;

@@ -33,6 +33,10 @@ test('bench --tune keeps its choices where openGpu finds them', async () => {
   const { stdout } = await runProcess(['bench', '--tune', '--only', ' row f32$', '--rounds', '1'], { env });
   const [, file = ''] = / → (.*\.json)\n/.exec(stdout) ?? [];
   expect(file.startsWith(folder)).toBe(true);
+  // The block for an issue: what the figures depend on, then a row for every choice.
+  expect(stdout).toMatch(/^- adapter and driver: .*\w/m);
+  expect(stdout).toMatch(/^\| choice +\| m × k × n +\| default, ms/m);
+  expect(stdout).toMatch(/^\| software(-\d+)? matmul row f32 \| 1 × 768 × 3072 +\| +[\d.]+ +\| +[\d.]+ +\|/m);
   expect(Object.keys(JSON.parse(await readFile(file, 'utf8'))).every((key) => / row f32$/.test(key))).toBe(
     true,
   );

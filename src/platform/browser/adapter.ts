@@ -1,6 +1,7 @@
 import { checkChoice, checkPositive } from '../../check.ts';
-import { Gpu, type GpuOptions, NoAdapterError } from '../../gpu/index.ts';
+import { Gpu, type GpuOptions, identify, NoAdapterError } from '../../gpu/index.ts';
 import { askWhileWaiting } from './polling.ts';
+import { readTuning } from './tuning.ts';
 
 export interface BrowserGpuOptions extends GpuOptions {
   /**
@@ -16,7 +17,8 @@ const HELP =
   '(Linux: also chrome://flags/#enable-vulkan) or the switch --enable-unsafe-webgpu admits adapters that are off by default.';
 
 /**
- * Opens a device through the browser's WebGPU; works in windows and in workers.
+ * Opens a device through the browser's WebGPU, with the choices of kernels that the explorer measured on it; works in windows
+ * and in workers.
  *
  * @throws NoAdapterError that says what to enable
  */
@@ -37,7 +39,8 @@ export async function openGpu(options: BrowserGpuOptions = {}): Promise<Gpu> {
     );
   }
   const asking = /Firefox/.test(navigator.userAgent) ? askWhileWaiting(adapter) : adapter;
-  const gpu = await Gpu.create(asking, entry, options);
+  const tuning = options.tuning ?? (await readTuning(identify(adapter.info)));
+  const gpu = await Gpu.create(asking, entry, { ...options, tuning });
   if (wanted === 'hardware' && gpu.capabilities.software) {
     gpu.destroy();
     throw new NoAdapterError(

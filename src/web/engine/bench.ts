@@ -14,7 +14,7 @@ export async function runBench(
 ): Promise<BenchReport> {
   const { model, info } = session.opened;
   const { clean } = session.pair;
-  let report: BenchReport = { machine: describe(model.gpu), peak: undefined, kernels: [], forward: [] };
+  let report: BenchReport = { machine: describeDevice(model.gpu), peak: undefined, kernels: [], forward: [] };
   const add = (more: Partial<BenchReport>) => {
     report = { ...report, ...more };
     emit(report);
@@ -38,7 +38,8 @@ export async function runBench(
   return report;
 }
 
-function describe({ capabilities }: Gpu): BenchMachine {
+/** What rates depend on. */
+export function describeDevice({ capabilities }: Gpu): BenchMachine {
   const { vendor, architecture, description, software, features, subgroupSize, limits } = capabilities;
   return {
     adapter: [...new Set([vendor, architecture, description])].filter(Boolean).join(' · '),

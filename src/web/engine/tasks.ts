@@ -12,6 +12,7 @@ import { openModel, planWeights } from './models.ts';
 import { patchPinned } from './patch.ts';
 import type { Session } from './session.ts';
 import { sweepMaps } from './sweep.ts';
+import { runTuning } from './tune.ts';
 import { usablePairs } from './usable.ts';
 
 export interface TaskContext<Event> {
@@ -42,4 +43,5 @@ export const tasks: TaskTable = {
   lens: readLens,
   answers: generateAnswers,
   bench: runBench,
+  tune: runTuning,
 };

@@ -1,6 +1,6 @@
 // What is read off a model: attention, the logit lens, longer answers; and the device's rates.
 
-import type { ForwardResult, KernelResult, Peak } from '../../bench/index.ts';
+import type { ForwardResult, KernelResult, Peak, TuningResult } from '../../bench/index.ts';
 import type { PatchGrid } from '../../models/index.ts';
 import type { LogitLens, SampleAttention } from '../../patching/index.ts';
 import type { Pin } from './pins.ts';
@@ -91,6 +91,11 @@ export interface BenchReport {
   readonly forward: readonly ForwardResult[];
 }
 
+export interface TuningReport {
+  readonly machine: BenchMachine;
+  readonly results: readonly TuningResult[];
+}
+
 export interface BenchSpec {
   /** Turns of each measurement, of which the median is taken. */
   readonly rounds: number;
@@ -102,4 +107,6 @@ export interface ReadingTasks {
   readonly answers: Task<AnswerSpec, AnswerPart, Answers>;
   /** Tells what it has so far after every measurement. */
   readonly bench: Task<BenchSpec, BenchReport, BenchReport>;
+  /** Tells what it has so far after every choice. */
+  readonly tune: Task<BenchSpec, TuningReport, TuningReport>;
 }

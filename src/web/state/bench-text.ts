@@ -1,7 +1,7 @@
 // A bench as text that people send: the lines of `notice bench` under what they depend on.
 
-import { forwardLine, kernelLine } from '../../bench/index.ts';
-import type { BenchMachine, BenchReport } from '../protocol/reading.ts';
+import { forwardLine, kernelLine, tuningBlock } from '../../bench/index.ts';
+import type { BenchMachine, BenchReport, TuningReport } from '../protocol/reading.ts';
 
 export function benchText({ machine, peak, kernels, forward }: BenchReport): string {
   return [
@@ -15,6 +15,21 @@ export function benchText({ machine, peak, kernels, forward }: BenchReport): str
     ...forward.map(forwardLine),
     '',
   ].join('\n');
+}
+
+/** Markdown for an issue. */
+export function tuningText({ machine, results }: TuningReport): string {
+  const { adapter, software, subgroupSize, features, browser, date } = machine;
+  return tuningBlock(
+    [
+      ['adapter', `${adapter}${software ? ' (software)' : ''}`],
+      ['subgroups', `${subgroupSize || 'of varying size'}`],
+      ['features', features.join(', ') || 'none'],
+      ['browser', browser],
+      ['date', date.slice(0, 10)],
+    ],
+    results,
+  );
 }
 
 function machineLines({

@@ -9,6 +9,7 @@ import { benchText } from '../state/bench-text.ts';
 import { cancel, run } from '../state/engine.ts';
 import { CopyButton } from './copy-button.tsx';
 import { Panel } from './layout.tsx';
+import { TuningPanel } from './tuning-panel.tsx';
 import './reading.css';
 
 /** Alternating turns of each measurement, as `notice bench` takes by default. */
@@ -36,6 +37,15 @@ async function measure(): Promise<void> {
 }
 
 export function BenchPanel(): JSX.Element {
+  return (
+    <>
+      <Rating />
+      <TuningPanel />
+    </>
+  );
+}
+
+function Rating(): JSX.Element {
   const found = report.value;
   return (
     <Panel title="This device">
