@@ -2,7 +2,7 @@
 // last token under text corruption.
 //
 //   node bench/llava-7b.mjs [--layers 4] [--dtype f16|nf4|int8|…] [--folder DIR] [--parts forward,generation,sweep]
-//                          [--repeat 0] [--json FILE]
+//                          [--repeat 0] [--adapter auto|hardware|software] [--subgroup-matrices] [--json FILE]
 //
 // The checkpoint is written into DIR (default: the system's temporary folder) and stays there for the next run.
 import { writeFileSync } from 'node:fs';
@@ -25,6 +25,8 @@ const { values: options } = parseArgs({
     tokens: { type: 'string', default: '4' },
     parts: { type: 'string', default: 'forward,generation,sweep' },
     repeat: { type: 'string', default: '0' },
+    adapter: { type: 'string', default: 'auto' },
+    'subgroup-matrices': { type: 'boolean', default: false },
     json: { type: 'string' },
   },
 });
@@ -34,7 +36,10 @@ const folder = options.folder ?? join(tmpdir(), `llava-7b-${layers}-layers`);
 const IMAGE = 32000;
 const MEASURED = { forward: measureForward, generation: measureGeneration, sweep: measureSweep };
 
-const gpu = await openGpu();
+const gpu = await openGpu({
+  adapter: options.adapter,
+  subgroupMatrices: options['subgroup-matrices'],
+});
 const report = { machine: describeMachine(gpu), layers, dtype };
 const log = (line) => console.log(line);
 log(machineLine(report.machine));
