@@ -1,4 +1,5 @@
-// `notice bench` without the command line: for first-gpu.sh, whose folder has no other commands.
+// `notice bench` without the command line: for first-gpu.sh, whose folder has no other commands, and
+// for cpu-sweep.mjs.
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { openGpu } from '../dist/platform/node/adapter.js';
@@ -12,6 +13,7 @@ const { values: options, positionals } = parseArgs({
     tune: { type: 'boolean', default: false },
     only: { type: 'string' },
     rounds: { type: 'string', default: '5' },
+    sample: { type: 'string', default: '2' },
     adapter: { type: 'string', default: 'auto' },
     'subgroup-matrices': { type: 'boolean', default: false },
     json: { type: 'string' },
@@ -30,6 +32,7 @@ if (options.machine) {
     parts: positionals.length > 0 ? positionals : PARTS,
     tune: options.tune,
     rounds: Number(options.rounds),
+    sample: Number(options.sample),
     only: options.only === undefined ? undefined : new RegExp(options.only),
     json: options.json,
     gpu: gpuOptions,

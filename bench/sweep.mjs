@@ -46,13 +46,27 @@ export async function benchSweep(model, { sample, formatPlan, log }) {
     return sweep(model, jobs, { repeat: 0 });
   });
   const { peakUsedBytes, peakAllocatedBytes } = gpu.pool.statistics;
-  const { seconds, before, after, rate } = wavefront;
+  const { seconds, cpuSeconds, before, after, rate } = wavefront;
   const ideal = plan.flops / rate;
   log(
-    `wavefront: ${plan.cells} patches in ${seconds.toFixed(1)} s, ${(seconds / ideal).toFixed(2)} times what ${(plan.flops / 1e9).toFixed(0)} GFLOP take at ` +
+    `wavefront: ${plan.cells} patches in ${seconds.toFixed(1)} s (${cpuSeconds.toFixed(1)} s of processor time), ${(seconds / ideal).toFixed(2)} times what ${(plan.flops / 1e9).toFixed(0)} GFLOP take at ` +
       `${(rate / 1e9).toPrecision(3)} GFLOP/s (matmul 577 × 768 × 768 before ${(before / 1e9).toPrecision(3)}, after ${(after / 1e9).toPrecision(3)}); ` +
       `peak ${mebibytes(peakUsedBytes)} in use, ${mebibytes(peakAllocatedBytes)} allocated, budget ${mebibytes(gpu.pool.budget)}`,
   );
+
+  const result = {
+    name: 'sweep of full-size BLIP-VQA-base',
+    cells: plan.cells,
+    plan: { ...plan, layers: undefined },
+    seconds,
+    cpuSeconds,
+    matmulFlops: rate,
+    overIdeal: seconds / ideal,
+    peakUsedBytes,
+    peakAllocatedBytes,
+    budgetBytes: gpu.pool.budget,
+  };
+  if (sample === 0) return result;
 
   const full = [];
   const shared = [];
@@ -68,27 +82,13 @@ export async function benchSweep(model, { sample, formatPlan, log }) {
     shared.push(again.wall / 1000);
     compare(again.result[2], expected, cell);
   }
-  const result = {
-    name: 'sweep of full-size BLIP-VQA-base',
-    cells: plan.cells,
-    plan: { ...plan, layers: undefined },
-    seconds,
-    matmulFlops: rate,
-    overIdeal: seconds / ideal,
-    peakUsedBytes,
-    peakAllocatedBytes,
-    budgetBytes: gpu.pool.budget,
-    oneByOneSeconds: plan.cells * median(full),
-    oneByOneSharedSeconds: plan.cells * median(shared),
-    sampled: cells.length,
-  };
-  const { oneByOneSeconds, oneByOneSharedSeconds } = result;
+  const [oneByOneSeconds, oneByOneSharedSeconds] = [full, shared].map((times) => plan.cells * median(times));
   log(
     `one by one (${cells.length} cells sampled, the same bits): ${median(full).toFixed(1)} s a cell, ${(oneByOneSeconds / 3600).toFixed(1)} h in all, ` +
       `${(oneByOneSeconds / seconds).toFixed(0)} times as long; on shared image features ${median(shared).toFixed(2)} s a cell, ` +
       `${(oneByOneSharedSeconds / 60).toFixed(1)} min, ${(oneByOneSharedSeconds / seconds).toFixed(1)} times`,
   );
-  return result;
+  return { ...result, oneByOneSeconds, oneByOneSharedSeconds, sampled: cells.length };
 }
 
 /** Compiles the kernels on few cells. */
