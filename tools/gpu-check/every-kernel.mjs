@@ -12,9 +12,9 @@ const weight = (type, columns = 8) => {
   const stride = 4 * Math.ceil(columns / 4);
   return { name: 'weight', type, rows: 8, columns, stride, parts: [{ buffer, firstRow: 0, rows: 8 }] };
 };
-const quantized = (type) => {
+const quantized = (type, columns = 64) => {
   const part = { buffer, scales: buffer, firstRow: 0, rows: 8 };
-  return { name: 'weight', type, rows: 8, columns: 64, stride: 64, parts: [part] };
+  return { name: 'weight', type, rows: 8, columns, stride: columns, parts: [part] };
 };
 
 /** A work that does nothing but say what is dispatched. */
@@ -79,6 +79,7 @@ function callMatmuls(K, w) {
       for (const bias of [undefined, vector])
         for (const residual of [undefined, tensor(rows, 8)])
           K.matmul(w, tensor(rows, 64), codes, { bias, residual });
+    K.matmul(w, tensor(1, 4096), quantized(type, 4096)); // more chunks are done side by side
     for (const from of TYPES)
       K.quantize(w, { buffer, type: from, rows: 8 }, codes, codes.parts[0], 0, buffer);
   }
