@@ -3,16 +3,23 @@
 
 export { type Summary, summarizeAll } from './analysis/inference.ts';
 export { type ErrorCode, NoticeError, ShapeError } from './errors.ts';
-export type {
-  Capabilities,
-  Gpu,
-  GpuOptions,
-  KernelTime,
-  PoolStatistics,
-  Tensor,
-  Work,
-  WorkEstimate,
+export {
+  type Capabilities,
+  DeviceLostError,
+  type Gpu,
+  GpuDriverError,
+  type GpuOptions,
+  GpuValidationError,
+  type KernelTime,
+  NoAdapterError,
+  OutOfMemoryError,
+  type PoolStatistics,
+  ShaderError,
+  type Tensor,
+  type Work,
+  type WorkEstimate,
 } from './gpu/index.ts';
+export { NetworkError } from './hub/index.ts';
 export * from './inputs/index.ts';
 export {
   type DtypePlan,
@@ -29,6 +36,8 @@ export {
   type LoadProgress,
   loadFromHub,
   loadModel,
+  type ModelFamily,
+  type ModelFiles,
   ModelRun,
   type PatchGrid,
   type PreparedPrompt,
@@ -39,6 +48,8 @@ export {
   planModel,
   type Sample,
   type SampleInput,
+  TooLongError,
+  type TowerConfig,
   type VisionLanguageModel,
   type WeightDtype,
   weightDtypes,
@@ -46,18 +57,24 @@ export {
 } from './models/index.ts';
 export * from './patching/index.ts';
 export {
+  type ByteSource,
+  blobSource,
   type FileStore,
   filesFolder,
   type HttpSourceOptions,
   type HubFolder,
   type HubFolderOptions,
   httpFolder,
+  httpSource,
   hubFolder,
   type KeptParts,
+  ModelFileError,
   type ModelSource,
+  memorySource,
   type PlannedBuffer,
   type RemoteFolder,
   type StoredFile,
   type StoredListing,
   type WeightPlan,
+  WeightsError,
 } from './weights/index.ts';

@@ -81,6 +81,15 @@ describe('dependencies', () => {
   });
 });
 
+test('a family of models is made of what entry points export', async () => {
+  const fresco = join(ROOT, 'test/models/fresco');
+  for (const file of await readdir(fresco)) {
+    const text = await readFile(join(fresco, file), 'utf8');
+    for (const [, from] of text.matchAll(/from '([^']*\/src\/[^']*)'/g))
+      expect(from, file).toMatch(/\/src\/(index|families)\.ts$/);
+  }
+});
+
 test('in a browser, notice-webgpu/node has the same functions, which say what to use there', () => {
   const instead = Object.entries(nodeInBrowser);
   expect(instead.map(([name]) => name).sort()).toEqual(Object.keys(node).sort());

@@ -13,6 +13,14 @@ export interface AdapterIdentity {
   readonly description: string;
 }
 
+/**
+ * What a device can do, decided once when it is opened (`gpu.capabilities`). Kernels choose their variants by it; nothing else
+ * asks what machine it runs on. Sizes are in bytes, work is in floating-point operations.
+ *
+ * @example
+ * const { description, software, subgroupSize, limits } = gpu.capabilities;
+ * console.log(description, software, subgroupSize, limits.maxStorageBufferBindingSize / 2 ** 20, 'MiB');
+ */
 export interface Capabilities extends AdapterIdentity {
   /** A CPU implementation (SwiftShader or lavapipe), or to be taken for one. Loads are dear there, workgroup memory gains nothing. */
   readonly software: boolean;

@@ -74,6 +74,19 @@ export interface GpuStatistics {
   readonly submissions: number;
 }
 
+/**
+ * A WebGPU device: works on it, its activations' memory, its loss. `openGpu` of `notice-webgpu/node` or `/browser` opens one.
+ *
+ * Callers may run at the same time: their works take turns, each with the whole memory budget (`memoryBudget` bytes, default
+ * 2 GiB, less on devices with little memory). Weights do not count against it. A work that fails rejects with a NoticeError:
+ * OutOfMemoryError, ShaderError, GpuValidationError, GpuDriverError, DeviceLostError, or the reason of its signal.
+ *
+ * @example
+ * const gpu = await openGpu({ memoryBudget: 4 * 1024 ** 3 });
+ * const model = await loadModel(gpu, folder);
+ * const times = await gpu.work((w) => w.profile(async () => void (await model.forward(w, [new ModelRun(sample)]))));
+ * gpu.destroy(); // frees everything; what still waits ends with DeviceLostError
+ */
 export class Gpu {
   readonly device: GPUDevice;
   readonly capabilities: Capabilities;

@@ -25,6 +25,18 @@ export interface EncodedText {
   readonly ranges: readonly (CharRange | undefined)[];
 }
 
+/**
+ * A folder's tokenizer.json: the ids are those of the Rust tokenizers (Hugging Face `tokenizers`), special tokens included.
+ *
+ * Ids are numbers from 0, one for each token, without padding or truncation. Ranges are in UTF-16 units of the text, so that
+ * `text.slice(start, end)` is a token's text. A tokenizer that is not supported, or loses the places of tokens, ends `load` or
+ * `encodeWithRanges` with NoticeError('config'); what is outside the vocabulary becomes `unknownId`, and ids outside it have no text.
+ *
+ * @example
+ * const tokenizer = Tokenizer.load({ tokenizer: await readFile('weights/blip-shapes/tokenizer.json', 'utf8') });
+ * const { ids, tokens, ranges } = tokenizer.encodeWithRanges('is it a heart or a ring?');
+ * console.log(tokens, tokenizer.decode(ids));
+ */
 export class Tokenizer {
   readonly #library: LibraryTokenizer;
   readonly #cutter: TextCutter;

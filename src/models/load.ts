@@ -65,6 +65,17 @@ function possibleDtypes(checkpoint: Checkpoint): readonly WeightDtype[] {
   return hasPacked(checkpoint) ? ['nf4'] : WEIGHT_DTYPES;
 }
 
+/**
+ * How a model is loaded; all may be left out. Sizes are in bytes.
+ *
+ * @example
+ * const model = await loadModel(gpu, httpFolder('https://example.org/models/blip'), {
+ *   dtype: 'nf4',
+ *   onProgress: ({ loaded, total, file }) => console.log(file, loaded / total),
+ *   signal: AbortSignal.timeout(60_000),
+ *   cache: await opfsStore(), // notice-webgpu/browser
+ * });
+ */
 export interface LoadOptions {
   /** Default: as in the file. Layers that bitsandbytes has quantised are NF4 in any case; other types are refused. */
   readonly dtype?: WeightDtype;

@@ -85,7 +85,19 @@ export interface Logits {
   rowOf(run: ModelRun, token?: number): number;
 }
 
+/**
+ * How answers are generated; all may be left out. `maxNewTokens` counts tokens of each sequence, the one that ends it not among
+ * them. A `sequence` is the index of a sample. Errors of `sample`, `onToken` and `onEnd` are passed on.
+ *
+ * @example
+ * const [answer] = await model.generate([sample], {
+ *   maxNewTokens: 5,
+ *   sample: sampler({ seed: 1, temperature: 0.8 }),
+ *   onToken: (token) => console.log(processor.tokenizer.idToToken(token)),
+ * });
+ */
 export interface GenerateOptions {
+  /** Default 20. */
   readonly maxNewTokens?: number;
   /** Picks the next token of a sequence from logits [vocabulary]; default the largest. */
   readonly sample?: (logits: Float32Array, sequence: number) => number;
@@ -152,6 +164,20 @@ export interface Conventions {
   readonly templates: PromptTemplates;
 }
 
+/**
+ * A model in GPU memory, of whatever family. {@link loadModel} makes one; `runWithCache`, `runWithHooks`, `sweep` and
+ * everything else in this library take it.
+ *
+ * Samples have no batch dimension: a batch is a list, prompts may differ in length, nothing is padded. Activations are f32
+ * whatever type the weights are stored in: [position, width], queries to z [position, head, d_head], patterns [head, query,
+ * key], logits [vocabulary]. `hooks` lists every hook point with its shape.
+ *
+ * @example
+ * const model = await loadModel(gpu, nodeFolder('weights/blip-shapes'), { dtype: 'f16' });
+ * console.log(model.family, model.towers, model.weightBytes, model.hooks.length);
+ * const [answer] = await model.generate([sample]);
+ * model.destroy();
+ */
 export interface VisionLanguageModel extends Conventions {
   readonly gpu: Gpu;
   /** Settings of its transformer towers. */
@@ -204,5 +230,6 @@ export interface VisionLanguageModel extends Conventions {
    * @throws NoticeError('not-finite') for logits that are NaN or infinite; the signal's reason
    */
   generate(samples: readonly SampleInput[], options?: GenerateOptions): Promise<Generated[]>;
+  /** Frees the weights; the model cannot be used any more. */
   destroy(): void;
 }

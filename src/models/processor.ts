@@ -34,6 +34,23 @@ export interface PreparedPrompt {
 /** What is asked: a question, which a template is put around, a whole prompt, or the turns of a conversation. */
 export type Question = string | readonly ChatMessage[];
 
+/**
+ * Makes samples of pictures and questions as the model folder's own processor does: pixel values and token ids are those of
+ * Hugging Face, bit for bit.
+ *
+ * Pictures are {@link RgbImage}: bytes [height, width, 3]. A sample holds f32 [3, height, width] for each, or tiles or patches
+ * of it, and ids [position] without padding. A question is put into the prompt template (default the folder's, else the
+ * family's first, else the chat template); turns of a conversation into the chat template.
+ *
+ * Methods throw NoticeError('text') for a prompt that cannot be made or is too long, ('image') for pictures that are too large, or
+ * more or fewer than the model takes.
+ *
+ * @example
+ * const processor = await Processor.load(model, folder);
+ * const sample = processor.sample(await readImage('picture.png'), 'is it a heart or a ring?');
+ * const [answer] = await model.generate([sample]);
+ * console.log(processor.answer(answer!.ids));
+ */
 export class Processor {
   readonly images: ImageProcessor;
   readonly tokenizer: Tokenizer;

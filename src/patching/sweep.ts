@@ -28,7 +28,19 @@ export interface MeasuredCell extends Pick<Cell, 'site' | 'index' | 'layer' | 'h
   readonly numbers: Float32Array;
 }
 
+/**
+ * How a sweep is computed; all may be left out. No option but `metric` changes a number: walks of any size, and `one-by-one`, give
+ * the same bits. What fails is in {@link sweep}.
+ *
+ * @example
+ * const [result] = await sweep(model, [job], {
+ *   cellsPerWalk: 256, // sooner, and all together slower
+ *   onProgress: (done, cells) => console.log(done / cells),
+ *   signal: AbortSignal.timeout(3_600_000),
+ * });
+ */
 export interface SweepOptions {
+  /** Default `wavefront`. */
   readonly mode?: SweepMode;
   /** What runs are measured by, of jobs that do not say it; default {@link METRICS}. */
   readonly metric?: Metric | undefined;

@@ -1,12 +1,9 @@
-import { JsonConfig } from '../../../src/models/json-config.ts';
-import type { LlamaSettings } from '../../../src/models/parts/llama-settings.ts';
-import type { VitSettings } from '../../../src/models/parts/vit.ts';
-
 export interface FrescoConfig {
   readonly vision: VitSettings;
   readonly language: LlamaSettings;
 }
 
+import { JsonConfig, type LlamaSettings, type VitSettings } from '../../../src/families.ts';
 export function parseFrescoConfig(json: unknown): FrescoConfig {
   const config = new JsonConfig(json, 'config.json');
   const vision = config.section('vision_config');

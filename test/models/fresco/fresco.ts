@@ -1,23 +1,23 @@
 // "Fresco" does not exist: a ViT whose output a LLaMA-like decoder attends to in every block. It is added as
 // docs/adding-a-model.md says.
 
-import type { Gpu, Tensor, Work } from '../../../src/gpu/index.ts';
-import type { ModelFiles } from '../../../src/models/family.ts';
-import { generateAnswers } from '../../../src/models/generation.ts';
-import type { Answerer } from '../../../src/models/head.ts';
-import type {
-  ForwardOptions,
-  Generated,
-  GenerateOptions,
-  Logits,
-  ModelRun,
-  Sample,
-} from '../../../src/models/model.ts';
-import { Llama } from '../../../src/models/parts/llama.ts';
-import { patchSide, walkVit } from '../../../src/models/parts/vit.ts';
-import { sequenceIn, tokenRuns } from '../../../src/models/sequences.ts';
-import { TiledImageModel } from '../../../src/models/tiled-image-model.ts';
-import { NO_PROBE, type Probe, Tower } from '../../../src/models/tower/index.ts';
+import {
+  type Answerer,
+  type ForwardOptions,
+  generateAnswers,
+  Llama,
+  type Logits,
+  type ModelFiles,
+  NO_PROBE,
+  type Probe,
+  patchSide,
+  sequenceIn,
+  TiledImageModel,
+  Tower,
+  tokenRuns,
+  walkVit,
+} from '../../../src/families.ts';
+import type { Generated, GenerateOptions, Gpu, ModelRun, Sample, Tensor, Work } from '../../../src/index.ts';
 import { type FrescoConfig, parseFrescoConfig } from './config.ts';
 import { frescoHooks } from './hooks.ts';
 import { type FrescoWeights, loadFrescoWeights } from './weights.ts';

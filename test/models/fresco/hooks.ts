@@ -1,5 +1,4 @@
-import type { HookInfo } from '../../../src/models/hook-table.ts';
-import { blockHooks } from '../../../src/models/parts/block.ts';
+import { blockHooks, type HookInfo } from '../../../src/families.ts';
 import type { FrescoConfig } from './config.ts';
 import { languageBlocks, visionBlocks } from './names.ts';
 

@@ -1,6 +1,6 @@
 // Where Fresco's checkpoint keeps the modules of its blocks.
 
-import type { BlockPlace } from '../../../src/models/parts/block.ts';
+import type { BlockPlace } from '../../../src/families.ts';
 import type { FrescoConfig } from './config.ts';
 
 export function visionBlocks({ vision }: FrescoConfig): BlockPlace {

@@ -1,6 +1,6 @@
 // A small Fresco with random weights, and what f64 arithmetic makes of them.
 
-import type { ImageInput, Sample } from '../../../src/models/index.ts';
+import type { ImageInput, Sample } from '../../../src/index.ts';
 import * as reference from '../../reference/index.ts';
 import { Random } from '../../support/random.ts';
 

@@ -1,8 +1,12 @@
-import { loadBlocks } from '../../../src/models/parts/block.ts';
-import type { LlamaWeights } from '../../../src/models/parts/llama.ts';
-import type { VitWeights } from '../../../src/models/parts/vit.ts';
-import { layerNorm, linear, rmsNorm } from '../../../src/models/weight-maps.ts';
-import type { WeightLoader } from '../../../src/weights/index.ts';
+import {
+  type LlamaWeights,
+  layerNorm,
+  linear,
+  loadBlocks,
+  rmsNorm,
+  type VitWeights,
+  type WeightLoader,
+} from '../../../src/families.ts';
 import type { FrescoConfig } from './config.ts';
 import { languageBlocks, visionBlocks } from './names.ts';
 
