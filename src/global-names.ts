@@ -21,6 +21,7 @@ declare global {
   interface Headers {}
   interface RequestInit {}
   interface Response {}
+  interface SVGElement {}
 }
 
 export {};

@@ -3,6 +3,7 @@
 import * as Plot from '@observablehq/plot';
 import { formatNumber } from '../tables/format.ts';
 import type { Drawing, FigureText } from './figure.ts';
+import { plotBlock } from './plot-block.ts';
 import {
   axisDomain,
   type Point,
@@ -12,7 +13,6 @@ import {
   seriesLegends,
   seriesStyle,
 } from './series.ts';
-import { plotBlock } from './svg.ts';
 import { fitText, textWidth, wrapText } from './text.ts';
 import { FONT_SIZE, INK, PAPER, QUIET_INK } from './theme.ts';
 

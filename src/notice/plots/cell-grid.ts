@@ -3,7 +3,8 @@
 import * as Plot from '@observablehq/plot';
 import { formatNumber } from '../tables/format.ts';
 import { type EffectScale, labelColor } from './colors.ts';
-import { type Panel, plotBlock } from './svg.ts';
+import { plotBlock } from './plot-block.ts';
+import type { Panel } from './svg.ts';
 import { fitText, textWidth } from './text.ts';
 import { BELOW_NOISE, BOLD_WIDTH, FONT_SIZE, INK, QUIET_INK } from './theme.ts';
 

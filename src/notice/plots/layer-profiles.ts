@@ -2,6 +2,7 @@
 
 import * as Plot from '@observablehq/plot';
 import type { Drawing, FigureText } from './figure.ts';
+import { plotBlock } from './plot-block.ts';
 import {
   axisDomain,
   type Point,
@@ -11,7 +12,7 @@ import {
   seriesLegends,
   seriesStyle,
 } from './series.ts';
-import { type Panel, plotBlock } from './svg.ts';
+import type { Panel } from './svg.ts';
 import { fitText } from './text.ts';
 import { BELOW_NOISE, BOLD_WIDTH, FONT_SIZE, INK, QUIET_INK } from './theme.ts';
 

@@ -1,9 +1,6 @@
 // SVG elements outside a browser, and the one way they become text.
 
-import type { PlotOptions } from '@observablehq/plot';
-import * as Plot from '@observablehq/plot';
 import { DOMParser } from 'linkedom';
-import { FONT_FAMILY, FONT_SIZE } from './theme.ts';
 
 const NAMESPACE = 'http://www.w3.org/2000/svg';
 
@@ -47,22 +44,6 @@ export function svgElement(
     element.appendChild(typeof child === 'string' ? document.createTextNode(child) : child);
   }
   return element;
-}
-
-/** Draws with Observable Plot. */
-export function plotBlock(options: PlotOptions & { width: number; height: number }): Block {
-  const element = Plot.plot({ ...options, document }) as SVGElement;
-  // The style sheet of Plot speaks to pages; a figure stands for itself.
-  element.querySelector('style')?.remove();
-  element.removeAttribute('class');
-  // Plot names its groups of marks by labels that ARIA does not allow there, for nothing that has no role is read.
-  for (const group of element.querySelectorAll('[aria-label]')) {
-    group.setAttribute('data-marks', group.getAttribute('aria-label') ?? '');
-    group.removeAttribute('aria-label');
-  }
-  element.setAttribute('font-family', FONT_FAMILY);
-  element.setAttribute('font-size', String(FONT_SIZE));
-  return { element, width: options.width, height: options.height };
 }
 
 /** Puts a block at a place of the figure. */
