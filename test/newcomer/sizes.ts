@@ -3,19 +3,21 @@
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
+export const SOFTWARE_ADAPTER = 'the software adapter (SwiftShader in @sparticuz/chromium)';
+
 /** Parts of the command line's install that are worth a name, by folders of node_modules. */
-export const PARTS: Readonly<Record<string, readonly string[]>> = {
+const PARTS: Readonly<Record<string, readonly string[]>> = {
   'the library': ['notice-webgpu'],
   'the command line, page, models and data': ['notice-webgpu-cli'],
   'Dawn for five platforms': ['webgpu', '@webgpu'],
   'libvips (sharp)': ['sharp', '@img'],
   'figures (Plot, resvg, font)': ['@observablehq', 'd3*', '@resvg', 'dejavu-fonts-ttf', 'linkedom'],
   'the hub (client, tokenizers, templates)': ['@huggingface'],
-  'the software adapter (SwiftShader in @sparticuz/chromium)': ['@sparticuz'],
+  [SOFTWARE_ADAPTER]: ['@sparticuz'],
 };
 
 /** Bytes of a folder's files, links not followed. */
-export async function bytesIn(folder: string): Promise<number> {
+async function bytesIn(folder: string): Promise<number> {
   let bytes = 0;
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true }))
     if (entry.isFile()) bytes += (await lstat(join(entry.parentPath, entry.name))).size;
