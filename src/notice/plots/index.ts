@@ -2,7 +2,6 @@
 // PNG of that.
 
 export { type BarChart, barChart } from './bar-chart.ts';
-export { type CellGrid, cellGrid } from './cell-grid.ts';
 export { type Drawing, type FigureText, figureSvg } from './figure.ts';
 export { type HeadMap, headMap } from './head-map.ts';
 export { type LayerProfiles, layerProfiles } from './layer-profiles.ts';
