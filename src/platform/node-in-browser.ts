@@ -22,3 +22,7 @@ export const pullModel = onlyInNode(
   'use loadFromHub of notice-webgpu, with opfsStore() of notice-webgpu/browser as cache',
 );
 export const nodeFetch = onlyInNode('nodeFetch', 'use fetch, which knows the browser’s proxies');
+export const decodeMask = onlyInNode(
+  'decodeMask',
+  'use browserDecoder of notice-webgpu/browser and add whether the file is `indexed`',
+);
