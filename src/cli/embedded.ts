@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { nearestName } from '../platform/node/near-path.ts';
 
 /** Folder of the package, with a separator at its end. */
 export const PACKAGE = fileURLToPath(new URL('../../', import.meta.url));
@@ -21,4 +22,10 @@ export function withEmbedded(model: string): string {
   const folder = join(PACKAGE, 'weights', model);
   const named = /^[a-z0-9-]+$/.test(model) && !existsSync(model);
   return named && existsSync(join(folder, 'config.json')) ? folder : model;
+}
+
+/** " Did you mean blip-shapes?", where a name is nearly that of an embedded model; else nothing. */
+export async function nearEmbedded(model: string): Promise<string> {
+  const near = /^[A-Za-z0-9-]+$/.test(model) ? await nearestName(join(PACKAGE, 'weights'), model) : undefined;
+  return near && existsSync(join(PACKAGE, 'weights', near, 'config.json')) ? ` Did you mean ${near}?` : '';
 }

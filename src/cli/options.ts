@@ -2,6 +2,7 @@
 
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { NoticeError } from '../errors.ts';
 import type { Gpu } from '../gpu/index.ts';
 import { IMAGE_BACKENDS, type ImageBackend, type RgbImage } from '../inputs/index.ts';
 import {
@@ -18,7 +19,7 @@ import { folderDigest, observed } from '../platform/node/digests.ts';
 import { nodeFolder } from '../platform/node/files.ts';
 import { readImage } from '../platform/node/images.ts';
 import type { ModelSource } from '../weights/index.ts';
-import { EMBEDDED_MODEL, EMBEDDED_NAME, withEmbedded } from './embedded.ts';
+import { EMBEDDED_MODEL, EMBEDDED_NAME, nearEmbedded, withEmbedded } from './embedded.ts';
 
 /** `--template` for the prompt of the paper's text, which each kind of model has its own of. */
 export const PAPER_TEMPLATE = 'paper';
@@ -83,7 +84,10 @@ export interface OpenSource {
 
 async function localSource(model: string): Promise<OpenSource> {
   const { resolveModel } = await import('../platform/node/hub/index.ts');
-  const { folder, id, commit } = await resolveModel(model);
+  const { folder, id, commit } = await resolveModel(model).catch(async (error: unknown) => {
+    const hint = await nearEmbedded(model);
+    throw error instanceof NoticeError && hint ? new NoticeError(error.code, error.message + hint) : error;
+  });
   return { name: id ? `${id}@${commit}` : resolve(folder), source: nodeFolder(folder) };
 }
 

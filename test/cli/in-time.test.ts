@@ -82,6 +82,7 @@ describe('a path that nearly exists', () => {
       'data/scenes/002_clean.png',
     ],
     ['a model', ['hooks', '--model', 'weights/blip-shape'], 'weights/blip-shapes'],
+    ['an embedded model', ['hooks', '--model', 'blip-shape'], 'blip-shapes'],
     ['a manifest', ['data', 'check', 'dat/scene.csv'], 'data/scenes.csv'],
     [
       'tensors',

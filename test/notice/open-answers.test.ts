@@ -28,25 +28,32 @@ test('what was answered before the end is not asked again', async () => {
   const asked = vi.spyOn(model, 'generate');
   const samplesAsked = () => asked.mock.calls.reduce((sum, [samples]) => sum + samples.length, 0);
   const inputs = runInputs(model, processor, 'digest');
-  const evaluate = async (onProgress?: (done: number) => void) => {
-    const kept = await OpenAnswers.open(inputs);
-    return { kept, ...(await evaluatePairs(model, processor, nodeImages, all, { kept, onProgress })) };
-  };
-  const whole = await evaluatePairs(model, processor, nodeImages, all);
+  const progress: number[] = [];
+  const whole = await evaluatePairs(model, processor, nodeImages, all, {
+    onProgress: (done) => progress.push(done),
+  });
+  // Within a batch, too, and never back.
+  expect(progress.filter((done) => !Number.isInteger(done)).length).toBeGreaterThan(1);
+  expect(progress).toEqual([...progress].sort((a, b) => a - b));
+  expect(progress.at(-1)).toBe(all.length);
   asked.mockClear();
-  const end = (done: number) => {
-    if (done > 0) throw new Error('ended');
+  // The first question by itself, then sixteen.
+  const begun = await OpenAnswers.open(inputs);
+  const add = vi.spyOn(begun, 'add');
+  const onProgress = () => {
+    if (add.mock.calls.length === 2) throw new Error('ended');
   };
-  await expect(evaluate(end)).rejects.toThrow('ended');
-  expect(samplesAsked()).toBe(2 * 16);
+  const options = { kept: begun, onProgress };
+  await expect(evaluatePairs(model, processor, nodeImages, all, options)).rejects.toThrow('ended');
+  expect(samplesAsked()).toBe(2 * 17);
 
   // As a crash within the last line leaves it.
-  const { path } = await OpenAnswers.open(inputs);
-  const { size } = await stat(path);
-  await truncate(path, size - 5);
+  const { size } = await stat(begun.path);
+  await truncate(begun.path, size - 5);
   asked.mockClear();
-  const { kept, evaluations } = await evaluate();
-  expect(samplesAsked()).toBe(2 * (19 - 15));
+  const kept = await OpenAnswers.open(inputs);
+  const { evaluations } = await evaluatePairs(model, processor, nodeImages, all, { kept });
+  expect(samplesAsked()).toBe(2 * (19 - 16));
   expect(evaluations.map(({ id, answer }) => [id, answer])).toEqual(
     whole.evaluations.map(({ id, answer }) => [id, answer]),
   );

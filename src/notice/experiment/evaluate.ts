@@ -6,7 +6,8 @@ import type { Processor, VisionLanguageModel } from '../../models/index.ts';
 import type { Pair } from '../datasets/pair.ts';
 import type { Drop } from '../datasets/report.ts';
 import { BalancedDraw, type Draw, FirstDraw } from '../datasets/select.ts';
-import { askPairs, type Evaluation, type KeyedEvaluation } from './answers.ts';
+import type { Evaluation, KeyedEvaluation } from './answers.ts';
+import { Asker } from './asker.ts';
 import {
   type ChosenPair,
   dropOf,
@@ -20,9 +21,6 @@ import { prepareOrLeave } from './judge.ts';
 import { questionKey } from './open-answers.ts';
 import type { ShardRecord } from './record.ts';
 import { changedSince } from './shards.ts';
-
-/** Pairs that are asked about at once. */
-const BATCH = 16;
 
 /** Where answers are kept that an earlier evaluation gave, and those of this one as they come. */
 export interface KeptAnswers {
@@ -49,13 +47,15 @@ export async function evaluatePairs(
 ): Promise<{ evaluations: Evaluation[]; drops: Drop[] }> {
   const evaluations: Evaluation[] = [];
   const drops: Drop[] = [];
+  const asker = new Asker(model, processor, reader);
   onProgress(0, pairs.length);
-  for (let first = 0; first < pairs.length; first += BATCH) {
-    const batch = pairs.slice(first, first + BATCH);
+  for (let first = 0; first < pairs.length; ) {
+    const batch = pairs.slice(first, first + asker.batch);
     const keys = kept && (await Promise.all(batch.map((pair) => questionKey(reader, pair))));
     const known = batch.map((_, i) => keys && kept?.get(keys[i] as string));
     const open = batch.flatMap((pair, i) => (known[i] ? [] : [{ pair, key: keys?.[i] }]));
-    const answers = open.length > 0 ? await askPairs(model, processor, reader, open) : [];
+    const progress = (asked: number) => onProgress(first + batch.length - open.length + asked, pairs.length);
+    const answers = open.length > 0 ? await asker.ask(open, progress) : [];
     const fresh = answers.flatMap((answer, i) => {
       const key = open[i]?.key;
       return answer instanceof NoticeError || key === undefined ? [] : [{ ...answer, key }];
@@ -67,7 +67,8 @@ export async function evaluatePairs(
       if (answer instanceof NoticeError) drops.push(dropOf(pair, 'not-asked', answer));
       else evaluations.push(answer);
     }
-    onProgress(first + batch.length, pairs.length);
+    first += batch.length;
+    onProgress(first, pairs.length);
   }
   return { evaluations, drops };
 }
@@ -87,6 +88,7 @@ async function evaluateTask(run: RunContext, task: TaskState): Promise<void> {
   const questions = wanted.filter((_, i) => i % share.count === share.index - 1);
   const known = new Map((await store.evaluations(name, run.log)).map((found) => [found.key, found]));
   const draw = drawFor(settings.select, settings.samples, share.count);
+  const asker = new Asker(run.model, run.processor, run.reader);
   const looked: KeyedEvaluation[] = [];
   const failed = new Set<JudgedPair>();
   onProgress('evaluate', name, 0, questions.length);
@@ -104,8 +106,10 @@ async function evaluateTask(run: RunContext, task: TaskState): Promise<void> {
       if (run.shard && !shared)
         throw changedSince(run.shard, `${name} has ${open.length} questions without an answer`);
       run.signal?.throwIfAborted();
-      const batch = open.slice(0, all ? BATCH : Math.min(BATCH, draw.missing));
-      const found = await askPairs(run.model, run.processor, run.reader, batch);
+      const batch = open.slice(0, all ? asker.batch : Math.min(asker.batch, draw.missing));
+      const found = await asker.ask(batch, (asked) =>
+        onProgress('evaluate', name, next + asked, questions.length),
+      );
       const fresh = batch.flatMap((one, i): KeyedEvaluation[] => {
         const result = found[i] as Evaluation | NoticeError;
         if (!(result instanceof NoticeError)) return [{ ...result, key: one.key }];

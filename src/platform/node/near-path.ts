@@ -21,7 +21,8 @@ export async function didYouMean(path: string): Promise<string> {
   return found === normalize(path) ? '' : ` Did you mean ${found}?`;
 }
 
-async function nearestName(folder: string, name: string): Promise<string | undefined> {
+/** What a folder has under a name or one that is nearly it. */
+export async function nearestName(folder: string, name: string): Promise<string | undefined> {
   if (name === '.' || name === '..') return name;
   const names = await readdir(folder).catch((): string[] => []);
   if (names.includes(name)) return name;
