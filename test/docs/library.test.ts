@@ -1,14 +1,12 @@
 // The snippets of README, docs/library.md and docs/recipes.md are what they say: programs that compile under `strict` and run in
-// a project with both packages out of their tarballs, commands that end well.
+// a project with both packages out of their tarballs.
 
-import { readdir, symlink } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
-import { notice, ROOT, useBuilt } from '../cli/support.ts';
-import { freshFolder } from '../notice/datasets/support.ts';
+import { beforeAll, expect, test } from 'vitest';
+import { ROOT, useBuilt } from '../cli/support.ts';
 import { packedProject } from '../support/packed.ts';
 import { browserPrograms, faultsOf, nodePages, output, typescript } from './programs.ts';
-import { snippetsOf } from './snippets.ts';
 
 useBuilt();
 let project: string;
@@ -50,18 +48,4 @@ test('what is not run is little, and says why', async () => {
     .filter(({ where, notRun }) => notRun !== undefined || !run.includes(where.replace(/:.*/, '')));
   for (const { where, notRun } of left) expect(notRun, where).toMatch(/^\w+ \w+/);
   expect(left.length).toBeLessThanOrEqual(5);
-});
-
-describe('docs/recipes.md', () => {
-  const commands = snippetsOf('docs/recipes.md')
-    .filter(({ language }) => language === 'sh')
-    .flatMap(({ code }) => code.replaceAll('\\\n', ' ').split('\n'));
-
-  test.each(commands)('%s', async (line) => {
-    const folder = await freshFolder();
-    for (const name of ['data', 'weights']) await symlink(join(ROOT, name), join(folder, name));
-    const [, command = ''] = /^npx notice (.*)$/.exec(line) ?? [];
-    const words = [...command.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, word]) => quoted ?? word ?? '');
-    expect(await notice(words, { cwd: folder })).toMatchObject({ status: 0, stderr: '' });
-  });
 });

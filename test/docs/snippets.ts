@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { ROOT } from '../cli/support.ts';
 
 export interface Snippet {
+  /** "docs/library.md" */
+  readonly page: string;
   /** "docs/library.md:40" */
   readonly where: string;
   readonly language: string;
@@ -29,6 +31,7 @@ export function snippetsOf(file: string): Snippet[] {
     if (language === undefined) continue;
     const end = lines.indexOf('```', i);
     snippets.push({
+      page: file,
       where: `${file}:${i + 2}`,
       language,
       code: lines.slice(i + 1, end).join('\n'),
