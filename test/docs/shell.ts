@@ -64,7 +64,7 @@ interface Called {
 
 /** What `npm` calls `notice` with; or how it ends, where it asks the registry for packages or does what tests do anyhow. */
 async function noticeOfNpm(args: readonly string[]): Promise<readonly string[] | Outcome> {
-  const [root, cli] = await Promise.all(['.', 'packages/cli'].map(manifest));
+  const [root, cli] = await Promise.all([manifest('.'), manifest('packages/cli')]);
   const end = (wrong: string) => ({ status: wrong ? 1 : 0, stdout: '', stderr: wrong });
   const [command = '', ...rest] = args;
   if (command === 'install') {
