@@ -79,6 +79,13 @@ export {
 } from './run.ts';
 export { type AnswerScore, scoreAnswer } from './score.ts';
 export {
+  loadSteering,
+  meanDifference,
+  type SteeringOptions,
+  type SteeringVectors,
+  steeringFile,
+} from './steering.ts';
+export {
   type MeasuredCell,
   type SiteResult,
   type SweepOptions,
