@@ -77,7 +77,7 @@ export {
   runWithCache,
   runWithHooks,
 } from './run.ts';
-export { type AnswerScore, scoreAnswer } from './score.ts';
+export { type AnswerScore, type EditsOfOne, scoreAnswer } from './score.ts';
 export {
   loadSteering,
   meanDifference,

@@ -40,15 +40,8 @@ export async function splitCells<C extends Cell | Edited>(
   const { cellsPerWalk } = options;
   const limit = cellsPerWalk ?? Number.POSITIVE_INFINITY;
   if (cellsPerWalk !== undefined) checkWhole(cellsPerWalk, 'cellsPerWalk', { from: 1 });
-  const fits = async (part: readonly C[]) => {
-    if (part.length > limit) return false;
-    try {
-      return fitsDevice(model, await estimateWalk(model, jobs, part, options));
-    } catch (error) {
-      if (error instanceof NoticeError && error.code === 'out-of-memory') return false;
-      throw error;
-    }
-  };
+  const fits = async (part: readonly C[]) =>
+    part.length <= limit && (await fitsDevice(model, () => estimateWalk(model, jobs, part, options)));
   const pairs = new Map<number, C[]>();
   for (const cell of cells) {
     const own = pairs.get(cell.pair);
@@ -58,7 +51,7 @@ export async function splitCells<C extends Cell | Edited>(
   return splitPairs([...pairs.values()], fits);
 }
 
-type Fits<C> = (part: readonly C[]) => Promise<boolean>;
+type Fits<T> = (part: readonly T[]) => Promise<boolean>;
 
 async function splitPairs<C extends Cell | Edited>(pairs: readonly C[][], fits: Fits<C>): Promise<C[][][]> {
   if (pairs.length === 0) return [];
@@ -73,22 +66,44 @@ async function splitPairs<C extends Cell | Edited>(pairs: readonly C[][], fits: 
   ];
 }
 
-async function splitPair<C extends Cell | Edited>(cells: C[], fits: Fits<C>): Promise<C[][]> {
-  if (await fits(cells)) return [cells];
-  const [first] = cells;
-  if (first && cells.length === 1)
+function splitPair<C extends Cell | Edited>(cells: readonly C[], fits: Fits<C>): Promise<C[][]> {
+  return splitList(cells, fits, (cell) => `${nameOf(cell)} at ${cell.hook}`);
+}
+
+/**
+ * Splits a list into parts that fit: all of it, or half of it at a time.
+ *
+ * @param nameOf what messages call an item
+ * @throws NoticeError('out-of-memory') if not even one item fits
+ */
+export async function splitList<T>(
+  items: readonly T[],
+  fits: Fits<T>,
+  nameOf: (item: T) => string,
+): Promise<T[][]> {
+  if (await fits(items)) return [[...items]];
+  if (items.length === 1)
     throw new NoticeError(
       'out-of-memory',
-      `${nameOf(first)} at ${first.hook} does not fit the memory budget by itself. Raise the memory budget.`,
+      `${nameOf(items[0] as T)} does not fit the memory budget by itself. Raise the memory budget.`,
     );
-  const middle = Math.ceil(cells.length / 2);
+  const middle = Math.ceil(items.length / 2);
   return [
-    ...(await splitPair(cells.slice(0, middle), fits)),
-    ...(await splitPair(cells.slice(middle), fits)),
+    ...(await splitList(items.slice(0, middle), fits, nameOf)),
+    ...(await splitList(items.slice(middle), fits, nameOf)),
   ];
 }
 
-function fitsDevice(model: VisionLanguageModel, { peakBytes, largestBytes }: WorkEstimate): boolean {
-  const { room } = model.gpu;
-  return peakBytes <= room.bytes && largestBytes <= room.largestBytes;
+/** Whether the device has room for what is estimated. */
+export async function fitsDevice(
+  { gpu }: VisionLanguageModel,
+  estimate: () => Promise<WorkEstimate>,
+): Promise<boolean> {
+  try {
+    const { peakBytes, largestBytes } = await estimate();
+    return peakBytes <= gpu.room.bytes && largestBytes <= gpu.room.largestBytes;
+  } catch (error) {
+    if (error instanceof NoticeError && error.code === 'out-of-memory') return false;
+    throw error;
+  }
 }

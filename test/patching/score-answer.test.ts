@@ -1,10 +1,11 @@
 // The log-probabilities of a given answer: in one pass what a generation gives that is made to choose the same tokens.
 
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { Sample, VisionLanguageModel } from '../../src/models/index.ts';
 import {
   cutEdges,
   generateWithHooks,
+  mean,
   noImage,
   type RunOptions,
   replace,
@@ -13,6 +14,7 @@ import {
   scoreAnswer,
 } from '../../src/patching/index.ts';
 import { GOLDEN, Golden, loadFixtureModel } from '../support/golden.ts';
+import { testGpu } from '../support/gpu.ts';
 import { expectNoticeError, withoutLeak } from './support.ts';
 
 /** The pass's log-sum-exp is in f32: 2^-24 of a sum of about 10, and of a logit, and some of the kernel's exp and log. */
@@ -66,6 +68,20 @@ describe.each([
     const plain = await withoutLeak(model.gpu, () => scoreAnswer(model, clean, ANSWER));
     expectScores(plain.logProbabilities, (await forced(model, [clean], ANSWER))[0]!);
     expect(plain.sum).toBe(plain.logProbabilities.reduce((a, b) => a + b, 0));
+
+    // Many sets in one walk: each has the bits of its own pass.
+    const sets = [
+      {},
+      { interventions: [scale({ hook: ofPrompt }, -2)] },
+      { interventions: [scale({ hook: ofAnswer }, 0.5), scale({ hook: ofPrompt, positions: [1] }, 3)] },
+      { interventions: noImage(model, clean) },
+      { interventions: [replace({ hook: ofPrompt, positions: [0] }, { run: 0, positions: [1] })] },
+      { interventions: [scale({ hook: 'logits' }, 1.5)] },
+    ];
+    const together = await withoutLeak(model.gpu, () => scoreAnswer(model, clean, ANSWER, sets));
+    for (const [i, set] of sets.entries())
+      expect(together[i], `set ${i}`).toEqual(await scoreAnswer(model, clean, ANSWER, set));
+    expect(new Set(together.map(({ sum }) => sum)).size).toBe(sets.length);
 
     for (const hook of [ofPrompt, ofAnswer]) {
       const edits = {
@@ -166,4 +182,40 @@ test('what is no answer is refused', async () => {
     'not-finite',
     "the answer's token 0",
   );
+});
+
+test('sets of edits: of one sample, of interventions, nothing that depends on others', async () => {
+  const golden = await Golden.open('llava-tiny');
+  const model = await loadFixtureModel('llava-tiny');
+  const clean = golden.sample('case0', 'clean');
+  const hook = 'language.blocks.1.hook_mlp_out';
+  const score = (edits: unknown, sample: unknown = clean) =>
+    withoutLeak(model.gpu, () =>
+      scoreAnswer(model, sample as Sample, ANSWER, edits as readonly { interventions: [] }[]),
+    );
+  await expectNoticeError(() => score([{}], [clean]), 'usage', /sets of edits are of one sample/);
+  await expectNoticeError(() => score([{}, { hooks: [] }]), 'usage', /edits\[1\].*hooks/);
+  await expectNoticeError(
+    () => score([{ interventions: [scale({ hook, run: 1 }, 2)] }]),
+    'hook',
+    /edits\[0\], language\.blocks\.1\.hook_mlp_out: .* batch row 0/,
+  );
+  await expectNoticeError(
+    () => score([{ interventions: [mean({ hook })] }]),
+    'usage',
+    /a mean is over a batch/,
+  );
+  expect(await score([])).toEqual([]);
+
+  // Where memory is small, in several walks of the same bits.
+  const sets = Array.from({ length: 24 }, (_, i) => ({
+    interventions: [scale({ hook, positions: [i] }, -1)],
+  }));
+  const whole = await score(sets);
+  const gpu = await testGpu({ memoryBudget: 8 * 1024 * 1024 });
+  const small = await loadFixtureModel('llava-tiny', { gpu });
+  const count = vi.spyOn(gpu, 'work');
+  expect(await scoreAnswer(small, clean, ANSWER, sets)).toEqual(whole);
+  expect(count.mock.calls.length).toBeGreaterThan(0);
+  count.mockRestore();
 });
