@@ -119,13 +119,18 @@ async function attentionsToImage(
   });
 }
 
-/** The part of one layer's pattern that falls on patches, [head, patch], of a batch row. */
-function toPatches(
+/**
+ * The part of one layer's pattern that falls on patches, [head, patch], of a batch row: the mean over queries.
+ *
+ * @param rowsThere whether the pattern has rows of these queries alone, or all rows
+ */
+export function toPatches(
   { lengths, keys: keyCounts, heads, tile }: CachedActivation,
   values: Float32Array,
   batch: number,
   queries: readonly number[] | undefined,
   patches: readonly number[],
+  rowsThere: 'of queries' | 'all rows' = 'of queries',
 ): ImageAttention {
   const positions = queries ?? Array.from({ length: lengths[batch] as number }, (_, position) => position);
   const keys = keyCounts?.[batch] as number;
@@ -139,7 +144,9 @@ function toPatches(
   positions.forEach((position, i) => {
     const start = keys < all ? position - (position % keys) : 0;
     for (let h = 0; h < heads; h++) {
-      const row = tile ? start * heads + h * tile + (position % tile) : h * wholeRows + i;
+      const row = tile
+        ? start * heads + h * tile + (position % tile)
+        : h * wholeRows + (rowsThere === 'all rows' ? position : i);
       const at = first + row * wholeKeys;
       whole.set(values.subarray(at, at + keys), (h * rows + i) * all + start);
     }
@@ -193,13 +200,7 @@ export function attentionMapOf(
       values[p] = (values[p] as number) + value / heads.length;
     });
   }
-  const shown = minusMean ? minusAverage(attention, values) : values;
-  let end = 0;
-  const grids = attention.grids.map((grid) => {
-    const start = end;
-    end += grid.keys.length;
-    return { ...grid, data: shown.slice(start, end) };
-  });
+  const grids = onGrids(attention.grids, minusMean ? minusAverage(attention, values) : values);
   const coverage = box && coverageOf(attention.grids, box.box, box.image ?? 0);
   return {
     grids,
@@ -225,6 +226,16 @@ export async function attentionMap(
     layers: layers ?? (minusMean ? undefined : own),
   });
   return attentionMapOf(attention, { head, minusMean, box });
+}
+
+/** Values of patches, those of the grids in order, on their grids. */
+export function onGrids(grids: readonly PatchGrid[], values: Float32Array): MapGrid[] {
+  let end = 0;
+  return grids.map((grid) => {
+    const start = end;
+    end += grid.keys.length;
+    return { ...grid, data: values.slice(start, end) };
+  });
 }
 
 /** @throws NoticeError('usage') for what is no head */

@@ -23,6 +23,16 @@ export {
 } from './direct-logit-attribution.ts';
 export { keepFeatures } from './features.ts';
 export { firstNotFinite, type NamedPass, namingNotFinite } from './finite.ts';
+export {
+  type GradCamOptions,
+  type GradientMap,
+  type GradientMapOptions,
+  gradCam,
+  type PixelMap,
+  relevance,
+  type SaliencyOptions,
+  saliency,
+} from './gradient-maps.ts';
 export { type GradientOptions, type Gradients, runWithGradients } from './gradients.ts';
 export {
   type Inpainted,
