@@ -12,6 +12,7 @@ import {
   isModelId,
   neededFiles,
   noWeights,
+  pipelineFiles,
   type RepositoryFile,
   readRepository,
   splitRevision,
@@ -59,7 +60,8 @@ export async function hubFolder(model: string, options: HubFolderOptions = {}): 
   const { commit, files } = await explainRefusal(model, endpoint, () =>
     readRepository(id, revision, { ...http, endpoint, token }),
   );
-  if (!neededFiles(files.keys()).weights) throw noWeights(model, [...files.keys()]);
+  if (!neededFiles(files.keys()).weights && !pipelineFiles(files.keys()))
+    throw noWeights(model, [...files.keys()]);
   const find = (path: string) => {
     const file = files.get(path);
     return (

@@ -115,6 +115,33 @@ test('a seed gives the same picture again, another one another; without pasting 
   );
 });
 
+test('plan --inpaint says what a picture takes before anything is loaded', async () => {
+  const plan = async (...more: string[]) => {
+    const { stdout } = await run([
+      'plan',
+      '--inpaint',
+      '--model',
+      MODEL,
+      '--rate',
+      '1',
+      '--width',
+      '64',
+      '--height',
+      '64',
+      ...more,
+    ]);
+    const row = stdout.split('\n').find((line) => line.startsWith('| steps'))!;
+    const [, , times, operations] = row.split('|').map((cell) => cell.trim());
+    return { stdout, times, flops: Number.parseFloat(operations!) };
+  };
+  const [long, short] = [await plan('--steps', '100'), await plan('--steps', '10')];
+  expect([long.times, short.times]).toEqual(['100', '10']);
+  expect(long.flops / short.flops).toBeCloseTo(10, 1); // both of three digits, with one prefix
+  // The tiny model's 357 204, 100 247 and 39 840 parameters in f32.
+  for (const part of [/unet +\| 1\.\d MiB/, /vae +\| 0\.\d MiB/, /text_encoder +\| 0\.\d MiB/])
+    expect(long.stdout).toMatch(part);
+});
+
 test.each([
   ['a size that does not fit', ['--width', '100'], 'multiples of 8'],
   ['noise of another size', ['--noise', file('golden-f16.safetensors')], 'no tensor "noise"'],

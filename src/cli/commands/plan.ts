@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Gpu } from '../../gpu/index.ts';
 import { measureMatmulRate } from '../../kernels/index.ts';
-import { weightPlans, withPlannedModel } from '../../models/index.ts';
+import { loadInpainting, weightPlans, withPlannedModel } from '../../models/index.ts';
 import { DEFAULT_PROMPT_TOKENS, paperSweeps } from '../../notice/paper-sweeps.ts';
 import { planSweep } from '../../patching/index.ts';
 import {
@@ -19,6 +19,11 @@ interface PlanCommandOptions extends ModelOptions {
   readonly samples: number;
   readonly promptTokens: number;
   readonly rate?: number;
+  readonly inpaint?: boolean;
+  readonly steps: number;
+  readonly height?: number;
+  readonly width?: number;
+  readonly variant?: string;
 }
 
 export function planCommand(program: Command): void {
@@ -36,15 +41,22 @@ export function planCommand(program: Command): void {
       DEFAULT_PROMPT_TOKENS,
     )
     .option('--rate <GFLOP/s>', 'of matrix products; default measured on the adapter', positiveInteger)
+    .option('--inpaint', 'of a picture painted with an inpainting model, guided')
+    .option('--steps <n>', 'of --inpaint', positiveInteger, 120)
+    .option('--height <pixels>', "of --inpaint (default the model's)", positiveInteger)
+    .option('--width <pixels>', "of --inpaint (default the model's)", positiveInteger)
+    .option('--variant <name>', 'of --inpaint: which of several files of weights, fp16')
     .addHelpText(
       'after',
-      '\nExample:\n  notice plan --model Salesforce/blip-vqa-base --samples 500 --rate 4000',
+      '\nExamples:\n  notice plan --model Salesforce/blip-vqa-base --samples 500 --rate 4000\n' +
+        '  notice plan --inpaint --model sd2-community/stable-diffusion-2-inpainting --variant fp16 --rate 10000',
     )
     .action((options: PlanCommandOptions) => printPlan(options));
 }
 
 async function printPlan(options: PlanCommandOptions): Promise<void> {
-  await withSource(options, (found) => printPlanOf(found, options), anySource);
+  const print = options.inpaint ? printInpaintPlan : printPlanOf;
+  await withSource(options, (found) => print(found, options), anySource);
 }
 
 async function printPlanOf(
@@ -53,9 +65,7 @@ async function printPlanOf(
 ): Promise<void> {
   const { samples, promptTokens, dtype } = options;
   const weights = await weightPlans(gpu, source);
-  const { flops: rate, measured } = options.rate
-    ? { flops: 1e9 * options.rate, measured: 'as given' }
-    : { flops: await measureMatmulRate(gpu), measured: `measured on ${gpu.capabilities.description}` };
+  const { flops: rate, measured } = await rateOf(gpu, options);
   console.log(`${name}\n`);
   console.log(
     terminalTable(weights, [
@@ -88,4 +98,61 @@ async function printPlanOf(
       ]),
     );
   });
+}
+
+/** FLOP/s of matrix products, and where the number is from. */
+async function rateOf(gpu: Gpu, { rate }: PlanCommandOptions): Promise<{ flops: number; measured: string }> {
+  return rate
+    ? { flops: 1e9 * rate, measured: 'as given' }
+    : { flops: await measureMatmulRate(gpu), measured: `measured on ${gpu.capabilities.description}` };
+}
+
+/** What a painted picture takes, from the files' headers. */
+async function printInpaintPlan(
+  { name, gpu, source }: OpenSource & { readonly gpu: Gpu },
+  options: PlanCommandOptions,
+): Promise<void> {
+  const { steps, dtype, variant } = options;
+  const model = await loadInpainting(gpu, source, {
+    planOnly: true,
+    ...(dtype && { type: dtype }),
+    ...(variant && { variant }),
+  });
+  const { height = model.imageSize, width = model.imageSize } = options;
+  const { text, encode, step, decode } = await model.estimate({ width, height }, 2);
+  const { flops: rate, measured } = await rateOf(gpu, options);
+  console.log(`${name}\n`);
+  console.log(
+    terminalTable(model.weightPlans, [
+      { name: 'weights of', value: ({ part }) => part },
+      { name: 'memory', value: ({ plan }) => bytes(plan.bytes) },
+      { name: 'largest buffer', value: ({ plan }) => bytes(plan.largest.bytes) },
+    ]),
+  );
+  const phases = [
+    { phase: 'prompts', times: 1, cost: text },
+    { phase: 'picture to latents', times: 1, cost: encode },
+    { phase: 'steps', times: steps, cost: step },
+    { phase: 'latents to picture', times: 1, cost: decode },
+  ];
+  console.log(
+    `\nA picture of ${width} × ${height} in ${steps} steps, at ${amount(rate)}FLOP/s (${measured}; few rows are slower):\n`,
+  );
+  console.log(
+    terminalTable(phases, [
+      { name: 'part', value: ({ phase }) => phase },
+      { name: 'times', value: ({ times }) => String(times) },
+      { name: 'operations', value: ({ times, cost }) => `${amount(times * cost.flops)}FLOP` },
+      { name: 'time', value: ({ times, cost }) => duration((times * cost.flops) / rate) },
+      { name: 'activations', value: ({ cost }) => bytes(cost.peakBytes) },
+      { name: 'largest buffer', value: ({ cost }) => bytes(cost.largestBytes) },
+    ]),
+  );
+  const all = phases.reduce((sum, { times, cost }) => sum + times * cost.flops, 0);
+  const limit = gpu.capabilities.limits.maxStorageBufferBindingSize;
+  const largest = Math.max(...phases.map(({ cost }) => cost.largestBytes));
+  console.log(`\n${amount(all)}FLOP, about ${duration(all / rate)}; ${bytes(model.weightBytes)} of weights`);
+  if (largest > limit)
+    console.log(`a buffer of ${bytes(largest)} is larger than what this device binds, ${bytes(limit)}`);
+  model.destroy();
 }

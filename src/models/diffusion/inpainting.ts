@@ -8,7 +8,7 @@ import { columnsOf, type Gpu, type Tensor, type Work, type WorkEstimate } from '
 import type { ClipTokenizer, RgbImage } from '../../inputs/index.ts';
 import { type FeatureMaps, gatherRows, guide, mix } from '../../kernels/index.ts';
 import { seeded } from '../../random.ts';
-import type { WeightLoader } from '../../weights/index.ts';
+import type { WeightLoader, WeightPlan } from '../../weights/index.ts';
 import type { HookInfo } from '../hook-table.ts';
 import { ModelRun } from '../model.ts';
 import { NO_PROBE, type Probe, type TowerConfig } from '../tower/index.ts';
@@ -137,7 +137,12 @@ export class InpaintingModel {
 
   /** Bytes of weights in GPU memory. */
   get weightBytes(): number {
-    return this.#loaders.reduce((sum, { bytes }) => sum + bytes, 0);
+    return this.weightPlans.reduce((sum, { plan }) => sum + plan.bytes, 0);
+  }
+
+  /** What the weights of each part take. */
+  get weightPlans(): readonly { readonly part: string; readonly plan: WeightPlan }[] {
+    return ['unet', 'vae', 'text_encoder'].map((part, i) => ({ part, plan: this.#loaders[i]!.plan }));
   }
 
   destroy(): void {
