@@ -7,6 +7,7 @@ import { attentionCommand } from './commands/attention.ts';
 import { benchCommand } from './commands/bench.ts';
 import { dataCommand } from './commands/data.ts';
 import { demoCommand } from './commands/demo.ts';
+import { devicesCommand } from './commands/devices.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
 import { explorerCommand } from './commands/explorer.ts';
 import { generateCommand } from './commands/generate.ts';
@@ -59,6 +60,7 @@ export function program(): Command {
     planCommand,
     generateCommand,
     hooksCommand,
+    devicesCommand,
     benchCommand,
     explorerCommand,
   ];

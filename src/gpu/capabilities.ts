@@ -64,8 +64,10 @@ export const LIMIT_NAMES = [
 ] as const satisfies readonly (keyof DeviceLimits)[];
 
 /** Whether an adapter computes on the CPU. */
-export function isSoftware(info: GPUAdapterInfo): boolean {
-  const { isFallbackAdapter, architecture, description } = info;
+export function isSoftware(
+  info: Pick<GPUAdapterInfo, 'architecture' | 'description'> & { isFallbackAdapter?: boolean },
+): boolean {
+  const { isFallbackAdapter = false, architecture, description } = info;
   return (
     isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|software/i.test(`${architecture} ${description}`)
   );

@@ -1,5 +1,6 @@
 // How measurements are cut into shards: by what they cost.
 
+import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadModel, Processor, type VisionLanguageModel } from '../../src/models/index.ts';
@@ -13,7 +14,7 @@ import { planSweep } from '../../src/patching/index.ts';
 import { nodeFolder } from '../../src/platform/node/files.ts';
 import { testGpu } from '../support/gpu.ts';
 
-const ROOT = new URL('../../', import.meta.url).pathname;
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 describe('parts are dealt', () => {
   const costs = fc.array(fc.integer({ min: 1, max: 1000 }), { maxLength: 60 });
@@ -83,19 +84,14 @@ describe('what parts cost', () => {
       ];
     });
 
-  test('is the sum of the plans of their samples', async () => {
+  test('is the sum of the plans of their sweeps', async () => {
     const parts = partsOf();
     const found = await partOperations(run, parts, new Map());
     for (const part of parts) {
       let sum = 0;
       for (const chosen of part.chosen) {
-        const jobs = sweepsOf(run, part, await preparePart(run, { chosen: [chosen] }));
-        sum += (
-          await planSweep(
-            model,
-            jobs.map(({ job }) => job),
-          )
-        ).flops;
+        const sweeps = sweepsOf(run, part, await preparePart(run, { chosen: [chosen] }));
+        for (const { job } of sweeps) sum += (await planSweep(model, [job])).flops;
       }
       expect(found.get(part.name), part.name).toBe(sum);
     }

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Corruption } from '../../analysis/cell.ts';
 import type { HeadPosition } from '../../analysis/effects.ts';
+import { NoticeError } from '../../errors.ts';
 import type { VisionLanguageModel } from '../../models/index.ts';
 import { parseCompat } from '../../notice/compat.ts';
 import { STAGES, type Stage } from '../../notice/experiment/context.ts';
@@ -14,6 +15,7 @@ import {
   modelTitle,
 } from '../../notice/experiment/settings.ts';
 import { addConfigOption } from '../config.ts';
+import { type DeviceChoice, deviceChoice } from '../devices.ts';
 import { PACKAGE } from '../embedded.ts';
 import {
   addModelOptions,
@@ -47,6 +49,7 @@ export interface RunCommandOptions extends ModelOptions {
   readonly look?: HeadPosition;
   readonly shard?: { index: number; count: number };
   readonly from?: string;
+  readonly devices?: DeviceChoice;
   readonly until?: Stage;
 }
 
@@ -63,8 +66,30 @@ export function runCommand(program: Command): void {
     );
   addRunOptions(command).action(async (options: RunCommandOptions) => {
     const preemption = new Preemption();
-    await run(options, preemption).finally(() => preemption.stop());
+    const fromFile = command.getOptionValueSource('devices') === 'config';
+    const started = options.devices
+      ? runOnDevices(options, options.devices, { fromFile, argv: rawArguments(program), preemption })
+      : run(options, preemption);
+    await started.finally(() => preemption.stop());
   });
+}
+
+/** The command line as commander has it; its types leave that out. */
+const rawArguments = (program: Command): readonly string[] =>
+  (program as Command & { readonly rawArgs: readonly string[] }).rawArgs;
+
+async function runOnDevices(
+  options: RunCommandOptions,
+  devices: DeviceChoice,
+  { fromFile, argv, preemption }: { fromFile: boolean; argv: readonly string[]; preemption: Preemption },
+): Promise<void> {
+  if (options.shard || options.until || fromFile)
+    throw new NoticeError(
+      'usage',
+      '--devices is of a machine: it stands on the command line, without --shard and --until',
+    );
+  const { runOnAll } = await import('../devices.ts');
+  await runOnAll(argv, { ...options, devices }, preemption);
 }
 
 /** What arguments of `notice run` ask for, of which nothing is done. */
@@ -127,6 +152,11 @@ function addRunOptions(command: Command): Command {
       shard,
     )
     .option('--from <folder>', 'where samples were chosen (--until select), which this shard measures')
+    .option(
+      '--devices <numbers>',
+      'one process for each of these devices of the machine: all, or numbers of `notice devices`, as 1,3',
+      deviceChoice,
+    )
     .addOption(new Option('--until <stage>', 'end after this stage').choices([...STAGES]))
     .addHelpText(
       'after',

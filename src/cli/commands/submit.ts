@@ -33,7 +33,7 @@ export function submitCommand(program: Command): void {
   program
     .command('submit')
     .description(
-      'Runs experiments on a cluster by many tasks that share a results folder: submits them to Slurm, or prints the Jobs for `kubectl apply -f -`.',
+      'Runs experiments on a cluster by many tasks, each with a shard: submits them to Slurm, or prints the Jobs for `kubectl apply -f -`.',
     )
     .argument(
       '[experiments...]',
@@ -146,10 +146,10 @@ async function submitKubernetes(submissions: readonly Submission[], options: Sub
   const { container, claim, mount, gres = 'nvidia.com/gpu:1' } = options;
   if (!container || !claim || !mount)
     throw new NoticeError('usage', '--engine kubernetes needs --container, --claim and --mount');
-  const { kubernetesJob } = await import('../../notice/cluster/kubernetes.ts');
+  const { kubernetesJobs } = await import('../../notice/cluster/kubernetes.ts');
   const [, resource, count] = /^(.+?)(?::(\d+))?$/.exec(gres) ?? [];
   const jobs = submissions.map((submission) =>
-    kubernetesJob(submission, {
+    kubernetesJobs(submission, {
       image: container,
       claim,
       mount: resolve(mount),

@@ -1,9 +1,11 @@
-// An experiment as one Indexed Job of Kubernetes, whose pods share a results folder on a volume.
+// An experiment as Jobs of Kubernetes, one a step. Jobs cannot depend on each other, so all are begun at once: the one that needs
+// no GPU waits for the shards, and a pod with a GPU for which it is too early gives it back and is tried again.
 
 import { basename, isAbsolute, relative } from 'node:path';
 import { stringify } from 'yaml';
 import { NoticeError } from '../../errors.ts';
-import type { Submission } from './steps.ts';
+import { shellQuote } from './shell.ts';
+import { type Step, type Submission, stepsOf } from './steps.ts';
 
 export interface KubernetesOptions {
   /** Image with the program `notice`. */
@@ -26,35 +28,45 @@ const GRACE_SECONDS = 300;
 const RETRIES = 3;
 /** A mistake in the command line: no other pod would do better. */
 const USAGE_STATUS = 2;
+/** What is not done after a week waits for what failed. */
+const DEADLINE_SECONDS = 7 * 24 * 3600;
 
 /**
- * The Job as YAML. Jobs cannot depend on each other, and here none has to: one pod asks the questions while the others wait,
- * then each takes the next part that no other has, and the last writes the report.
+ * The Jobs as YAML: `evaluate` and `measure` with a pod for each shard, `select`, and `merge`, which waits for what is measured.
  *
  * @throws NoticeError('usage') if the results folder is not on the volume
  */
-export function kubernetesJob({ run, out, tasks }: Submission, options: KubernetesOptions): string {
-  const { image, claim, mount, gpu, directory, interruptedStatus } = options;
-  const place = relative(mount, out);
+export function kubernetesJobs(submission: Submission, options: KubernetesOptions): string {
+  const { out } = submission;
+  const place = relative(options.mount, out);
   if (isAbsolute(place) || place.startsWith('..'))
-    throw new NoticeError('usage', `the results folder ${out} must be beneath --mount ${mount}`);
+    throw new NoticeError('usage', `the results folder ${out} must be beneath --mount ${options.mount}`);
+  return stepsOf(submission)
+    .map((step) => stringify(jobOf(step, out, options)))
+    .join('---\n');
+}
+
+function jobOf(step: Step, out: string, options: KubernetesOptions) {
+  const { image, claim, mount, gpu, directory, interruptedStatus } = options;
   const exitCodes = (action: string, status: number) => ({
     action,
     onExitCodes: { containerName: 'notice', operator: 'In', values: [status] },
   });
-  return stringify({
+  return {
     apiVersion: 'batch/v1',
     kind: 'Job',
-    metadata: { name: jobName(out) },
+    metadata: { name: jobName(out, step.name) },
     spec: {
       completionMode: 'Indexed',
-      completions: tasks,
-      parallelism: tasks,
+      completions: step.tasks,
+      parallelism: step.tasks,
       backoffLimitPerIndex: RETRIES,
+      activeDeadlineSeconds: DEADLINE_SECONDS,
       podFailurePolicy: {
         rules: [
           // A pod that was preempted, drained or told to end has done nothing wrong: another goes on in its place.
           { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
+          // Nor has one that came too early.
           exitCodes('Ignore', interruptedStatus),
           exitCodes('FailJob', USAGE_STATUS),
         ],
@@ -68,10 +80,10 @@ export function kubernetesJob({ run, out, tasks }: Submission, options: Kubernet
               name: 'notice',
               image,
               workingDir: directory,
-              command: ['notice', 'run', ...run, '--out', out],
+              command: ['sh', '-c', shellText(step)],
               // Vulkan is in the driver's graphics libraries.
               env: [{ name: 'NVIDIA_DRIVER_CAPABILITIES', value: 'compute,utility,graphics' }],
-              resources: { limits: gpu },
+              ...(step.gpu ? { resources: { limits: gpu } } : {}),
               volumeMounts: [{ name: 'shared', mountPath: mount }],
             },
           ],
@@ -79,13 +91,22 @@ export function kubernetesJob({ run, out, tasks }: Submission, options: Kubernet
         },
       },
     },
-  });
+  };
+}
+
+function shellText({ commands, gpu }: Step): string {
+  // With a GPU only for a minute.
+  const wait = gpu ? ['--wait', '1'] : ['--wait'];
+  const lines = commands.map((args) =>
+    ['notice', ...args, ...(args[0] === 'merge' ? wait : [])].map(shellQuote).join(' '),
+  );
+  // The last one takes the place of the shell, which would keep signals to itself.
+  const last = lines.pop();
+  return ['TASK=$((JOB_COMPLETION_INDEX + 1))', ...lines, `exec ${last}`].join(' && ');
 }
 
 /** As names of Jobs may be: letters, digits and hyphens, at most 63 with what pods add. */
-const jobName = (out: string): string =>
-  `notice-${basename(out)
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')}`
-    .slice(0, 52)
-    .replace(/-+$/, '');
+function jobName(out: string, step: string): string {
+  const name = `notice-${basename(out).toLowerCase()}`.replace(/[^a-z0-9]+/g, '-');
+  return `${name.slice(0, 51 - step.length).replace(/-+$/, '')}-${step}`;
+}

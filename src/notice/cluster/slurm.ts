@@ -46,6 +46,24 @@ const NOTICE_SECONDS = 300;
 /** After so many requeues something else is wrong. */
 const MAX_REQUEUES = 50;
 
+/**
+ * Vulkan heeds no CUDA_VISIBLE_DEVICES. Mesa's device selection layer, which is implicit and of any vendor, offers the one
+ * device whose PCI address it is told, with `!` no other. What nvidia-smi sees is what Slurm lets the task see.
+ */
+const PICK_GPU = `
+if [ -z "\${DRI_PRIME:-}" ] && command -v nvidia-smi > /dev/null && [ "$(nvidia-smi -L | wc -l)" -gt 1 ]; then
+  GPU=\${CUDA_VISIBLE_DEVICES:-\${SLURM_JOB_GPUS:-}}
+  # 00000000:3B:00.0 is pci-0000_3b_00_0
+  PCI=$(nvidia-smi -i "\${GPU%%,*}" --query-gpu=pci.bus_id --format=csv,noheader | tr 'A-F:.' 'a-f__')
+  if [ -z "$GPU" ] || [ -z "$PCI" ] || ! ls {/usr/share,/usr/local/share,/etc}/vulkan/implicit_layer.d/*device_select*.json > /dev/null 2>&1; then
+    echo "Several GPUs are visible, and Vulkan cannot be told which is this task's: constrain devices" \\
+      "(ConstrainDevices=yes in cgroup.conf), install mesa-vulkan-drivers, or set DRI_PRIME in --template." >&2
+    exit 1
+  fi
+  export DRI_PRIME="pci-\${PCI#0000}!"
+fi
+`;
+
 /** The scripts of an experiment, in the order in which they run. */
 export function slurmScripts(submission: Submission, options: SlurmOptions): Script[] {
   return stepsOf(submission).map((step) => ({
@@ -70,6 +88,7 @@ function script({ out }: Submission, step: Step, options: SlurmOptions): string 
     ...sbatch,
   ];
   const start = [...(container ? ['srun', `--container=${container}`] : []), ...program];
+  const pick = step.gpu && !container ? PICK_GPU : '';
   const commands = step.commands.map((args) => ['run', ...start, ...args].map(shellQuote).join(' '));
   return `#!/bin/bash
 ${headers.map((header) => `#SBATCH ${header}`).join('\n')}
@@ -78,7 +97,7 @@ ${template.trim()}
 cd ${shellQuote(directory)} || exit 1
 TASK=\${SLURM_ARRAY_TASK_ID:-1}
 JOB=${array ? '"$SLURM_ARRAY_JOB_ID"_$TASK' : '$SLURM_JOB_ID'}
-
+${pick}
 # Slurm signals this script, before the time limit (USR1) and when it takes the machine back (TERM). Node gets SIGTERM for
 # both, and ends after the part in flight with status 75. SIGUSR1 would open Node's debugger.
 trap 'again=1; kill -TERM "$child" 2>/dev/null' USR1 TERM

@@ -6,7 +6,7 @@ import type { Part, RunContext } from './context.ts';
 import { preparePart, sweepsOf } from './part-inputs.ts';
 
 /**
- * Operations of each part's sweeps, the sum of its samples'. The attention map of a sample is one pass more beside hundreds of
+ * Operations of each part's sweeps as if each were alone; the clean run that those of a sample share is little. The attention map of a sample is one pass more beside hundreds of
  * patched ones: it goes with the sweeps and is not counted.
  *
  * @param known those of parts that need not be planned, by name
@@ -26,11 +26,12 @@ export async function partOperations(
     for (const chosen of part.chosen) {
       run.signal?.throwIfAborted();
       const prepared = await preparePart(run, { chosen: [chosen] });
-      const jobs = sweepsOf(run, part, prepared).map(({ job }) => job);
-      const shape = JSON.stringify(jobs.map(shapeOf));
-      const operations = byShape.get(shape) ?? (jobs.length > 0 ? await sweepOperations(run.model, jobs) : 0);
-      byShape.set(shape, operations);
-      total += operations;
+      for (const { job } of sweepsOf(run, part, prepared)) {
+        const shape = JSON.stringify(shapeOf(job));
+        const operations = byShape.get(shape) ?? (await sweepOperations(run.model, [job]));
+        byShape.set(shape, operations);
+        total += operations;
+      }
     }
     found.set(part.name, total);
   }

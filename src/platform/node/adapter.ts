@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import { checkChoice, checkPositive } from '../../check.ts';
 import { Gpu, type GpuOptions, identify, isSoftware, NoAdapterError } from '../../gpu/index.ts';
+import { DEVICE_VARIABLE, hasSelectionLayer, type NodeDevice, pciDisplays, tellApart } from './devices.ts';
 import { peer } from './peer.ts';
 import { spaceOutPolling } from './polling.ts';
 import { provideSwiftShader } from './swiftshader.ts';
@@ -137,11 +138,33 @@ async function createEntry(options: NodeGpuOptions): Promise<GPU> {
     options.robustness ? '' : 'disable_robustness',
     options.subgroupMatrices ? 'allow_unsafe_apis' : '',
   ].filter(Boolean);
+  const name = process.env[DEVICE_VARIABLE];
   return create([
+    ...(name ? [`adapter=${name}`] : []),
     // Dawn rounds time stamps to 65 µs, which is longer than most kernels take on a GPU.
     'disable-dawn-features=timestamp_quantization',
     ...(features.length > 0 ? [`enable-dawn-features=${features.join(',')}`] : []),
   ]);
+}
+
+/**
+ * The devices that Dawn finds, each with what a process is told to take it.
+ *
+ * @throws NoticeError('usage') saying why devices of one name cannot be told apart
+ */
+export async function listDevices(): Promise<NodeDevice[]> {
+  if (!hasDriver() && !(await provideSwiftShader())) return [];
+  const { create } = await peer('webgpu', 'A device', () => import('webgpu'));
+  // Dawn has no list but in what it says to a name that no adapter has.
+  const ask = async () => create(['adapter=none of this name']).requestAdapter();
+  const said = await ask().then(
+    () => '',
+    (error: Error) => error.message,
+  );
+  const names = [...said.matchAll(/^ \* backend: '(\w+)', name: '(.*)'$/gm)].flatMap(([, backend, name]) =>
+    backend === 'null' || name === undefined ? [] : [name],
+  );
+  return tellApart(names, pciDisplays(), hasSelectionLayer());
 }
 
 async function requestAdapter(entry: GPU): Promise<GPUAdapter | null> {
