@@ -4,14 +4,17 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { PipelineCache } from '../../dist/gpu/pipeline.js';
 import * as K from '../../dist/kernels/index.js';
 import { compile, figuresOf, TARGETS, translate } from './compile.mjs';
-import { gpuKernels } from './gpu-kernels.mjs';
+import { gpuKernels, matmulVariants } from './gpu-kernels.mjs';
 import { installTools } from './install.mjs';
-import { updateReport } from './report.mjs';
+import { checkOrder } from './order/index.mjs';
+import { readReport, updateReport } from './report.mjs';
 import { run } from './run.mjs';
+import { tablesOf, tooSlow } from './tables.mjs';
 
 const { values: options } = parseArgs({ options: { only: { type: 'string', default: '' } } });
 const tools = await installTools();
@@ -36,7 +39,12 @@ try {
     }
   }
   const naga = (await run(tools.naga, ['--version'])).trim();
-  updateReport(all, results, { mesa: tools.mesaVersion, naga }, {});
+  const { tiles, rows } = readReport();
+  const tables = tablesOf(matmulVariants(K), results) ?? { tiles, rows };
+  failures.push(...tooSlow(tables));
+  updateReport(all, results, { mesa: tools.mesaVersion, naga }, tables);
+  failures.push(...(await checkOrder(tools, kernels, folder)));
+  if (!options.only) for (const deviceClass of ['software', 'gpu']) await runModels(deviceClass);
   if (options.only)
     for (const { name } of kernels) {
       const figures = Object.keys(TARGETS).map(
@@ -49,3 +57,16 @@ try {
 }
 for (const failure of failures) console.error(failure);
 process.exitCode = failures.length > 0 ? 1 : 0;
+
+/** Firefox's WebGPU on lavapipe, with whole models. */
+async function runModels(deviceClass) {
+  const script = fileURLToPath(new URL('models.mjs', import.meta.url));
+  const flags = ['run', '-A', '--node-modules-dir=manual', '--unstable-webgpu'];
+  const driver = tools.manifest('lvp');
+  const env = { LD_LIBRARY_PATH: tools.libraries, VK_ICD_FILENAMES: driver, VK_DRIVER_FILES: driver };
+  try {
+    process.stdout.write(await run(tools.deno, [...flags, script, deviceClass], { env }));
+  } catch (error) {
+    failures.push(error.message);
+  }
+}
