@@ -65,6 +65,6 @@ export function gainOfMatrices(results: readonly TuningResult[]): string {
   if (!most) return 'No product is faster on matrix units (--subgroup-matrices).';
   return (
     `With --subgroup-matrices ${faster.length} of ${gains.length} products are faster, at most ${most.gain.toFixed(2)} times ` +
-    `(${most.key}); they have other bits, and refuse inputs beyond 65504.`
+    `(${most.key}); they have other bits, and inputs beyond 65504 give NaN.`
   );
 }
