@@ -13,8 +13,12 @@ import statistics
 import sys
 import time
 
-import torch
-import torch.nn.functional as F
+try:
+    import torch
+    import torch.nn.functional as F
+except ImportError:
+    print("PyTorch is not installed for this python3: nothing measured")
+    sys.exit(0)
 
 VISION = dict(width=1024, mlp=4096, heads=16, blocks=23, positions=577)
 TEXT = dict(width=4096, mlp=11008, heads=32, vocabulary=32064)
