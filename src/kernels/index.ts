@@ -57,6 +57,7 @@ export {
 } from './metrics.ts';
 export { type FileRows, quantize } from './quantize.ts';
 export { measureMatmulRate } from './rate.ts';
+export { rowDots } from './row-dots.ts';
 export { guide, mix } from './sampler.ts';
 export type { Activation, Scaling } from './source.ts';
 export { parseTuning, type TuningTask, tuningTasks } from './tuning.ts';

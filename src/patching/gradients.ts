@@ -74,12 +74,11 @@ export async function runWithGradients(
     const edits = new EditSet(taped, runs, interventions);
     const probe = new PatchProbe(taped, { edits, watch, runs });
     const { tensor, rowOf } = await model.forward(taped, runs, { probe });
-    const { gradient, ...measured } = await measure(
-      w,
-      tensor,
-      runs.map((run) => rowOf(run)),
-      metrics,
-    );
+    const rows = runs.map((run) => rowOf(run));
+    const { value, gradient } = seed(w, tensor, rows, metrics);
+    const [all, metric] = (await w.read(tensor, value)) as [Float32Array, Float32Array];
+    const { columns } = tensor;
+    const logits = rows.map((row) => all.slice(row * columns, (row + 1) * columns));
     await probe.verify();
     await taped.tape.backward(tensor, gradient);
     const { values, gradients } = watch;
@@ -90,7 +89,8 @@ export async function runWithGradients(
       (list) => new ActivationCache(list.map((activation) => activation.keptOn(model.gpu))),
     ) as [ActivationCache, ActivationCache];
     return {
-      ...measured,
+      values: metric,
+      logits,
       cache,
       gradients: gradientCache,
       pixels: pixelGradients,
@@ -114,24 +114,15 @@ function metricsOf(metric: Metric | readonly Metric[], count: number): readonly 
   return metrics;
 }
 
-/** Metrics, logits and the metrics' gradient by them, of rows of logits. */
-export async function measure(w: Work, logits: Tensor, rows: readonly number[], metrics: readonly Metric[]) {
-  const scores = logSumExp(
-    w,
-    logits,
-    rows.map(() => []),
-    rows,
-  );
+/** Metrics of rows of logits [rows, 1], and their gradient by all logits. */
+export function seed(w: Work, logits: Tensor, rows: readonly number[], metrics: readonly Metric[]) {
+  const ids = rows.map(() => []);
+  const scores = logSumExp(w, logits, ids, rows);
   const measured = rows.map((row, i) => ({ logits: row, scores: i, metric: metrics[i] as Metric }));
   const value = metricValues(w, logits, scores, measured);
   const gradient = metricGradients(w, logits, scores, measured);
-  const [all, values] = (await w.read(logits, value)) as [
-    Float32Array<ArrayBuffer>,
-    Float32Array<ArrayBuffer>,
-  ];
-  w.release(scores, value);
-  const { columns } = logits;
-  return { values, logits: rows.map((row) => all.slice(row * columns, (row + 1) * columns)), gradient };
+  w.release(scores);
+  return { value, gradient };
 }
 
 async function readPixels(

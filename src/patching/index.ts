@@ -9,6 +9,12 @@ export {
   type MapGrid,
   type SampleAttention,
 } from './attention-map.ts';
+export {
+  attributionPatching,
+  type EstimatedSite,
+  type EstimateOptions,
+  type EstimateResult,
+} from './attribution.ts';
 export type { SweepMode } from './batch.ts';
 export { ActivationCache, CachedActivation } from './cache.ts';
 export type { PatchPair, PatchPairInput, SweepJob, SweepJobInput, SweepSite } from './cells.ts';
@@ -102,4 +108,5 @@ export {
   type SweepResult,
   sweep,
 } from './sweep.ts';
+export type { Verification, VerifiedCell } from './verify-estimate.ts';
 export type { Baseline } from './walk-cells.ts';

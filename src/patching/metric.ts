@@ -72,3 +72,22 @@ export function checkMetric(metric: Metric, name: string, vocabulary: number): v
       `${name}: both answers have the token ${metric.correct}, so their logit difference is 0 whatever the model does`,
     );
 }
+
+/** A metric of logits [vocabulary], in f64. */
+export function metricOf(logits: Float32Array, metric: Metric): number {
+  const at = (token: number) => logits[token] as number;
+  switch (metric.kind) {
+    case 'logit-difference':
+      return at(metric.correct) - at(metric.incorrect);
+    case 'logit':
+      return at(metric.token);
+    case 'weights':
+      return logits.reduce((sum, x, v) => sum + x * (metric.weights[v] as number), 0);
+    default: {
+      const largest = logits.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+      const total = logits.reduce((sum, x) => sum + Math.exp(x - largest), 0);
+      const log = at(metric.token) - largest - Math.log(total);
+      return metric.kind === 'probability' ? Math.exp(log) : log;
+    }
+  }
+}
