@@ -52,6 +52,16 @@ function cellsOf(result: SiteResult, labels: Labels): SweepCell[] {
   }));
 }
 
+/** What a result is called. */
+export interface SweepTitles {
+  readonly title: string;
+  readonly effect: string;
+  /** Before the sites' names in files of tensors; `estimate`: of the effects alone. */
+  readonly tensors: 'sweep' | 'estimate';
+}
+
+const SWEEP: SweepTitles = { title: 'Activation patching, one pair', effect: EFFECT, tensors: 'sweep' };
+
 export function cellCount({ sites }: SweepResult): number {
   return sites.reduce((sum, { data }) => sum + data.length / 4, 0);
 }
@@ -83,7 +93,7 @@ function mapsOf(
 }
 
 /** The maps as tables: effects on the logit difference, by layer. */
-export function sweepTables({ sites, baseline }: SweepResult, labels: Labels): string[] {
+export function sweepTables({ sites, baseline }: SweepResult, labels: Labels, titles = SWEEP): string[] {
   const tables = sites.flatMap((site) =>
     mapsOf(site, labels).map(({ title, rows }) => {
       const largest = ({ effects }: MapRow) => Math.max(...effects.map(Math.abs));
@@ -102,7 +112,10 @@ export function sweepTables({ sites, baseline }: SweepResult, labels: Labels): s
     }),
   );
   const { ldClean, ldCorrupt } = baseline;
-  return [`${EFFECT} by layer; LD clean ${ldClean.toFixed(3)}, corrupt ${ldCorrupt.toFixed(3)}`, ...tables];
+  return [
+    `${titles.effect} by layer; LD clean ${ldClean.toFixed(3)}, corrupt ${ldCorrupt.toFixed(3)}`,
+    ...tables,
+  ];
 }
 
 /** What the self-checks of a sweep found. */
@@ -140,25 +153,32 @@ export function writeSweep(
   names: readonly string[],
   result: SweepResult,
   labels: Labels,
+  titles = SWEEP,
 ): Promise<void> {
   const { sites, logits } = result;
   return writeResult(file, {
     tensors: () => [
-      ...sites.map(({ shape, data }, i) => ({ name: `sweep/${names[i]}`, shape, data: () => data })),
+      ...sites.map((site, i) => ({ name: `${titles.tensors}/${names[i]}`, ...numbersOf(site, titles) })),
       { name: 'logits/clean', shape: [logits.clean.length], data: () => logits.clean },
       { name: 'logits/corrupt', shape: [logits.corrupt.length], data: () => logits.corrupt },
     ],
     table: { name: 'cells', columns: COLUMNS, rows: () => sites.flatMap((site) => cellsOf(site, labels)) },
-    figure: () => figureOf(result, labels),
+    figure: () => figureOf(result, labels, titles),
   });
 }
 
-function figureOf({ sites, controls }: SweepResult, labels: Labels): string {
+/** A site's numbers: all four of a cell, or of an estimate its effect. */
+function numbersOf({ shape, data }: SiteResult, { tensors }: SweepTitles) {
+  if (tensors === 'sweep') return { shape, data: () => data };
+  return { shape: shape.slice(0, -1), data: () => data.filter((_, i) => i % 4 === 2) };
+}
+
+function figureOf({ sites, controls }: SweepResult, labels: Labels, titles: SweepTitles): string {
   return figureSvg(
     moduleHeatmap({
-      title: 'Activation patching, one pair',
+      title: titles.title,
       n: 1,
-      label: EFFECT,
+      label: titles.effect,
       ...(controls && { noiseFloor: controls.noiseFloor }),
       panels: sites.flatMap((site) =>
         mapsOf(site, labels).map(({ title, rows }) => ({

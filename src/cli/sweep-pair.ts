@@ -145,6 +145,19 @@ export async function readClean(
   return { sample, correct, incorrect, prompt: processor.prompt(question, sample.images) };
 }
 
+/**
+ * The first tokens of two answers: those that the options name, else `answer_ids` of `--inputs`.
+ *
+ * @throws NoticeError('text'), ('shape')
+ */
+export async function readAnswers(
+  open: () => Promise<Processor>,
+  options: Pick<CleanOptions, 'inputs' | 'correct' | 'incorrect'>,
+): Promise<Answers> {
+  const { inputs = '' } = options;
+  return (await answersOf(open, options)) ?? answersIn(await readInputs(inputs), inputs);
+}
+
 type Answers = readonly [correct: number, incorrect: number];
 
 /** The first tokens of the answers that the options name. */

@@ -5,6 +5,8 @@ import { featurePlaces, tileCount, type VisionLanguageModel } from '../../models
 import { COMPAT_SWITCHES, compatSite, parseCompat } from '../../notice/compat.ts';
 import { paperConventions } from '../../notice/conventions.ts';
 import {
+  attributionPatching,
+  type EstimateResult,
   type PatchPair,
   planSweep,
   REPEATED_CELLS,
@@ -15,9 +17,11 @@ import {
   type SweepSite,
   sweep,
 } from '../../patching/index.ts';
+import { asSweep, ESTIMATE, verificationLines } from '../estimate-output.ts';
 import {
   addModelOptions,
   collect,
+  integer,
   list,
   type ModelOptions,
   type Place,
@@ -46,6 +50,9 @@ interface SweepCommandOptions extends ModelOptions, PairOptions {
   readonly mode: SweepMode;
   readonly compat: string[];
   readonly plan?: boolean;
+  readonly estimate?: boolean;
+  readonly integrated?: number;
+  readonly verify?: number;
 }
 
 export function sweepCommand(program: Command): void {
@@ -76,6 +83,22 @@ export function sweepCommand(program: Command): void {
       list,
       [],
     )
+    .addOption(
+      new Option(
+        '--estimate',
+        'attribution patching: estimate all effects from one gradient of the logit difference, patch nothing',
+      ).conflicts(['plan']),
+    )
+    .option(
+      '--integrated <n>',
+      'with --estimate: the gradient averaged over n points between corrupt and clean value of each block',
+      integer,
+    )
+    .option(
+      '--verify <k>',
+      'with --estimate: measure the k largest and as many others, and say how far off they are',
+      integer,
+    )
     .option('--plan', 'print rows, FLOPs and memory of the sweep and stop')
     .addHelpText(
       'after',
@@ -88,6 +111,9 @@ export function sweepCommand(program: Command): void {
 async function runSweep(options: SweepCommandOptions): Promise<void> {
   const { out = [] } = options;
   checkPairOptions(options);
+  const { estimate = false, integrated, verify } = options;
+  if (!estimate && (integrated !== undefined || verify !== undefined))
+    throw new NoticeError('usage', '--integrated and --verify go with --estimate');
   const compat = parseCompat(options.compat);
   for (const file of out) {
     formatOf(file);
@@ -101,13 +127,27 @@ async function runSweep(options: SweepCommandOptions): Promise<void> {
       compatSite(model, { site, ...patchedAt(model, pair, site, options) }, compat),
     );
     const job: SweepJob = { ...pair, sites };
+    const labels = positionLabels(model, pair.clean, tokens);
+    if (estimate) {
+      const [found] = await attributionPatching(model, [job], {
+        ...(integrated !== undefined && { integrated }),
+        ...(verify !== undefined && { verify }),
+      });
+      const result = asSweep(found as EstimateResult);
+      for (const text of sweepTables(result, labels, ESTIMATE)) console.log(`${text}\n`);
+      for (const line of verificationLines(found as EstimateResult)) console.log(line);
+      for (const file of out) {
+        await writeSweep(file, names, result, labels, ESTIMATE);
+        console.log(`estimates of ${cellCount(result)} patches → ${file}`);
+      }
+      return;
+    }
     const plan = await planSweep(model, [job]);
     if (options.plan) {
       console.log(formatPlan(plan, await measureMatmulRate(model.gpu)));
       return;
     }
     const result = await sweepWithBar(model, job, options.mode, plan);
-    const labels = positionLabels(model, pair.clean, tokens);
     for (const text of sweepTables(result, labels)) console.log(`${text}\n`);
     for (const line of largestEffects(model, result, featurePlaces(model, pair.clean))) console.log(line);
     for (const line of controlLines(result)) console.log(line);

@@ -1,7 +1,12 @@
 import { type Command, Option } from 'commander';
 import { NoticeError } from '../../errors.ts';
 import type { OutputTensor, Sample, VisionLanguageModel } from '../../models/index.ts';
-import { type ActivationCache, runWithCache } from '../../patching/index.ts';
+import {
+  type ActivationCache,
+  logitDifference,
+  runWithCache,
+  runWithGradients,
+} from '../../patching/index.ts';
 import {
   addModelOptions,
   collect,
@@ -14,6 +19,7 @@ import {
   withModel,
 } from '../options.ts';
 import { padPositions } from '../padding.ts';
+import { readAnswers } from '../sweep-pair.ts';
 import {
   checkOutput,
   readInputs,
@@ -31,6 +37,9 @@ interface TraceOptions extends ModelOptions {
   readonly names?: string[];
   readonly queries?: Place[] | 'all';
   readonly side?: 'clean' | 'corrupt';
+  readonly gradients?: boolean;
+  readonly correct?: string;
+  readonly incorrect?: string;
 }
 
 export function traceCommand(program: Command): void {
@@ -67,6 +76,14 @@ export function traceCommand(program: Command): void {
         'write the names with clean/ or corrupt/ before them, and leave what --out already holds of the other side: two traces make a pair for sweep --inputs',
       ).choices(['clean', 'corrupt']),
     )
+    .addOption(
+      new Option(
+        '--gradients',
+        'add grad/<hook> and grad/pixel_values: the gradient of the logit difference of two answers, --correct and --incorrect or answer_ids [2] of --inputs',
+      ).conflicts(['queries']),
+    )
+    .option('--correct <word>', 'with --gradients: the answer')
+    .option('--incorrect <word>', 'with --gradients: the answer that it is compared with')
     .addHelpText(
       'after',
       "\nExample:\n  notice trace --model blip-shapes --image clean.png --prompt 'is it a heart or ring?' --names '*.hook_pattern' --out trace.safetensors",
@@ -77,6 +94,7 @@ export function traceCommand(program: Command): void {
 async function trace(options: TraceOptions): Promise<void> {
   if (!options.inputs && !(options.image && options.prompt))
     throw new NoticeError('usage', 'trace needs --inputs, or --image and --prompt');
+  if (options.gradients) checkAnswers(options);
   await checkOutput(options.out);
   await withModel(options, async ({ model, processor }) => {
     let samples: Sample[];
@@ -92,11 +110,24 @@ async function trace(options: TraceOptions): Promise<void> {
     const queries = queriesOf(options, padded !== undefined);
     const wanted = options.names?.filter((name) => !['input_ids', ...model.tensors.names].includes(name));
     const names = wanted?.filter((name) => name !== 'logits');
-    const { logits, cache } = await runWithCache(model, samples, {
-      names: wanted ? (names?.length ? names : () => false) : (name) => name !== 'logits',
-      ...(queries && { queries }),
-    });
+    const filter = wanted ? (names?.length ? names : () => false) : (name: string) => name !== 'logits';
+    const found = options.gradients
+      ? await runWithGradients(model, samples, {
+          metric: logitDifference(...(await readAnswers(processor, options))),
+          names: filter,
+          pixels: true,
+        })
+      : {
+          gradients: undefined,
+          ...(await runWithCache(model, samples, { names: filter, ...(queries && { queries }) })),
+        };
+    const { logits, cache, gradients } = found;
     const entries: TensorOutput[] = [...cacheEntries(model, cache, samples, padded)];
+    if (gradients) {
+      const own = cacheEntries(model, gradients, samples, padded);
+      const pixels = pixelEntries(model, samples, found.pixels ?? []);
+      entries.push(...[...own, ...pixels].map((entry) => ({ ...entry, name: `grad/${entry.name}` })));
+    }
     if (logits && (!wanted || wanted.includes('logits') || wanted.length > 0))
       entries.push({
         name: 'logits',
@@ -106,8 +137,35 @@ async function trace(options: TraceOptions): Promise<void> {
     entries.push(...inputEntries(model, samples, options.names ?? []));
     await writeSide(options, entries);
     cache.release();
+    gradients?.release();
     console.log(`${entries.length} tensors → ${options.out}`);
   });
+}
+
+/** @throws NoticeError('usage') */
+function checkAnswers({ inputs, correct, incorrect }: TraceOptions): void {
+  if ((correct === undefined) !== (incorrect === undefined) || (!inputs && correct === undefined))
+    throw new NoticeError(
+      'usage',
+      '--gradients needs --correct and --incorrect, or --inputs with answer_ids',
+    );
+}
+
+/** Gradients of pixel values, laid out as the pixel values are in files. */
+function pixelEntries(
+  { tensors }: VisionLanguageModel,
+  samples: readonly Sample[],
+  gradients: readonly (readonly Float32Array[])[],
+): TensorOutput[] {
+  const slopes = samples.map((sample, i) => ({
+    ...sample,
+    images: sample.images.map((image, j) => ({ ...image, data: gradients[i]?.[j] ?? image.data })),
+  }));
+  const [pixels] = tensors.names;
+  return tensors
+    .write(slopes)
+    .filter(({ name }) => name === pixels)
+    .map(({ data, ...tensor }) => ({ ...tensor, data: () => data }));
 }
 
 /** Writes the tensors, those of a side of a pair beside what the file has of the other. */
