@@ -4,6 +4,7 @@
 
 import { type Capabilities, inSyntax, type SubgroupMatrix } from '../gpu/index.ts';
 import { type Epilogue, flagsOf } from './matmul-operands.ts';
+import { shapeClass } from './matmul-variant.ts';
 import { type Kernel, kernel } from './source.ts';
 import type { ElementType } from './weight.ts';
 
@@ -22,9 +23,11 @@ export type MatrixDevice = Pick<Capabilities, 'subgroupSize' | 'limits'> & {
 };
 
 /**
- * Not measured on a GPU: 64 × 64 values with matrices of 16 × 16 are what others found good. The last is for few rows, which
- * need many workgroups.
+ * Not measured on a GPU: 64 × 64 values with matrices of 16 × 16 are what others found good, and 128 × 64 where the result is so large
+ * that these fill a GPU, since each value that is loaded is then multiplied more often. The last is for few rows, which need many
+ * workgroups. A value's sum does not depend on the tile that it is in.
  */
+const LARGE: MatrixTile = { down: 4, across: 2, rows: 2, columns: 2, step: 32 };
 const TILES: readonly MatrixTile[] = [
   { down: 2, across: 2, rows: 2, columns: 2, step: 32 },
   { down: 2, across: 2, rows: 1, columns: 1, step: 32 },
@@ -32,12 +35,13 @@ const TILES: readonly MatrixTile[] = [
 ];
 
 /**
- * The tile for a product with `m` rows.
+ * The tile for a result [m, n].
  *
- * @returns undefined on a device whose workgroups are too small for the last tile, whatever `m` is
+ * @returns undefined on a device whose workgroups are too small for the last tile, whatever the result is
  */
-export function matrixTile(device: MatrixDevice, m: number): MatrixTile | undefined {
-  const sizes = m <= device.subgroupMatrix.M ? TILES.slice(-1) : TILES;
+export function matrixTile(device: MatrixDevice, m: number, n: number): MatrixTile | undefined {
+  const few = m <= device.subgroupMatrix.M;
+  const sizes = few ? TILES.slice(-1) : shapeClass(m, n) === 'large' ? [LARGE, ...TILES] : TILES;
   return sizes.find((tile) => fits(device, tile));
 }
 

@@ -200,7 +200,7 @@ function plan(
   const { subgroupMatrix } = capabilities;
   if (subgroupMatrix && !variant && !isQuantized(weight)) {
     const device = { ...capabilities, subgroupMatrix };
-    const matrices = matrixTile(device, a.rows);
+    const matrices = matrixTile(device, a.rows, weight.rows);
     if (matrices)
       return {
         source: matrixKernel(device, matrices, type, vec4, epilogue),

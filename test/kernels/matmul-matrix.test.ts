@@ -111,8 +111,8 @@ describe('tiles of matrices', () => {
     limits: { maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupStorageSize } as never,
     subgroupMatrix: { M: size, N: size, K: size, syntax: 'template' } satisfies SubgroupMatrix,
   });
-  const block = (device: ReturnType<typeof work>, m: number) => {
-    const tile = matrixTile(device, m);
+  const block = (device: ReturnType<typeof work>, m: number, n = 768) => {
+    const tile = matrixTile(device, m, n);
     return tile && matrixBlock(device.subgroupMatrix, tile);
   };
 
@@ -122,6 +122,9 @@ describe('tiles of matrices', () => {
     expect(block(work(16384), 577)).toEqual({ rows: 16, columns: 32 });
     expect(block(work(49152), 16)).toEqual({ rows: 16, columns: 32 });
     expect(block(work(32768, 8, 8), 577)).toEqual({ rows: 32, columns: 32 }); // lavapipe
+    expect(block(work(49152), 2308, 3072)).toEqual({ rows: 128, columns: 64 });
+    expect(block(work(32768), 2308, 3072)).toEqual({ rows: 64, columns: 64 });
+    expect(block(work(32768, 8, 8), 2308, 3072)).toEqual({ rows: 64, columns: 32 });
   });
 
   it('do not exist where not even the smallest fits, whatever the number of rows', () => {
