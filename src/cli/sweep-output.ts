@@ -122,7 +122,7 @@ export function sweepTables({ sites, baseline }: SweepResult, labels: Labels, ti
 export function controlLines({ controls }: SweepResult): string[] {
   if (!controls) return [];
   return [
-    `controls: ${controls.nullPatches} null patches exactly 0, full restoration exact, ` +
+    `controls: ${controls.nullPatches} null patch${controls.nullPatches === 1 ? '' : 'es'} exactly 0, full restoration exact, ` +
       `rounding moves the logit difference by ${controls.noiseFloor.toExponential(1)}`,
   ];
 }

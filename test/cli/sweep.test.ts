@@ -75,7 +75,7 @@ test.each([
   ]);
   // Of one site the heads at one position.
   expect(stdout.match(/^\| head \d/gm)).toHaveLength(4);
-  expect(stdout).toMatch(/controls: 1 null patches exactly 0, full restoration exact/);
+  expect(stdout).toMatch(/controls: 1 null patch exactly 0, full restoration exact/);
   const [, clean, other] = /LD clean (\S+), corrupt (\S+)/.exec(stdout) ?? [];
   expect(Number(other)).toBeLessThan(Number(clean));
 });
