@@ -62,6 +62,7 @@ export {
   type Activation,
   type Cuts,
   type Fork,
+  type Frozen,
   headResults,
   type Linear,
   NO_PROBE,

@@ -1,6 +1,7 @@
 // The runs of a walk: clean and corrupt runs, and what is derived from them.
 
 import {
+  type Frozen,
   ModelRun,
   type Sample,
   sameImages,
@@ -19,11 +20,14 @@ export class Batch {
   readonly runs: ModelRun[] = [];
   /** What makes runs corrupt beside their samples. */
   readonly corruptions: Intervention[] = [];
+  /** Runs of which only the residual stream differs from the corrupt run's. */
+  readonly frozen = new Map<ModelRun, Frozen>();
   readonly #model: VisionLanguageModel;
   readonly #jobs: readonly SweepJob[];
   readonly #mode: SweepMode;
   readonly #roots = new Map<Sample, ModelRun>();
   readonly #bases = new Map<number, { clean: ModelRun; corrupt: ModelRun }>();
+  readonly #kept = new Map<object, ModelRun>();
 
   constructor(model: VisionLanguageModel, jobs: readonly SweepJob[], mode: SweepMode) {
     this.#model = model;
@@ -59,6 +63,26 @@ export class Batch {
     if (this.#mode === 'wavefront') return this.#add(new ModelRun(corrupt.sample, corrupt, new Set(towers)));
     const run = this.#own(corrupt.sample);
     this.#corrupt(pair, run);
+    return run;
+  }
+
+  /**
+   * A run derived from the corrupt run whose attention (and MLPs) are frozen there, the same for every call with the same key.
+   *
+   * @param isNew told of the run when it is made
+   */
+  frozenRun(
+    pair: number,
+    key: object,
+    { towers, frozen }: { readonly towers: readonly string[]; readonly frozen: Frozen },
+    isNew: (run: ModelRun) => void,
+  ): ModelRun {
+    const known = this.#kept.get(key);
+    if (known) return known;
+    const run = this.derive(pair, ...towers);
+    this.#kept.set(key, run);
+    this.frozen.set(run, frozen);
+    isNew(run);
     return run;
   }
 

@@ -3,7 +3,8 @@
 import { NoticeError } from '../errors.ts';
 import { type ModelRun, sameImages, type VisionLanguageModel } from '../models/index.ts';
 import type { Batch } from './batch.ts';
-import type { Cell, Change, SweepJob } from './cells.ts';
+import type { Cell, SweepJob } from './cells.ts';
+import { type Edited, isPatch } from './changes.ts';
 import { type Intervention, replace, scale } from './intervention.ts';
 import { blindPositions } from './knockout.ts';
 
@@ -35,7 +36,7 @@ export interface Check {
 export function controlRuns(
   model: VisionLanguageModel,
   jobs: readonly SweepJob[],
-  cells: readonly (Cell | Change)[],
+  cells: readonly (Cell | Edited)[],
   batch: Batch,
 ): Check[] {
   const tower = model.promptTower;
@@ -45,8 +46,10 @@ export function controlRuns(
     const { clean, corrupt } = batch.bases(pair);
     const job = jobs[pair] as SweepJob;
     const all = Array.from(job.clean.ids, (_, position) => position);
-    // One null patch per site, at a cell in the middle.
-    const patches = own.filter((cell) => 'site' in cell);
+    // One null patch per site, at a cell in the middle; one of what is no patch.
+    const patches = own.filter(isPatch);
+    const edited = own.filter((cell): cell is Edited => !isPatch(cell));
+    const nullRun = edited[Math.floor(edited.length / 2)]?.nullRun?.(batch);
     const sites = [...new Set(patches.map(({ site }) => site))];
     const nulls = sites.map((site): Check => {
       const of = patches.filter((cell) => cell.site === site);
@@ -59,6 +62,7 @@ export function controlRuns(
     const rounded = batch.derive(pair, tower);
     return [
       ...nulls,
+      ...(nullRun ? [{ kind: 'null', pair, ...nullRun } as const] : []),
       {
         kind: 'restoration',
         pair,

@@ -2,11 +2,18 @@
 
 import { NoticeError } from '../errors.ts';
 import type { Work } from '../gpu/index.ts';
-import { type Activation, type Fork, type ModelRun, type Probe, sequenceIn } from '../models/index.ts';
+import {
+  type Activation,
+  type Fork,
+  type ModelRun,
+  type Probe,
+  type Sequence,
+  sequenceIn,
+} from '../models/index.ts';
 import { positionsOf, spansOf } from './columns.ts';
 import { type AnswerStart, CutSet } from './cut-set.ts';
-import type { Intervention } from './intervention.ts';
-import { towerOf } from './names.ts';
+import type { Intervention, RunIntervention } from './intervention.ts';
+import { positionsAt, towerOf } from './names.ts';
 import { PendingEdits, type SourcedEdit } from './pending-edits.ts';
 import { sourceOf } from './sources.ts';
 
@@ -17,18 +24,18 @@ export class EditSet {
   readonly #rows: ReadonlyMap<ModelRun, number>;
   /** Runs derived from a run, directly or not. */
   readonly #derived = new Map<ModelRun, ModelRun[]>();
-  readonly #byHook = new Map<string, { intervention: Intervention; counter: number }[]>();
+  readonly #byHook = new Map<string, { intervention: RunIntervention; counter: number }[]>();
   /** Interventions that the tower carries out itself. */
   readonly #cuts: CutSet;
   readonly #expected: number[];
-  readonly #list: readonly Intervention[];
+  readonly #list: readonly RunIntervention[];
   #fired: GPUBuffer | undefined;
 
   /** @param answerStart of runs whose answer is given */
   constructor(
     w: Work,
     runs: readonly ModelRun[],
-    interventions: readonly Intervention[],
+    interventions: readonly RunIntervention[],
     answerStart?: AnswerStart,
   ) {
     this.#w = w;
@@ -69,7 +76,7 @@ export class EditSet {
     const edited = (this.#byHook.get(hook) ?? []).flatMap(({ intervention }) =>
       this.#targets(intervention).map((modelRun) => {
         const run = sequenceIn(modelRun, towerOf(hook));
-        return { run, positions: positionsOf(intervention, run) };
+        return { run, positions: this.#written(intervention, run) };
       }),
     );
     return [...edited, ...this.#cuts.forks(hook)];
@@ -107,7 +114,7 @@ export class EditSet {
       );
       for (const { target, run } of targets) {
         // In generation only the new position is there; a derived run may have no row of its own.
-        const places = positionsOf(intervention, run)
+        const places = this.#written(intervention, run)
           .map((position, i) => ({ position, i, row: activation.rowOf(run, position) }))
           .filter(({ row }) => row >= 0 && !rows.has(row));
         if (places.length === 0) continue;
@@ -135,10 +142,12 @@ export class EditSet {
     pending.flush();
   }
 
-  /** How many edges of a run's attention were found to be cut, of those that name it. */
-  edgesCut(run: ModelRun): number {
-    const own = this.#list.map((one, i) => (one.op === 'cut' && one.run === run ? this.#expected[i] : 0));
-    return own.reduce<number>((sum, edges = 0) => sum + edges, 0);
+  /** How many elements are written, and edges cut, by the interventions that name a run. */
+  countOf(run: ModelRun): number {
+    return this.#list.reduce(
+      (sum, one, i) => (one.run === run ? sum + (this.#expected[i] as number) : sum),
+      0,
+    );
   }
 
   /**
@@ -160,9 +169,10 @@ export class EditSet {
     // In layers with windows a cut may have nothing to cut; if none has, the wrong edges are named.
     const someCut =
       !edgesNeeded || this.#list.some(({ op }, i) => op === 'cut' && (this.#expected[i] as number) > 0);
-    this.#list.forEach(({ hook, op, positions }, i) => {
+    this.#list.forEach(({ hook, op, positions, whereOwnOf }, i) => {
       const expected = this.#expected[i] as number;
-      if (fired[i] === expected && (expected > 0 || (op === 'cut' && someCut))) return;
+      const mayBeNone = op === 'cut' ? someCut : whereOwnOf !== undefined;
+      if (fired[i] === expected && (expected > 0 || mayBeNone)) return;
       const where = positions ? ` at position ${positions.join(', ')}` : '';
       throw new NoticeError(
         'unfired',
@@ -173,6 +183,15 @@ export class EditSet {
             : `the intervention "${op}" on ${hook}${where} wrote ${fired[i]} elements instead of ${expected}`,
       );
     });
+  }
+
+  /** Positions of a run that an intervention writes. */
+  #written(intervention: RunIntervention, run: Sequence): readonly number[] {
+    const { hook, whereOwnOf } = intervention;
+    const positions = positionsOf(intervention, run);
+    if (!whereOwnOf) return positions;
+    const source = positionsAt(hook, sequenceIn(whereOwnOf, towerOf(hook)));
+    return positions.filter((position) => source.owns(position));
   }
 
   #counters(): GPUBuffer {

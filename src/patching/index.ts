@@ -84,6 +84,7 @@ export {
 } from './names.ts';
 export { drawNoise, embeddingDeviation } from './noise.ts';
 export { type PairLogits, type PatchPairOptions, patchPair } from './patch-pair.ts';
+export { type PathEnd, type PathJob, type PathResult, pathPatching } from './path-patching.ts';
 export { type LayerRows, planSweep, type SweepPlan, sweepOperations } from './plan.ts';
 export {
   type CacheOptions,

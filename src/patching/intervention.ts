@@ -62,6 +62,12 @@ export interface Intervention extends Target, CutFields {
   readonly alpha?: number;
 }
 
+/** An intervention in a walk of the library's own. */
+export interface RunIntervention extends Intervention {
+  /** The run whose values are the source: only positions at which it has some of its own are written, and none need be. */
+  readonly whereOwnOf?: ModelRun;
+}
+
 const OPS = [
   'replace',
   'zero',

@@ -7,6 +7,7 @@ import { type Sample, type SampleInput, samplesOf, type VisionLanguageModel } fr
 import type { Batch } from './batch.ts';
 import { chosenBlocks } from './blocks.ts';
 import type { SweepJob } from './cells.ts';
+import type { Edited } from './changes.ts';
 import { checkIndices } from './columns.ts';
 import type { Controls } from './controls.ts';
 import { attentionOf, cutEdges, type Edges } from './knockout.ts';
@@ -14,7 +15,7 @@ import { METRIC_NUMBERS, measure } from './measure.ts';
 import type { Metric } from './metric.ts';
 import { parseSite } from './names.ts';
 import { checkMeasures, measureOptions, type SweepOptions } from './sweep.ts';
-import type { Baseline, BaseNumbers, Edited } from './walk-cells.ts';
+import type { Baseline, BaseNumbers } from './walk-cells.ts';
 
 /** Edges that are cut in one window of blocks after the other. */
 export interface EdgeGroup extends Pick<Edges, 'from' | 'to' | 'attention' | 'heads'> {
@@ -111,13 +112,13 @@ export async function knockoutSweep(
     return groups.map((group, i) => cellsOf(model, samples[pair] as Sample, group, { pair, group: i }));
   });
   const cells = prepared.flat().flatMap((group) => group.cells);
-  const { numbers, edges, bases } = await measure(model, jobs, cells, measureOptions(options));
+  const { numbers, counts, bases } = await measure(model, jobs, cells, measureOptions(options));
   return prepared.map((groups, pair) => {
     const { baseline, logits, controls } = bases.get(pair) as BaseNumbers;
     return {
       groups: groups.map(({ layout, cells }) => {
-        const counts = Uint32Array.from(cells, (cell) => edges.get(cell) as number);
-        if (!counts.some((count) => count > 0)) throw noEdges(pair, layout.name);
+        const edges = Uint32Array.from(cells, (cell) => counts.get(cell) as number);
+        if (!edges.some((count) => count > 0)) throw noEdges(pair, layout.name);
         const rows = cells.map((cell) => numbersOf(numbers.get(cell) as Float32Array, baseline));
         const width = (jobs[pair]?.metric ? METRIC_NUMBERS : KNOCKOUT_METRICS).length;
         const { windows, heads } = layout;
@@ -125,7 +126,7 @@ export async function knockoutSweep(
           ...layout,
           shape: [windows.length, ...(heads ? [heads.length] : []), width],
           data: Float32Array.from(rows.flatMap((row) => [...row])),
-          edges: counts,
+          edges,
         };
       }),
       baseline: {

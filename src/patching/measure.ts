@@ -4,13 +4,14 @@ import { NoticeError } from '../errors.ts';
 import type { ImageFeatures, VisionLanguageModel } from '../models/index.ts';
 import type { SweepMode } from './batch.ts';
 import { type Cell, imagesOf, type SweepJob } from './cells.ts';
+import { type Edited, nameOf } from './changes.ts';
 import { mergeControls } from './controls.ts';
 import { corruptionOf } from './corruption.ts';
 import { keepFeatures } from './features.ts';
 import { type NamedPass, namingNotFinite } from './finite.ts';
 import { towerOf } from './names.ts';
 import { splitCells } from './split.ts';
-import { type BaseNumbers, type Edited, nameOf, type WalkResult, walkCells } from './walk-cells.ts';
+import { type BaseNumbers, type WalkResult, walkCells } from './walk-cells.ts';
 
 const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2;
 
@@ -38,8 +39,8 @@ export interface MeasureOptions<C> {
 export interface Measurements<C> {
   /** Of each cell {@link METRICS}, or {@link METRIC_NUMBERS} where its job has a metric. */
   readonly numbers: ReadonlyMap<C, Float32Array>;
-  /** Edges of attention that were cut in its run. */
-  readonly edges: ReadonlyMap<C, number>;
+  /** Elements that are written, or edges of attention that are cut, in its run. */
+  readonly counts: ReadonlyMap<C, number>;
   readonly bases: ReadonlyMap<number, BaseNumbers>;
 }
 
@@ -56,7 +57,7 @@ export async function measure<C extends Cell | Edited>(
   { mode, controls, repeat, cellsPerWalk, signal, onProgress, onWalk }: MeasureOptions<C>,
 ): Promise<Measurements<C>> {
   const numbers = new Map<C, Float32Array>();
-  const edges = new Map<C, number>();
+  const counts = new Map<C, number>();
   const bases = new Map<number, BaseNumbers>();
   const walk = async (part: readonly C[], features?: ImageFeatures) => {
     const found = await namingNotFinite(
@@ -66,7 +67,7 @@ export async function measure<C extends Cell | Edited>(
     );
     part.forEach((cell, i) => {
       numbers.set(cell, found.cells[i] as Float32Array);
-      edges.set(cell, found.edges[i] as number);
+      counts.set(cell, found.counts[i] as number);
     });
     for (const [pair, base] of found.bases) {
       const controls = mergeControls(bases.get(pair)?.controls, base.controls);
@@ -86,7 +87,7 @@ export async function measure<C extends Cell | Edited>(
       checkRepeated(cell, numbers.get(cell) as Float32Array, again.cells[0] as Float32Array);
     }
   }
-  return { numbers, edges, bases };
+  return { numbers, counts, bases };
 }
 
 /** The clean and corrupt runs that cells are compared with. */

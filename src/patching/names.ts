@@ -135,7 +135,13 @@ export function isOfCross(hook: string): boolean {
 /** Positions that a run has at a hook point. */
 export function lengthAt(hook: string, run: Sequence): number {
   if (!isOfMemory(hook)) return isOfCross(hook) ? run.queries : run.length;
-  for (let at: Sequence | undefined = run; at; at = at.base) if (at.memory) return at.memory.length;
+  return positionsAt(hook, run).length;
+}
+
+/** The run whose positions a hook point has: itself, or what it reads of another tower. */
+export function positionsAt(hook: string, run: Sequence): Sequence {
+  if (!isOfMemory(hook)) return run;
+  for (let at: Sequence | undefined = run; at; at = at.base) if (at.memory) return at.memory;
   throw new Error(`${hook}: the run reads no other tower`);
 }
 

@@ -8,9 +8,11 @@ import { customHook, DEFAULT_LOOP_LIMIT } from '../kernels/index.ts';
 import {
   type Activation,
   type Fork,
+  type Frozen,
   type ModelRun,
   type PixelPart,
   type Probe,
+  type Sequence,
   sequenceIn,
 } from '../models/index.ts';
 import { type CachedActivation, cacheActivation } from './cache.ts';
@@ -44,6 +46,8 @@ export interface PatchProbeOptions {
   readonly queries?: readonly number[] | undefined;
   /** Runs that custom hooks see and that are cached. */
   readonly runs: readonly ModelRun[];
+  /** See `Probe.frozen`. */
+  readonly frozen?: ReadonlyMap<ModelRun, Frozen> | undefined;
   /** The walk ends after this hook point. */
   readonly stopAfter?: string | undefined;
 }
@@ -97,6 +101,16 @@ export class PatchProbe implements Probe {
 
   pixels(tensor: Tensor, parts: readonly PixelPart[]): void {
     this.#options.watch?.pixels?.(tensor, parts);
+  }
+
+  frozen(tower: string): ReadonlyMap<Sequence, Frozen> {
+    const found = new Map<Sequence, Frozen>();
+    for (const [run, what] of this.#options.frozen ?? []) {
+      const own = sequenceIn(run, tower);
+      // Where it is what its base is, it has nothing of its own to freeze.
+      if (run.base && own !== sequenceIn(run.base, tower)) found.set(own, what);
+    }
+    return found;
   }
 
   async visit(activation: Activation): Promise<void> {

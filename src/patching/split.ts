@@ -5,7 +5,8 @@ import { NoticeError } from '../errors.ts';
 import type { WorkEstimate } from '../gpu/index.ts';
 import type { VisionLanguageModel } from '../models/index.ts';
 import type { Cell, SweepJob } from './cells.ts';
-import { CellWalk, type Edited, nameOf } from './walk-cells.ts';
+import { type Edited, nameOf } from './changes.ts';
+import { CellWalk } from './walk-cells.ts';
 
 export interface SplitOptions {
   readonly cellsPerWalk?: number;

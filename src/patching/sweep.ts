@@ -149,7 +149,20 @@ export function prepareJob(
   job: SweepJob,
   pair: number,
 ): { layouts: SiteLayout[]; cells: Cell[] } {
-  const { clean, corrupt, sites, noise } = job;
+  checkPair(model, job, pair);
+  const parts = job.sites.map((site, i) => siteCells(model, job, pair, site, i));
+  if (parts.every((part) => part.cells.length === 0))
+    throw new NoticeError('usage', `pair ${pair}: no cells to patch`);
+  return { layouts: parts.map(({ layout }) => layout), cells: parts.flatMap((part) => part.cells) };
+}
+
+/**
+ * Whether a pair can be patched.
+ *
+ * @throws as {@link sweep}
+ */
+export function checkPair(model: VisionLanguageModel, job: SweepJob, pair: number): void {
+  const { clean, corrupt, noise } = job;
   if (clean.ids.length !== corrupt.ids.length)
     throw new NoticeError(
       'text',
@@ -159,10 +172,6 @@ export function prepareJob(
   checkMeasures(model, job, `pair ${pair}`);
   if (noise) checkNoise(model, noise.hook, pair);
   if (job.noImage !== undefined) checkFlag(job.noImage, `pair ${pair}: noImage`);
-  const parts = sites.map((site, i) => siteCells(model, job, pair, site, i));
-  if (parts.every((part) => part.cells.length === 0))
-    throw new NoticeError('usage', `pair ${pair}: no cells to patch`);
-  return { layouts: parts.map(({ layout }) => layout), cells: parts.flatMap((part) => part.cells) };
 }
 
 /** @throws NoticeError('usage'), ('shape') for answers or a metric that the model does not have */

@@ -5,10 +5,11 @@ import type { Tensor, Work } from '../gpu/index.ts';
 import { gatherRows, logSumExp, metricValues, restoration } from '../kernels/index.ts';
 import type { ImageFeatures, Logits, ModelRun, Probe, VisionLanguageModel } from '../models/index.ts';
 import { Batch, type SweepMode } from './batch.ts';
-import type { Cell, Change, SweepJob } from './cells.ts';
+import type { Cell, SweepJob } from './cells.ts';
+import { type Edited, isPatch, type Measured, nameOf } from './changes.ts';
 import { type Check, type Checked, type Controls, checkControls, controlRuns } from './controls.ts';
 import { EditSet } from './edits.ts';
-import { type Intervention, type PatchSource, replace } from './intervention.ts';
+import { type PatchSource, replace } from './intervention.ts';
 import { PatchProbe } from './probe.ts';
 import { valuesAhead } from './values-ahead.ts';
 
@@ -39,26 +40,11 @@ export interface WalkOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A run whose numbers are wanted. */
-interface Measured {
-  readonly pair: number;
-  readonly run: ModelRun;
-  readonly interventions: readonly Intervention[];
-}
-
-/** A change that is not one patch: it says itself which run is measured. */
-export interface Edited extends Change {
-  /** What messages call it, "the knock-out". */
-  readonly name: string;
-  /** Adds the run to those of a walk; others that it takes, too. */
-  measured(batch: Batch): Omit<Measured, 'pair'>;
-}
-
 /** What a walk gives: the numbers of each cell, four or the two of a metric, and what the pairs' own runs give. */
 export interface WalkResult {
   readonly cells: readonly Float32Array[];
-  /** How many edges of attention were cut in the run of each cell. */
-  readonly edges: readonly number[];
+  /** How many elements the interventions on each cell's run write, or edges they cut. */
+  readonly counts: readonly number[];
   readonly bases: ReadonlyMap<number, BaseNumbers>;
 }
 
@@ -101,7 +87,7 @@ export class CellWalk {
       ...batch.corruptions,
       ...measured.flatMap((run) => run.interventions),
     ]);
-    const probe: Probe = new PatchProbe(w, { edits, runs: batch.runs });
+    const probe: Probe = new PatchProbe(w, { edits, runs: batch.runs, frozen: batch.frozen });
     if (onRows) probe.passed = (name, rows) => name.endsWith('.hook_resid_post') && onRows(name, rows);
     const logits = await model.forward(w, batch.runs, { probe, ...(features ? { features } : {}) });
     return new CellWalk(w, jobs, { cells, bases, checks, measured, edits, logits });
@@ -214,8 +200,8 @@ export class CellWalk {
         );
       return two ?? four;
     });
-    const edges = this.#cells.map((_, i) => this.#edits.edgesCut((this.#measured[i] as Measured).run));
-    return { cells, edges, bases };
+    const counts = this.#measured.map(({ run }) => this.#edits.countOf(run));
+    return { cells, counts, bases };
   }
 }
 
@@ -249,15 +235,6 @@ interface Walked {
   readonly measured: readonly Measured[];
   readonly edits: EditSet;
   readonly logits: Logits;
-}
-
-/** What messages call a cell. */
-export function nameOf(cell: Cell | Edited): string {
-  return isPatch(cell) ? 'the patch' : cell.name;
-}
-
-function isPatch(cell: Cell | Edited): cell is Cell {
-  return !('measured' in cell);
 }
 
 /** The run of a cell. The value comes from the clean run at the same place, unless another source is given. */

@@ -74,11 +74,12 @@ export async function selfAttention(
   });
   const departing = patternForks(walk, prefix);
   const widened = patternForks(walk, prefix, { narrowing: false });
+  const frozen = walk.probe.frozen?.(config.name);
   const attending = runs.flatMap((run): AttentionRun[] => {
     const { base, length, tile = length } = run;
     const wanted = [...run.ownPositions, ...queries.positions(run), ...(departing.get(run) ?? [])];
     const seen = mask(run, layer);
-    if (base) {
+    if (base && !frozen?.has(run)) {
       const changed = changedOf(run);
       for (const p of reached(seen, length, changed)) wanted.push(p);
       for (const p of seenOtherwise(seen, mask(base, layer), length)) wanted.push(p);
@@ -146,10 +147,12 @@ export async function crossAttention(
   const changesAnyKey = (run: Sequence | undefined): boolean =>
     run !== undefined && (keys.has(run) || changesAnyKey(run.base));
   const departing = patternForks(walk, prefix);
+  const frozen = walk.probe.frozen?.(config.name);
   const attending = runs.map((run): AttentionRun => {
     const table = keysOf(run);
     const wanted = [...run.ownPositions, ...queries.positions(run), ...(departing.get(run) ?? [])];
-    if (run.base && table !== keysOf(run.base)) for (let p = 0; p < run.queries; p++) wanted.push(p);
+    if (run.base && !frozen?.has(run) && table !== keysOf(run.base))
+      for (let p = 0; p < run.queries; p++) wanted.push(p);
     return {
       run,
       keys: table,

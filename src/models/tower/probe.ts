@@ -41,6 +41,9 @@ export interface PixelPart {
   readonly count: number;
 }
 
+/** What of a frozen run's sublayers gives what its base's gives: attention and MLPs, or attention alone. */
+export type Frozen = 'all' | 'attention';
+
 export interface Probe {
   /** Whether anybody looks at this hook point. If not, kernels around it may be fused. */
   wants(name: string): boolean;
@@ -57,6 +60,11 @@ export interface Probe {
   cuts?(name: string): { readonly silent: boolean; read(): Cuts } | undefined;
   /** Told of the pixel values that a vision tower is about to read, and of the images that they are parts of, in order. */
   pixels?(tensor: Tensor, parts: readonly PixelPart[]): void;
+  /**
+   * Runs of a tower of which only the residual stream differs from their base's; nothing may be derived from them. Other positions
+   * do not see what they change.
+   */
+  frozen?(tower: string): ReadonlyMap<Sequence, Frozen>;
   /** Reads and changes the activation. */
   visit(activation: Activation): void | Promise<void>;
 }

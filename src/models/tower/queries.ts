@@ -12,6 +12,7 @@ import {
   normalize,
 } from '../../kernels/index.ts';
 import type { Linear, MlpWeights } from './config.ts';
+import { freezeRows } from './frozen.ts';
 import type { Sequence } from './sequence.ts';
 import { type Frame, passPoint, type Walk } from './walk.ts';
 
@@ -79,6 +80,7 @@ export async function mlpOfEach(
   await passPoint(walk, hook('mlp.hook_pre'), pre, 'out');
   const post = { x: pre.x, out: activate(w, pre.out, activation) };
   w.release(pre.out);
+  freezeRows(walk, hook('').split('.')[0] as string, 'mlp', post.out);
   await passPoint(walk, hook('mlp.hook_post'), post, 'out');
   order(walk, post);
   const after = { x: post.x, out: linearOfEach(walk, post.out, of('output')) };

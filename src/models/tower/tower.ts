@@ -13,6 +13,7 @@ import {
 import { crossAttention, selfAttention } from './attention-layer.ts';
 import type { BlockWeights, Linear, TowerConfig } from './config.ts';
 import { silentRows } from './cuts.ts';
+import { freezeRows } from './frozen.ts';
 import { headResults } from './head-results.ts';
 import { mlpOfEach, setWordsAside, takeWordsBack } from './queries.ts';
 import { type Frame, passPoint, rowActivation, type Walk } from './walk.ts';
@@ -132,6 +133,7 @@ export class Tower {
     const { w } = walk;
     const { weight, bias } = output;
     const before = { x: stream.x, inner };
+    freezeRows(walk, this.config.name, innerHook.startsWith('mlp.') ? 'mlp' : 'attention', inner);
     await passPoint(walk, this.#hook(layer, innerHook), before, 'inner', heads);
     if (innerHook.endsWith('hook_z'))
       await this.#results(walk, this.#hook(layer, innerHook.replace('hook_z', 'hook_result')), before.inner, {
