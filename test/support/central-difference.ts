@@ -34,6 +34,7 @@ export interface Directional {
  * directions. All runs of the differences are one batch.
  *
  * @param found of a batch of this one sample
+ * @param others interventions that are at work besides
  */
 export async function directionals(
   model: VisionLanguageModel,
@@ -41,6 +42,7 @@ export async function directionals(
   found: Gradients,
   answers: Answers,
   random: Random,
+  others: readonly Intervention[] = [],
 ): Promise<Directional[]> {
   const points = await Promise.all(
     found.gradients.names.map(async (name) => {
@@ -63,7 +65,7 @@ export async function directionals(
     ),
   );
   const batch = interventions.map(() => sample);
-  const logits = await runWithHooks(model, batch, { interventions });
+  const logits = await runWithHooks(model, batch, { interventions: [...others, ...interventions] });
   return points.map(({ name, slope, direction }, p) => {
     const own = logits.slice(p * STENCIL.length, (p + 1) * STENCIL.length);
     return compared(name, slope, direction, STEP, own, answers);
