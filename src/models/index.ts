@@ -60,6 +60,7 @@ export type { InputTensors, OutputTensor, SampleTensors } from './sample-tensors
 export { sequenceIn, TooLongError } from './sequences.ts';
 export {
   type Activation,
+  type BlockWeights,
   type Cuts,
   type Fork,
   type Frozen,

@@ -27,6 +27,7 @@ export {
   type LogitAttribution,
   type LogitPart,
 } from './direct-logit-attribution.ts';
+export { type EdgeAttribution, type EdgeOptions, edgeAttribution } from './edge-attribution.ts';
 export { keepFeatures } from './features.ts';
 export { firstNotFinite, type NamedPass, namingNotFinite } from './finite.ts';
 export {
