@@ -2,7 +2,7 @@
 // all edges of a tower at once, from a pass of each run and one way back: score(u → v) = (u − u*) · ∂metric/∂(what v reads of the stream).
 
 import { checkFields, checkWhole } from '../check.ts';
-import type { VisionLanguageModel } from '../models/index.ts';
+import type { Sample, VisionLanguageModel } from '../models/index.ts';
 import { measuredJobs, type PatchPairInput, type SweepJob } from './cells.ts';
 import { corruptionOf } from './corruption.ts';
 import { EdgeTower } from './edge-tower.ts';
@@ -10,7 +10,7 @@ import { runWithGradients } from './gradients.ts';
 import { interpolate } from './intervention.ts';
 import { logitDifference, type Metric } from './metric.ts';
 import type { PathEnd } from './path-patching.ts';
-import { runWithCache } from './run.ts';
+import { type RunOptions, runWithCache } from './run.ts';
 import { checkPair } from './sweep.ts';
 
 export interface EdgeOptions {
@@ -54,42 +54,45 @@ export async function edgeAttribution(
   const tower = new EdgeTower(model);
   const metric = job.metric ?? logitDifference(job.correct, job.incorrect);
   const interventions = corruptionOf(model, job);
-  const names = tower.sent;
-  const clean = await runWithCache(model, [job.clean], { names, signal });
-  const corrupt = await runWithCache(model, [job.corrupt], { names, interventions, signal });
+  const clean = await valuesOf(model, job.clean, tower.sent, { signal });
+  const corrupt = await valuesOf(model, job.corrupt, tower.sent, { interventions, signal });
+  const changes = new Map(
+    [...clean].map(([name, values]) => {
+      const before = corrupt.get(name) as Float32Array;
+      return [name, values.map((value, i) => value - (before[i] as number))];
+    }),
+  );
   const scores = new Float64Array(tower.senders.length * tower.receivers.length);
+  const points = Array.from({ length: integrated ?? 1 }, (_, k) => (integrated ? (k + 1) / integrated : 0));
+  const embedding = clean.get(tower.embedding) as Float32Array;
+  for (const alpha of points) {
+    const towards = interpolate({ hook: tower.embedding }, { values: embedding }, alpha);
+    const found = await runWithGradients(model, [job.corrupt], {
+      metric,
+      names: tower.received,
+      interventions: [...interventions, ...(alpha > 0 ? [towards] : [])],
+      signal,
+    });
+    await tower.score(changes, found, scores).finally(() => found.release());
+  }
+  return {
+    senders: tower.senders.map(({ end }) => end),
+    receivers: tower.receivers.map(({ end }) => end),
+    data: Float32Array.from(scores, (score) => score / points.length),
+  };
+}
+
+/** Activations of a run by hook point, on the host. */
+async function valuesOf(
+  model: VisionLanguageModel,
+  sample: Sample,
+  names: readonly string[],
+  options: RunOptions,
+): Promise<Map<string, Float32Array>> {
+  const { cache } = await runWithCache(model, [sample], { names, ...options });
   try {
-    const changes = new Map<string, Float32Array>();
-    for (const name of names) {
-      const before = await corrupt.cache.read(name);
-      const after = await clean.cache.read(name);
-      changes.set(
-        name,
-        after.map((value, i) => value - (before[i] as number)),
-      );
-    }
-    const points = Array.from({ length: integrated ?? 1 }, (_, k) => (integrated ? (k + 1) / integrated : 0));
-    for (const alpha of points) {
-      const towards = interpolate(
-        { hook: tower.embedding },
-        { cached: clean.cache.get(tower.embedding) },
-        alpha,
-      );
-      const found = await runWithGradients(model, [job.corrupt], {
-        metric,
-        names: tower.received,
-        interventions: [...interventions, ...(alpha > 0 ? [towards] : [])],
-        signal,
-      });
-      await tower.score(changes, found, scores).finally(() => found.release());
-    }
-    return {
-      senders: tower.senders.map(({ end }) => end),
-      receivers: tower.receivers.map(({ end }) => end),
-      data: Float32Array.from(scores, (score) => score / points.length),
-    };
+    return new Map(await Promise.all(names.map(async (name) => [name, await cache.read(name)] as const)));
   } finally {
-    clean.cache.release();
-    corrupt.cache.release();
+    cache.release();
   }
 }
