@@ -56,8 +56,13 @@ function* tensorsOf({ text_config: text, vision_config: vision }) {
   yield ['language_model.lm_head.weight', [text.vocab_size, text.hidden_size]];
 }
 
-/** Writes the checkpoint unless a whole one is there. @returns bytes of its tensors */
-export async function writeLlavaCheckpoint(folder, layers) {
+/**
+ * Writes the checkpoint unless a whole one is there.
+ *
+ * @param {{ sparse?: boolean }} [options] `sparse`: for plans, which read headers alone; the files have holes for values
+ * @returns bytes of its tensors
+ */
+export async function writeLlavaCheckpoint(folder, layers, { sparse = false } = {}) {
   const config = configOf(layers);
   const tensors = [...tensorsOf(config)].map(([name, shape]) => ({
     name,
@@ -91,7 +96,13 @@ export async function writeLlavaCheckpoint(folder, layers) {
       shape,
       data: async () => valuesOf(name, place, 0, count),
     }));
-    for await (const chunk of safetensorsChunks(entries, { format: 'pt' })) await handle.writeFile(chunk);
+    for await (const chunk of safetensorsChunks(entries, { format: 'pt' })) {
+      await handle.writeFile(chunk);
+      // The first one is the header.
+      if (!sparse) continue;
+      await handle.truncate(chunk.length + shard.reduce((sum, { count }) => sum + 2 * count, 0));
+      break;
+    }
     await handle.close();
     for (const { name } of shard) weightMap[name] = file;
   }

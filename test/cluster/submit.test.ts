@@ -164,6 +164,7 @@ describe('a script in bash', () => {
     const standIn = await program(
       `[ "$ENDS" != 75 ] || trap 'exit 75' TERM
       echo "$@" > '${folder}/called'
+      echo "\${DRI_PRIME:-}" > '${folder}/picked'
       while [ "$ENDS" = 75 ]; do sleep 0.05; done
       exit "$ENDS"`,
       'bin/stand-in',
@@ -185,6 +186,39 @@ describe('a script in bash', () => {
     }
     return { status: await ended, called: await text('called'), requeued: await text('requeued') };
   }
+
+  describe('on a node with two GPUs', () => {
+    let env: Record<string, string>;
+    beforeAll(async () => {
+      await mkdir(join(folder, 'gpus'));
+      const list = 'if [ "$1" = -L ]; then echo "GPU 0"; echo "GPU 1"; exit; fi';
+      await program(
+        `${list}\n[ "$2" = 1 ] && echo 00000000:3B:00.0 || echo 00000000:18:00.0`,
+        'gpus/nvidia-smi',
+      );
+      env = { ENDS: '0', PATH: `${folder}/gpus:${PATH}`, XDG_DATA_DIRS: '/nowhere' };
+    });
+    const picked = async () => (await readFile(join(folder, 'picked'), 'utf8')).trim();
+
+    test('a task is given that of Slurm by PCI address', async () => {
+      const data = await mkdtemp(join(tmpdir(), 'notice-layer-'));
+      await mkdir(join(data, 'vulkan/implicit_layer.d'), { recursive: true });
+      await writeFile(join(data, 'vulkan/implicit_layer.d/VkLayer_MESA_device_select.json'), '{}');
+      const layer = { ...env, XDG_DATA_DIRS: `/nowhere:${data}` };
+      expect(await task({ ...layer, CUDA_VISIBLE_DEVICES: '1' })).toMatchObject({ status: 0 });
+      expect(await picked()).toBe('pci-0000_3b_00_0!');
+      await task({ ...layer, SLURM_JOB_GPUS: '0,1' });
+      expect(await picked()).toBe('pci-0000_18_00_0!');
+      expect(await task(layer)).toMatchObject({ status: 1, called: '' });
+      await rm(data, { recursive: true });
+    });
+
+    test('or fails where Vulkan cannot be told, but for what the template says', async () => {
+      expect(await task({ ...env, CUDA_VISIBLE_DEVICES: '1' })).toMatchObject({ status: 1, called: '' });
+      expect(await task({ ...env, DRI_PRIME: 'pci-0000_18_00_0!' })).toMatchObject({ status: 0 });
+      expect(await picked()).toBe('pci-0000_18_00_0!');
+    });
+  });
 
   test('passes arguments on as they are', async () => {
     const { called } = await task({ ENDS: '0' });

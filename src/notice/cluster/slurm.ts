@@ -55,7 +55,10 @@ if [ -z "\${DRI_PRIME:-}" ] && command -v nvidia-smi > /dev/null && [ "$(nvidia-
   GPU=\${CUDA_VISIBLE_DEVICES:-\${SLURM_JOB_GPUS:-}}
   # 00000000:3B:00.0 is pci-0000_3b_00_0
   PCI=$(nvidia-smi -i "\${GPU%%,*}" --query-gpu=pci.bus_id --format=csv,noheader | tr 'A-F:.' 'a-f__')
-  if [ -z "$GPU" ] || [ -z "$PCI" ] || ! ls {/usr/share,/usr/local/share,/etc}/vulkan/implicit_layer.d/*device_select*.json > /dev/null 2>&1; then
+  # Where the Vulkan loader looks for layers.
+  LAYERS=/vulkan/implicit_layer.d/*device_select*.json
+  DATA=/etc:\${XDG_DATA_DIRS:-/usr/local/share:/usr/share}
+  if [ -z "$GPU" ] || [ -z "$PCI" ] || [ -z "$(ls \${DATA//:/$LAYERS }$LAYERS 2> /dev/null)" ]; then
     echo "Several GPUs are visible, and Vulkan cannot be told which is this task's: constrain devices" \\
       "(ConstrainDevices=yes in cgroup.conf), install mesa-vulkan-drivers, or set DRI_PRIME in --template." >&2
     exit 1

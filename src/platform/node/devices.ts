@@ -42,7 +42,8 @@ export function pciDisplays(folder = PCI_DEVICES): PciDisplay[] {
 
 /** Whether Mesa's device selection layer, which is for drivers of all vendors, is installed. */
 export function hasSelectionLayer(): boolean {
-  return ['/usr/share', '/usr/local/share', '/etc'].some((root) => {
+  const data = process.env.XDG_DATA_DIRS || '/usr/local/share:/usr/share';
+  return ['/etc', ...data.split(':')].some((root) => {
     const folder = join(root, 'vulkan/implicit_layer.d');
     return existsSync(folder) && readdirSync(folder).some((name) => /device_select.*\.json$/.test(name));
   });
