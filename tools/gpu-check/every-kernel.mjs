@@ -163,6 +163,7 @@ function callMetrics(K, w) {
   K.topLogits(w, x, 2);
   K.tokenRanks(w, x, [0]);
   K.rowNorms(w, x);
+  K.rowDots(w, x, x, x, 2);
   K.logSumExp(w, x, [[0]]);
   K.metricValues(w, x, tensor(1, 3), [row]);
   K.metricGradients(w, x, tensor(1, 3), [row]);
