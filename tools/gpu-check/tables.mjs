@@ -49,7 +49,7 @@ export function tablesOf(variants, results) {
 }
 
 /** What is wrong with them. */
-export function tooSlow({ tiles }) {
+export function tooSlow({ tiles = [] }) {
   return tiles
     .filter(({ shape, usual }) => usual && shape === 'large')
     .filter((tile) => tile.type === 'f32' && tile['tgl cycles per value and lane'] > MOST_CYCLES)

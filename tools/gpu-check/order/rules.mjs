@@ -30,7 +30,7 @@ const TWO_SUMS = unsafe(
 /** The first that fits a kernel's name counts. */
 export const RULES = [
   {
-    kernels: /^matmul_(row|tile|quantized) /,
+    kernels: /^matmul_(row|tile|quantized|quantized_row) /,
     ...product,
     unsafe: {
       'a residual added by +': unsafe([/fma\(value, params\.one, (R\[.*\])\)/, 'value + $1']),
@@ -76,7 +76,7 @@ export const RULES = [
       },
     },
     {
-      kernels: new RegExp(`^attention_values ${rows}x32 vec4$`),
+      kernels: new RegExp(`^attention_values ${rows}x32 vec4( step 16)?$`),
       ...sums(2 * 4 * rows),
       unsafe: {
         'two sums': unsafe(
