@@ -100,6 +100,7 @@ function callElementwise(K, w) {
   K.blendRows(w, x, [new Array(4).fill([0, 0.25])], x);
   K.meanRows(w, x, [[0]]);
   K.rotate(w, x, 2, buffer, buffer);
+  K.rowDots(w, x, x, x, 2);
 }
 
 function callEmbeddings(K, w) {
