@@ -18,7 +18,7 @@ import {
 } from './context.ts';
 import type { ImageReader } from './images.ts';
 import { prepareOrLeave } from './judge.ts';
-import { questionKey } from './open-answers.ts';
+import { questionKey } from './keys.ts';
 import type { ShardRecord } from './record.ts';
 import { changedSince } from './shards.ts';
 

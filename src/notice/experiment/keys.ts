@@ -5,6 +5,7 @@ import type { AdapterIdentity } from '../../gpu/index.ts';
 import type { ImageBackend } from '../../inputs/index.ts';
 import type { Processor, VisionLanguageModel } from '../../models/index.ts';
 import type { Pair } from '../datasets/pair.ts';
+import type { ImageReader } from './images.ts';
 
 /** Raised whenever the same inputs give other results; what older code computed is then computed anew. */
 export const RESULTS_VERSION = 1;
@@ -28,6 +29,15 @@ export function rowContent(pair: Pair): readonly string[] {
 
 /** Key of a manifest's row. */
 export const rowKey = (pair: Pair): Promise<string> => contentKey(rowContent(pair));
+
+/** Key of all of a pair that decides its answers. Images that cannot be read are none. */
+export async function questionKey(reader: ImageReader, pair: Pair): Promise<string> {
+  const { id, category, correct, incorrect, cleanPrompt } = pair;
+  const digests = [pair.cleanImage, pair.corruptImage].map((path) =>
+    reader.read(path).then(sha256, () => undefined),
+  );
+  return contentKey([id, category, correct, incorrect, cleanPrompt, ...(await Promise.all(digests))]);
+}
 
 /** What decides results beside settings and data. */
 export interface RunInputs {

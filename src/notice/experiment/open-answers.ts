@@ -4,11 +4,9 @@ import { appendFile, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cacheFolder } from '../../platform/node/cache.ts';
 import { named, writeWhole } from '../../platform/node/whole-file.ts';
-import type { Pair } from '../datasets/pair.ts';
 import type { KeyedEvaluation } from './answers.ts';
 import { ANSWERS_HEADER, formatAnswers, parseAnswers } from './checksums.ts';
-import type { ImageReader } from './images.ts';
-import { contentKey, keyedInputs, type RunInputs, sha256 } from './keys.ts';
+import { contentKey, keyedInputs, type RunInputs } from './keys.ts';
 
 export class OpenAnswers {
   readonly path: string;
@@ -51,13 +49,4 @@ export class OpenAnswers {
   async remove(): Promise<void> {
     await rm(this.path, { force: true });
   }
-}
-
-/** Key of all of a pair that decides its answers. Images that cannot be read are none. */
-export async function questionKey(reader: ImageReader, pair: Pair): Promise<string> {
-  const { id, category, correct, incorrect, cleanPrompt } = pair;
-  const digests = [pair.cleanImage, pair.corruptImage].map((path) =>
-    reader.read(path).then(sha256, () => undefined),
-  );
-  return contentKey([id, category, correct, incorrect, cleanPrompt, ...(await Promise.all(digests))]);
 }
