@@ -39,7 +39,8 @@ export function updateReport(kernels, results, versions, tables) {
 /** JSON with a line for each row. */
 function text(report) {
   const lines = (values) => values.map((value) => `    ${value}`).join(',\n');
-  const entries = Object.entries(report).map(([key, value]) => {
+  const entries = Object.entries(report).flatMap(([key, value]) => {
+    if (value === undefined) return [];
     if (key === 'kernels') {
       const rows = Object.entries(value).map(
         ([name, row]) => `${JSON.stringify(name)}: ${JSON.stringify(row)}`,
