@@ -42,7 +42,11 @@ test('gradients and estimates of a golden pair', async () => {
   const names = ['--names', 'text_encoder.*.hook_z,text_encoder.blocks.0.hook_mlp_out'];
   await run(['trace', ...model, '--inputs', inputs, '--gradients', ...names, '--out', out]);
   const traced = await tensorsOf(out);
-  for (const name of ['text_encoder.blocks.1.cross_attn.hook_z', 'text_encoder.blocks.0.hook_mlp_out', 'pixel_values']) {
+  for (const name of [
+    'text_encoder.blocks.1.cross_attn.hook_z',
+    'text_encoder.blocks.0.hook_mlp_out',
+    'pixel_values',
+  ]) {
     const { shape, data } = gradients.get(`case0/grad/${name}`);
     const found = traced.get(`grad/${name}`);
     expect(found?.shape, name).toEqual([1, ...shape]);
@@ -50,13 +54,21 @@ test('gradients and estimates of a golden pair', async () => {
     if (name !== 'pixel_values') expect(traced.get(name)?.shape).toEqual(found?.shape);
   }
 
-  const pair = await write('pair.safetensors', { ...inputsOf('clean', 'clean/'), ...inputsOf('corrupt', 'corrupt/'), ...answers });
+  const pair = await write('pair.safetensors', {
+    ...inputsOf('clean', 'clean/'),
+    ...inputsOf('corrupt', 'corrupt/'),
+    ...answers,
+  });
   const file = join(folder, 'estimate.safetensors');
   const sites = ['--sites', 'text_encoder.hook_mlp_out', '--verify', '3'];
   const { stdout } = await run(['sweep', ...model, '--inputs', pair, '--estimate', ...sites, '--out', file]);
-  expect(stdout).toMatch(/^of 6 patches that were measured: rank correlation -?\d\.\d{3}, \d+ % of the largest/m);
+  expect(stdout).toMatch(
+    /^of 6 patches that were measured: rank correlation -?\d\.\d{3}, \d+ % of the largest/m,
+  );
   const estimate = (await tensorsOf(file)).get('estimate/text_encoder.hook_mlp_out')!;
-  const layers = gradients.names('case0/attribution/text_encoder.').filter((name) => name.endsWith('hook_mlp_out'));
+  const layers = gradients
+    .names('case0/attribution/text_encoder.')
+    .filter((name) => name.endsWith('hook_mlp_out'));
   expect(estimate.shape).toEqual([layers.length, golden.sample('case0', 'clean').ids.length]);
   layers.forEach((name, layer) => {
     const { data } = gradients.get(`case0/attribution/text_encoder.${name}`);
@@ -72,13 +84,36 @@ test('of pictures and words; what does not go together is said', async () => {
   const question = ['--prompt', 'is the triangle inside the heart or ring?'];
   const csv = join(folder, 'map.csv');
   const pictures = ['--clean', picture('clean'), '--corrupt', picture('corrupt'), ...question];
-  const { stdout } = await run(['sweep', '--model', SHAPES, ...pictures, ...words, '--heads', '--estimate', '--out', csv]);
+  const { stdout } = await run([
+    'sweep',
+    '--model',
+    SHAPES,
+    ...pictures,
+    ...words,
+    '--heads',
+    '--estimate',
+    '--out',
+    csv,
+  ]);
   expect(stdout).toMatch(/^estimate of LD' − LD\* by layer/m);
   const out = join(folder, 'trace.safetensors');
-  const trace = ['trace', '--model', SHAPES, '--image', picture('clean'), ...question, '--gradients', '--out', out];
+  const trace = [
+    'trace',
+    '--model',
+    SHAPES,
+    '--image',
+    picture('clean'),
+    ...question,
+    '--gradients',
+    '--out',
+    out,
+  ];
   await run([...trace, ...words, '--names', 'text_encoder.hook_embed']);
   expect((await tensorsOf(out)).has('grad/text_encoder.hook_embed')).toBe(true);
-  expect(await notice(trace)).toMatchObject({ status: 2, stderr: expect.stringMatching(/--gradients needs --correct/) });
+  expect(await notice(trace)).toMatchObject({
+    status: 2,
+    stderr: expect.stringMatching(/--gradients needs --correct/),
+  });
   expect(await notice(['sweep', '--model', SHAPES, ...pictures, ...words, '--verify', '3'])).toMatchObject({
     status: 2,
     stderr: expect.stringMatching(/go with --estimate/),

@@ -89,6 +89,12 @@ export interface Painting {
   readonly timesteps: readonly number[];
 }
 
+/** In pixels. */
+export interface PictureSize {
+  readonly width: number;
+  readonly height: number;
+}
+
 interface LatentSize {
   readonly latents: { readonly width: number; readonly height: number };
 }
@@ -259,43 +265,53 @@ export class InpaintingModel {
   }
 
   /**
-   * What painting a picture costs: each phase, a step once, and what is kept between them. Made by the code that carries it out.
+   * What painting a picture costs, by its phases, a step once. Made by the code that carries it out.
    *
    * @param runs 2 with guidance, else 1
    */
-  async estimate(
-    { width, height }: { readonly width: number; readonly height: number },
-    runs: 1 | 2,
-  ): Promise<Readonly<Record<Phase, WorkEstimate>>> {
+  async estimate(size: PictureSize, runs: 1 | 2): Promise<Readonly<Record<Phase, WorkEstimate>>> {
+    const count = (phase: Phase) => this.gpu.count((w) => this.#alone(w, phase, size, runs));
+    return {
+      text: await count('text'),
+      encode: await count('encode'),
+      step: await count('step'),
+      decode: await count('decode'),
+    };
+  }
+
+  /** Does one phase on inputs of no meaning, and waits for it: for benchmarks. */
+  async rehearse(phase: Phase, size: PictureSize, runs: 1 | 2): Promise<void> {
+    await this.gpu.work(async (w) => {
+      await this.#alone(w, phase, size, runs);
+      await w.finish();
+    });
+  }
+
+  /** One phase by itself. */
+  async #alone(w: Work, phase: Phase, { width, height }: PictureSize, count: 1 | 2): Promise<void> {
     const { unet, vae, textEncoder } = this.#parts;
-    const all = Array.from(
-      { length: runs },
-      () => new ModelRun({ images: [], ids: this.tokenizer.encodePadded('') }),
+    const ids = this.tokenizer.encodePadded('');
+    const runs = Array.from(
+      { length: phase === 'text' || phase === 'step' ? count : 1 },
+      () => new ModelRun({ images: [], ids }),
     );
+    const walk = { w, runs, probe: NO_PROBE };
     const latents = { width: width / this.factor, height: height / this.factor };
     if (!Number.isInteger(latents.width) || !Number.isInteger(latents.height))
       throw this.#wrongSize(width, height);
-    const { textWidth, inChannels } = unet.config;
-    const count = (own: readonly ModelRun[], body: (walk: MapWalk) => Promise<unknown>) =>
-      this.gpu.count((w) => body({ w, runs: own, probe: NO_PROBE }));
-    const blank = (w: Work, size: Omit<FeatureMaps, 'x'>, channels: number): FeatureMaps => ({
+    const blank = (size: PictureSize, channels: number): FeatureMaps => ({
       ...size,
-      x: w.empty(size.images * size.width * size.height, channels, 'maps'),
+      images: runs.length,
+      x: w.empty(runs.length * size.width * size.height, channels, 'maps'),
     });
-    const text = await count(all, ({ w }) => textEncoder.encode(w, all, NO_PROBE));
-    const one = all.slice(-1);
-    return {
-      text,
-      encode: await count(one, (walk) => vae.encode(walk, blank(walk.w, { width, height, images: 1 }, 3))),
-      step: await count(all, (walk) => {
-        const tensor = walk.w.empty(runs * textEncoder.config.positions, textWidth, 'texts');
-        const input = blank(walk.w, { ...latents, images: runs }, inChannels);
-        return unet.predict(walk, input, 0, { tensor, keyValues: new Map() });
-      }),
-      decode: await count(one, (walk) =>
-        vae.decode(walk, blank(walk.w, { ...latents, images: 1 }, vae.config.latentChannels)),
-      ),
-    };
+    if (phase === 'text') await textEncoder.encode(w, runs, NO_PROBE);
+    if (phase === 'encode') await vae.encode(walk, blank({ width, height }, 3));
+    if (phase === 'decode') await vae.decode(walk, blank(latents, vae.config.latentChannels));
+    if (phase !== 'step') return;
+    textEncoder.place(runs);
+    const { textWidth, inChannels } = unet.config;
+    const tensor = w.empty(count * textEncoder.config.positions, textWidth, 'texts');
+    await unet.predict(walk, blank(latents, inChannels), 0, { tensor, keyValues: new Map() });
   }
 
   #wrongSize(width: number, height: number): NoticeError {

@@ -68,9 +68,14 @@ export class TextEncoder {
     return new TextEncoder(config, tables, new Tower(config.tower, blocks), norm);
   }
 
+  /** Makes the runs' sequences, to which pixels attend. @returns what stands at each row */
+  place(runs: readonly ModelRun[]): ReturnType<typeof tokenRuns> {
+    return tokenRuns(runs, 'text_encoder');
+  }
+
   /** @returns [runs · positions, width] */
   async encode(w: Work, runs: readonly ModelRun[], probe: Probe): Promise<Tensor> {
-    const live = tokenRuns(runs, 'text_encoder');
+    const live = this.place(runs);
     const ids = live.map(({ id }) => id);
     const places = live.map(({ place }) => place);
     const walk = { w, probe, runs: sequencesIn(runs, 'text_encoder') };
