@@ -65,7 +65,7 @@ export const LIMIT_NAMES = [
 
 /** Whether an adapter computes on the CPU. */
 export function isSoftware(
-  info: Pick<GPUAdapterInfo, 'architecture' | 'description'> & { isFallbackAdapter?: boolean },
+  info: Pick<AdapterIdentity, 'architecture' | 'description'> & { readonly isFallbackAdapter?: boolean },
 ): boolean {
   const { isFallbackAdapter = false, architecture, description } = info;
   return (
