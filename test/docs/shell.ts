@@ -21,7 +21,7 @@ fetch(process.env.NOTICE_DOCS_SHELL, { method: 'POST', body }).then(async (respo
 `;
 
 /** Programs that a cluster's users have. */
-const OTHERS = { sbatch: 'echo "101;cluster"', kubectl: 'cat > /dev/null' };
+const OTHERS = { sbatch: 'echo "101;cluster"', squeue: ':', scontrol: ':', kubectl: 'cat > /dev/null' };
 
 export interface Shell {
   /** Runs a script; throws with what it said unless it ends with status 0. */
