@@ -34,7 +34,10 @@ export async function runOnDevices(submission: Submission, options: LocalOptions
   const work = async () => {
     for (const step of stepsOf(submission)) await runStep(step, folder, options);
   };
-  await withClaim(join(folder, 'claim'), work, { onWait, signal: busy.signal });
+  await withClaim(join(folder, 'claim'), work, { onWait, signal: busy.signal }).catch((error) => {
+    busy.signal.throwIfAborted();
+    throw error;
+  });
 }
 
 async function runStep(step: Step, folder: string, options: LocalOptions): Promise<void> {

@@ -153,7 +153,12 @@ async function createEntry(options: NodeGpuOptions): Promise<GPU> {
  * @throws NoticeError('usage') saying why devices of one name cannot be told apart
  */
 export async function listDevices(): Promise<NodeDevice[]> {
-  if (!hasDriver() && !(await provideSwiftShader())) return [];
+  let names = hasDriver() ? await adapterNames() : [];
+  if (names.length === 0 && (await provideSwiftShader())) names = await adapterNames();
+  return tellApart(names, pciDisplays(), hasSelectionLayer());
+}
+
+async function adapterNames(): Promise<string[]> {
   const { create } = await peer('webgpu', 'A device', () => import('webgpu'));
   // Dawn has no list but in what it says to a name that no adapter has.
   const ask = async () => create(['adapter=none of this name']).requestAdapter();
@@ -161,10 +166,9 @@ export async function listDevices(): Promise<NodeDevice[]> {
     () => '',
     (error: Error) => error.message,
   );
-  const names = [...said.matchAll(/^ \* backend: '(\w+)', name: '(.*)'$/gm)].flatMap(([, backend, name]) =>
+  return [...said.matchAll(/^ \* backend: '(\w+)', name: '(.*)'$/gm)].flatMap(([, backend, name]) =>
     backend === 'null' || name === undefined ? [] : [name],
   );
-  return tellApart(names, pciDisplays(), hasSelectionLayer());
 }
 
 async function requestAdapter(entry: GPU): Promise<GPUAdapter | null> {
