@@ -48,6 +48,7 @@ async function done(args: readonly string[], cwd: string, env: Record<string, st
     case 'evaluate':
       return more('--n', '2');
     case 'run':
+      if (args.includes('--devices') && !LONG) return WELL; // a whole run on each: test/cluster
       return more('--samples', '2', ...(LONG || args.includes('--until') ? [] : ['--until', 'judge']));
     case 'demo':
       return LONG ? more('--samples', '2') : WELL; // test/cli/demo.test.ts
