@@ -46,7 +46,8 @@ export function checkProduct({ stores, writes }, { bias, residual, activation, o
     if (value && bias) value = added(value, 'bias');
     if (value) sumOfChains(value);
   }
-  for (const written of writes) if (written.op === 'fma' || written.op === 'phi') sumOfChains(written);
+  // Of what goes through workgroup memory the chains; the rest are operands.
+  for (const written of writes) if (waysTo(written).some(({ op }) => op === 'fma')) sumOfChains(written);
   return [...problems];
 }
 
