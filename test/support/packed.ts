@@ -1,8 +1,7 @@
 // Both packages as npm leaves them in a project of someone who has no clone.
 
 import { execFile } from 'node:child_process';
-import { rmSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -12,11 +11,25 @@ import { ROOT } from '../cli/support.ts';
 /** Names that few have tried their programs in. */
 const NAME = 'neuer Gast é ';
 
-/** An empty folder with a space and an accent in its name, gone with this process. */
+/**
+ * An empty folder with a space and an accent in its name, for as long as this process lives: it goes with the next call of a later
+ * one, since test runners end their workers before these can tidy up.
+ */
 export async function emptyFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), NAME));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  return folder;
+  for (const name of await readdir(tmpdir())) {
+    const [, owner] = new RegExp(`^${NAME}(\\d+) `).exec(name) ?? [];
+    if (owner !== undefined && !lives(Number(owner)))
+      await rm(join(tmpdir(), name), { recursive: true, force: true });
+  }
+  return mkdtemp(join(tmpdir(), `${NAME}${process.pid} `));
+}
+
+function lives(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 /** Packs both packages. @param page with the explorer's page in the second @returns the tarballs, the library's first */
