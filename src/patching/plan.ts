@@ -2,7 +2,7 @@
 
 import { checkSignal } from '../check.ts';
 import type { WorkEstimate, WorkOptions } from '../gpu/index.ts';
-import type { ImageInput, VisionLanguageModel } from '../models/index.ts';
+import type { ImageFeatures, ImageInput, VisionLanguageModel } from '../models/index.ts';
 import { type Cell, imagesOf, measuredJobs, type SweepJob, type SweepJobInput } from './cells.ts';
 import { splitCells } from './split.ts';
 import { prepareJob, type SweepOptions } from './sweep.ts';
@@ -89,30 +89,37 @@ async function countWavefront(
 ) {
   const rows = new Map<string, number>();
   const onRows = (name: string, n: number) => rows.set(name, (rows.get(name) ?? 0) + n);
-  const walking = (part: readonly Cell[], shared: boolean, onRows?: WalkOptions['onRows']) =>
+  const walking = (part: readonly Cell[], features?: ImageFeatures, onRows?: WalkOptions['onRows']) =>
     model.gpu.count(
-      async (w) => {
-        const features = shared ? await model.encodeImages(w, imagesOf(jobs, part)) : undefined;
-        await CellWalk.record(w, model, jobs, part, { mode: 'wavefront', controls, features, onRows });
-      },
+      (w) => CellWalk.record(w, model, jobs, part, { mode: 'wavefront', controls, features, onRows }),
       { signal },
     );
   let [flops, dispatches, peakBytes] = [0, 0, 0];
+  const add = (cost: WorkEstimate, kept = 0) => {
+    flops += cost.flops;
+    dispatches += cost.dispatches;
+    peakBytes = Math.max(peakBytes, kept + cost.peakBytes);
+  };
   for (const group of groups) {
-    const shared = group.length > 1;
-    for (const [i, part] of group.entries()) {
-      const walk = await walking(part, shared, shared && i === 0 ? undefined : onRows);
-      flops += walk.flops;
-      dispatches += walk.dispatches;
-      peakBytes = Math.max(peakBytes, walk.peakBytes);
+    const [first = [], ...others] = group;
+    if (others.length === 0) {
+      add(await walking(first, undefined, onRows));
+      continue;
     }
-    if (!shared) continue;
-    // The walks of a group have their image features in common: made once, and with them the rows of their tower.
-    const [first = []] = group;
-    const features = await encoding(model, imagesOf(jobs, first), { signal });
-    flops -= (group.length - 1) * features.flops;
-    dispatches -= (group.length - 1) * features.dispatches;
-    await walking(first, false, onRows);
+    // The walks of a group have their image features in common: made once, in a work of their own, and kept.
+    let features: ImageFeatures | undefined;
+    add(
+      await model.gpu.count(
+        async (w) => {
+          features = await model.encodeImages(w, imagesOf(jobs, first));
+        },
+        { signal },
+      ),
+    );
+    const kept = (features?.tensors ?? []).reduce((sum, { buffer }) => sum + buffer.size, 0);
+    add(await walking(first, features), kept);
+    for (const part of others) add(await walking(part, features, onRows), kept);
+    await walking(first, undefined, onRows); // the rows of the images' tower, too
   }
   return { rows, flops, dispatches, peakBytes };
 }
