@@ -26,8 +26,9 @@ function helpOf(command: Command): string {
 
 /** The words of the first call of a command in a text, as a shell splits them. */
 function exampleIn(help: string, name: string): string[] | undefined {
-  const [, line] =
-    new RegExp(`notice ${name} ((?!\\[options\\]).*)`).exec(help.replace(/\\\n\s*/g, ' ')) ?? [];
+  const text = help.replace(/\\\n\s*/g, ' ');
+  if (new RegExp(`^ +notice ${name}$`, 'm').test(text)) return []; // it needs no more
+  const [, line] = new RegExp(`notice ${name} ((?!\\[options\\]).*)`).exec(text) ?? [];
   if (line === undefined) return undefined;
   return [...line.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, a, b, c]) => (a ?? b ?? c) as string);
 }
