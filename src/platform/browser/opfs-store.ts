@@ -33,6 +33,8 @@ interface WorkerFileHandle {
  */
 export async function opfsStore(): Promise<FileStore> {
   const root = await openRoot();
+  // Whoever reads a file may be done with it before its last part is kept.
+  const writing = new Set<Promise<void>>();
   return {
     async open(file, replaces) {
       const name = await hexDigest(JSON.stringify([file.folder, file.path, file.size, file.tag]));
@@ -43,7 +45,7 @@ export async function opfsStore(): Promise<FileStore> {
       // Without room for it there is none for parts either: then nothing is kept.
       if (!(await aboutIn(folder)))
         await write(folder, ABOUT, [new TextEncoder().encode(JSON.stringify(file))]).catch(() => {});
-      return keptParts(folder);
+      return keptParts(folder, writing);
     },
     async list() {
       const files: StoredListing[] = [];
@@ -51,7 +53,10 @@ export async function opfsStore(): Promise<FileStore> {
         if (about) files.push({ ...about, kept: await bytesIn(folder) });
       return files;
     },
-    delete: (folder) => deleteWhere(root, (file) => folder === undefined || file?.folder === folder),
+    async delete(folder) {
+      await Promise.allSettled(writing);
+      await deleteWhere(root, (file) => folder === undefined || file?.folder === folder);
+    },
   };
 }
 
@@ -77,7 +82,8 @@ async function openRoot(): Promise<FileSystemDirectoryHandle> {
   }
 }
 
-async function keptParts(folder: FileSystemDirectoryHandle): Promise<KeptParts> {
+/** @param writing told of writes as long as they go on */
+async function keptParts(folder: FileSystemDirectoryHandle, writing: Set<Promise<void>>): Promise<KeptParts> {
   const names = new Set<string>();
   for await (const name of folder.keys()) names.add(name);
   return {
@@ -91,10 +97,14 @@ async function keptParts(folder: FileSystemDirectoryHandle): Promise<KeptParts> 
     async write(begin, bytes) {
       const name = partName(begin, begin + bytes.length);
       const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+      const written = write(folder, name, [bytes, digest]);
+      writing.add(written);
       try {
-        await write(folder, name, [bytes, digest]);
+        await written;
       } catch {
         return false; // no room, deleted meanwhile, or another page is writing the same
+      } finally {
+        writing.delete(written);
       }
       names.add(name);
       return true;
