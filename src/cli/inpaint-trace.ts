@@ -2,7 +2,7 @@
 
 import picomatch from 'picomatch';
 import type { RgbImage } from '../inputs/index.ts';
-import { type GivenNoise, type InpaintingModel, latentMask, toPlanes } from '../models/index.ts';
+import { type InpaintingModel, latentMask, toPlanes } from '../models/index.ts';
 import type { CachedActivation, Inpainted } from '../patching/index.ts';
 import type { TensorOutput } from './tensors.ts';
 
@@ -80,16 +80,15 @@ export class InpaintTrace {
     {
       image,
       mask,
-      noise,
       guidance,
     }: {
       readonly image: RgbImage;
       readonly mask: Uint8Array;
-      readonly noise: GivenNoise;
       readonly guidance: number;
     },
   ): TensorOutput[] {
     const { width, height } = image;
+    const { noise } = painted;
     const { factor } = this.#model;
     const latent = [height / factor, width / factor] as const;
     const cells = latent[0] * latent[1];

@@ -113,10 +113,7 @@ async function paint(options: InpaintCommandOptions): Promise<void> {
     }).finally(() => bar.stop());
     try {
       if (traced && trace !== undefined)
-        await writeTensors(
-          trace,
-          traced.outputs(painted, { image, mask: region, noise: painted.noise, guidance }),
-        );
+        await writeTensors(trace, traced.outputs(painted, { image, mask: region, guidance }));
     } finally {
       painted.release();
     }

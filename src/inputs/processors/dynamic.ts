@@ -1,6 +1,7 @@
 // Qwen2VLImageProcessor, of Qwen2-VL to Qwen3-VL: the picture at a size of its own, packed into patches.
 
 import { NoticeError } from '../../errors.ts';
+import { roundHalfEven } from '../../round.ts';
 import type { RgbImage } from '../image.ts';
 import { type Fields, fail, isObject, mustBeOn, type Size, show, whole } from './fields.ts';
 import { type CutPicture, type PatchPacking, type PictureLayout, type Resize, uncut } from './layout.ts';
@@ -43,12 +44,6 @@ function smartSize({ width, height }: Size, factor: number, { least, largest }: 
     return { width: up(width), height: up(height) };
   }
   return size;
-}
-
-/** As Python rounds. */
-function roundHalfEven(value: number): number {
-  const below = Math.floor(value);
-  return value - below === 0.5 ? below + (below % 2) : Math.round(value);
 }
 
 export function dynamicLayout(json: Fields): DynamicLayout {

@@ -1,6 +1,7 @@
 // Pictures, masks and latents on the host: what goes into the models and what comes out, in the order in which each is read.
 
 import type { RgbImage } from '../../inputs/index.ts';
+import { roundHalfEven } from '../../round.ts';
 
 /** Pixel values 2 · (v / 255) − 1, 0 where the picture is painted over; row by row, channels last. */
 export function maskedPixels({ data }: RgbImage, mask: Uint8Array): Float32Array<ArrayBuffer> {
@@ -76,9 +77,7 @@ export function stillChannels(
 
 /** round(clamp(x / 2 + ½) · 255), half to even, as diffusers' VaeImageProcessor and numpy. */
 export function toBytes(decoded: Float32Array): Uint8Array {
-  return Uint8Array.from(decoded, (value) => {
-    const scaled = Math.fround(255 * Math.min(1, Math.max(0, Math.fround(Math.fround(value / 2) + 0.5))));
-    const rounded = Math.round(scaled);
-    return scaled % 1 === 0.5 && rounded % 2 === 1 ? rounded - 1 : rounded;
-  });
+  return Uint8Array.from(decoded, (value) =>
+    roundHalfEven(Math.fround(255 * Math.min(1, Math.max(0, Math.fround(Math.fround(value / 2) + 0.5))))),
+  );
 }

@@ -2,6 +2,7 @@
 // is a property of the model. Pure, so it is tested without a GPU.
 
 import { checkWhole } from '../../check.ts';
+import { roundHalfEven } from '../../round.ts';
 import { JsonConfig } from '../json-config.ts';
 
 export interface SchedulerConfig {
@@ -86,8 +87,8 @@ export function timesteps({ trainSteps, spacing, offset }: SchedulerConfig, step
   });
   const ascending = Array.from({ length: steps }, (_, i) => {
     if (spacing === 'leading') return i * Math.floor(trainSteps / steps) + offset;
-    if (spacing === 'linspace') return roundHalfToEven((i * (trainSteps - 1)) / Math.max(1, steps - 1));
-    return roundHalfToEven(trainSteps - ((steps - 1 - i) * trainSteps) / steps) - 1;
+    if (spacing === 'linspace') return roundHalfEven((i * (trainSteps - 1)) / Math.max(1, steps - 1));
+    return roundHalfEven(trainSteps - ((steps - 1 - i) * trainSteps) / steps) - 1;
   });
   return ascending.reverse();
 }
@@ -105,10 +106,4 @@ export function samplerSteps(config: SchedulerConfig, steps: number): SamplerSte
       ? { timestep, a: nextSignal / signal, b: nextNoise - (nextSignal * noise) / signal }
       : { timestep, a: nextSignal * signal + nextNoise * noise, b: nextNoise * signal - nextSignal * noise };
   });
-}
-
-/** As numpy and torch round. */
-function roundHalfToEven(value: number): number {
-  const rounded = Math.round(value);
-  return Math.abs(value % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }
